@@ -1,0 +1,38 @@
+"""SoundGuide: pictures changed by the meaning of a sound. The public face; everything else loads when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InputError": ".errors",
+    "load_joint": ".embedding.joint",
+    "JointEncoder": ".embedding.joint",
+    "load_generator": ".generators.stylegan2",
+    "manipulate": ".systems.image_manipulation",
+    "mix_embeds": ".systems.image_manipulation",
+    "mix_styles": ".systems.image_manipulation",
+    "Manipulation": ".systems.image_manipulation",
+    "ManipulationConfig": ".systems.image_manipulation",
+    "project": ".projection",
+    "Schedule": ".optimise",
+    "load_audio": ".audio.waveform",
+    "load_image": ".images",
+    "save_image": ".images",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

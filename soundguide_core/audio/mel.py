@@ -1,0 +1,180 @@
+"""Wave to log-mel in torch, equal to librosa's, in the layouts of the published encoders.
+
+    wave [B,N]  =>  power [B,1,M,T]  =>  mel [B,1,M,T] in 0..1 (0 is top_db below the reference, 1 the reference)
+    one reference per file, windows cut afterwards: what is louder within a file stays louder
+
+A recording becomes windows of fixed length, which an encoder sees one by one. Axes: B batch, N samples, M mels, T mel time,
+W windows, F video frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError
+from .waveform import check_wave, resample
+
+AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db
+CHUNK = 4096  # columns of one Fourier transform batch, so that an hour of sound needs the memory of a minute
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """How one encoder wants its sound.
+
+    Args:
+        columns: width T of a window. stride: columns from one window of a file to the next.
+        layout: "plain" [1,M,T]; "reshaped" the released ResNet18's [1,128,512]; "square" [1,side,side] (Swin).
+        fill: what lies outside the recording: "mirror" it, or "silence".
+        focus: how much louder windows of a file count for more; 0 counts all the same.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    n_mels: int
+    fmin: float
+    fmax: float
+    top_db: float
+    columns: int
+    stride: int
+    layout: str
+    fill: str
+    focus: float
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS or self.fill not in ("mirror", "silence"):
+            raise InputError(f"The mel layout is {self.layout!r} with fill {self.fill!r}.",
+                             f"Layouts are {', '.join(LAYOUTS)}; fills are mirror and silence.")
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> MelSpec:
+        return cls(**values)
+
+
+@lru_cache(maxsize=8)
+def filterbank(spec: MelSpec) -> Tensor:
+    """Slaney triangles of unit area [M, n_fft/2+1], librosa's own."""
+    from librosa.filters import mel
+
+    return torch.from_numpy(mel(sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.fmax,
+                                htk=False, norm="slaney"))
+
+
+def mel_power(wave: Tensor, spec: MelSpec) -> Tensor:
+    """wave [B,N] at spec.sample_rate => power [B,1,M,T], T = 1 + N // hop_length; Hann, centred, reflected at the ends."""
+    wave = F.pad(wave, (0, max(spec.n_fft - wave.shape[-1], 0)))
+    columns = 1 + wave.shape[-1] // spec.hop_length
+    padded = F.pad(wave[:, None], (spec.n_fft // 2, spec.n_fft // 2), mode="reflect")[:, 0]
+    window = torch.hann_window(spec.n_fft, dtype=wave.dtype, device=wave.device)
+    bank = filterbank(spec).to(wave)
+    parts = []
+    for first in range(0, columns, CHUNK):
+        last = min(first + CHUNK, columns)
+        piece = padded[:, first * spec.hop_length : (last - 1) * spec.hop_length + spec.n_fft]
+        fourier = torch.stft(piece, spec.n_fft, spec.hop_length, window=window, center=False, return_complex=True)
+        parts.append(bank @ (fourier.real**2 + fourier.imag**2))  # |X|^2 => mel
+    return torch.cat(parts, dim=-1)[:, None]
+
+
+def db01(power: Tensor, ref: Tensor | float, top_db: float) -> Tensor:
+    """power => 1 + 10 log10(power / ref) / top_db, clamped to 0..1. A silent reference gives 0 everywhere."""
+    ref = torch.as_tensor(ref, dtype=power.dtype, device=power.device)
+    level_db = 10 * (torch.log10(power.clamp(min=AMIN)) - torch.log10(ref.clamp(min=AMIN)))
+    return (level_db / top_db + 1).clamp(0, 1) * (ref > AMIN)
+
+
+def log_mel(wave: Tensor, spec: MelSpec, ref: Tensor | float | None = None) -> Tensor:
+    """wave [B,N] at spec.sample_rate => mel [B,1,M,T] in 0..1; ref None is each wave's own loudest bin."""
+    power = mel_power(wave, spec)
+    return db01(power, power.amax(dim=(1, 2, 3), keepdim=True) if ref is None else ref, spec.top_db)
+
+
+def fit_columns(mel: Tensor, columns: int, offset: int | None = None) -> Tensor:
+    """mel [...,T] => [...,columns]: crop, or pad with 0 (= -top_db). offset None is the centre, for one answer always."""
+    have = mel.shape[-1]
+    offset = abs(have - columns) // 2 if offset is None else offset
+    if have >= columns:
+        return mel[..., offset : offset + columns]
+    return F.pad(mel, (offset, columns - have - offset))
+
+
+def _reshaped(mel: Tensor, spec: MelSpec) -> Tensor:
+    """[B,1,128,T] => (512 rows, 128 columns), cv2's INTER_LINEAR => the same buffer read as [B,1,128,512].
+
+    Not a transpose: row r holds the upsampled mel rows 4r..4r+3, each a whole time line, side by side.
+    """
+    big = F.interpolate(mel, size=(512, 128), mode="bilinear", align_corners=False, antialias=False)
+    return big.reshape(-1, 1, 128, 512)
+
+
+def _square(mel: Tensor, spec: MelSpec) -> Tensor:
+    return F.interpolate(mel, size=(224, 224), mode="bilinear", align_corners=False, antialias=False)
+
+
+LAYOUTS = {"plain": lambda mel, spec: mel, "reshaped": _reshaped, "square": _square}
+
+
+def arrange(mel: Tensor, spec: MelSpec) -> Tensor:
+    """mel [B,1,M,columns] => what the network takes, by spec.layout."""
+    return LAYOUTS[spec.layout](mel, spec)
+
+
+# Lee et al. 2022, released front end: 10.03 s windows of 128 mels at 44.1 kHz
+RELEASED = MelSpec(44100, 2048, 512, 128, 0.0, 22050.0, 80.0, 864, 864, "reshaped", "silence", 0.0)
+# the same sound as Swin-T of Soundini takes it
+SQUARE = MelSpec(44100, 2048, 512, 128, 0.0, 22050.0, 80.0, 864, 864, "square", "silence", 0.0)
+
+
+def _heard(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, Tensor]:
+    """wave [N] at any rate => (mel [M,T] against the file's own loudest bin, power [M,T])."""
+    check_wave(wave, sample_rate)
+    power = mel_power(resample(wave.float(), sample_rate, spec.sample_rate)[None], spec)[0, 0]
+    return db01(power, power.max(), spec.top_db), power
+
+
+def _cut(mel: Tensor, starts: Tensor, spec: MelSpec) -> Tensor:
+    """mel [M,T] => windows [W,1,M,columns] from the given first columns, which may lie outside."""
+    index = starts[:, None] + torch.arange(spec.columns)  # [W,columns]
+    last = mel.shape[-1] - 1
+    if spec.fill == "mirror":
+        turned = index.remainder(2 * last) if last else index * 0
+        return mel[:, torch.minimum(turned, 2 * last - turned).to(mel.device)].transpose(0, 1)[:, None]
+    inside = ((index >= 0) & (index <= last)).to(mel)
+    return (mel[:, index.clamp(0, last).to(mel.device)] * inside).transpose(0, 1)[:, None]
+
+
+def sound_windows(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, Tensor]:
+    """A whole recording as windows that cover it evenly.
+
+    wave: [N] at any rate. Returns: windows for the network [W,1,...] and their weights [W], which sum to 1.
+    """
+    mel, power = _heard(wave, sample_rate, spec)
+    spare = mel.shape[-1] - spec.columns
+    if spare <= 0:
+        starts = torch.tensor([spare // 2])
+    else:
+        starts = torch.linspace(0, spare, math.ceil(spare / spec.stride) + 1).round().long()
+    windows = _cut(mel, starts, spec)
+    loudness = windows.amax(dim=2).mean(dim=(1, 2))  # [W], each column's strongest band, in top_db
+    weights = torch.softmax(spec.focus * loudness, dim=0)
+    return arrange(windows, spec), weights
+
+
+def frame_windows(wave: Tensor, sample_rate: float, spec: MelSpec, *, fps: float, num_frames: int) -> Tensor:
+    """One window centred on each video frame, all against the same reference: wave [N] => [F,1,...]."""
+    if not fps > 0 or num_frames < 1:
+        raise InputError(f"{num_frames} frames at {fps} a second were asked for.", "Both must be above 0.")
+    mel, _ = _heard(wave, sample_rate, spec)
+    middle_sec = (torch.arange(num_frames, dtype=torch.float64) + 0.5) / fps
+    starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - spec.columns // 2
+    return arrange(_cut(mel, starts, spec), spec)

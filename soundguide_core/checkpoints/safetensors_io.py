@@ -1,0 +1,121 @@
+"""Tensors and their config in one safetensors file; reading one executes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import replacing
+
+CONFIG_KEY = "config"  # JSON in the file's metadata
+
+# the first bytes of what people hand over by mistake
+FOREIGN = (
+    (b"PK\x03\x04", "zip archive, as .pt and .pth files are"),
+    (b"\x80", "Python pickle"),
+    (b"version https://git-lfs", "Git LFS pointer, not the weights themselves"),
+    (b"GGUF", "GGUF file"),
+    (b"\x89PNG", "PNG picture"),
+    (b"\x89HDF", "HDF5 file"),
+    (b"RIFF", "RIFF (sound or video) file"),
+    (b"<", "web page"),
+    (b"{", "text file"),
+)
+
+
+def save(path: str | os.PathLike, tensors: Mapping[str, Tensor], config: dict, *, half: bool = False) -> None:
+    """Write tensors and config, whole or not at all.
+
+    half: floating tensors as fp16; ValueError where a value does not fit fp16's range.
+    """
+    from safetensors.torch import save_file
+
+    out = {}
+    for key, x in tensors.items():
+        x = x.detach().cpu()
+        if half and x.is_floating_point():
+            x = x.half()
+            if not torch.isfinite(x).all():
+                raise ValueError(f"{key} holds values beyond fp16; save it in full precision")
+        out[key] = x.clone(memory_format=torch.contiguous_format)
+    with replacing(path) as temporary:
+        save_file(out, temporary, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+    """Read a file written by `save`: (tensors on the CPU, floating ones as fp32; config).
+
+    Raises:
+        InputError: the file is missing, damaged, of another format, or has no SoundGuide config.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        config = _config(path, file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
+    return {
+        key: x.to(torch.float32, copy=True) if x.is_floating_point() else x.clone() for key, x in tensors.items()
+    }, config
+
+
+def describe(path: str | os.PathLike) -> tuple[dict[str, list[int]], dict]:
+    """The shape of every tensor and the config, from the header alone. Errors as `load`."""
+    path = Path(path)
+    with _opened(path) as file:
+        shapes = {key: list(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        return shapes, _config(path, file.metadata())
+
+
+def fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | os.PathLike) -> None:
+    """Load tensors into module, every key and every shape; InputError names the first that does not fit."""
+    wanted = module.state_dict()
+    odd = sorted(wanted.keys() ^ tensors.keys()) or [k for k in wanted if wanted[k].shape != tensors[k].shape]
+    if odd:
+        raise InputError(
+            f"{source} does not hold the weights that its config describes ({odd[0]} does not fit).",
+            "Export the file again with the program that made it.",
+        )
+    module.load_state_dict(dict(tensors))
+
+
+def _opened(path: Path):
+    from safetensors import SafetensorError, safe_open
+
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Give the .safetensors file inside it.")
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Check the path, or list what is here with `models`.")
+    with path.open("rb") as file:
+        start = file.read(64)
+    # a safetensors file opens with the length of its JSON header in eight bytes
+    if start[8:9] != b"{":
+        for magic, what in FOREIGN:
+            if start.startswith(magic):
+                raise InputError(
+                    f"{path} is a {what}; SoundGuide reads .safetensors files only.",
+                    "Get the .safetensors version of these weights.",
+                )
+    try:
+        return safe_open(path, framework="pt", device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a whole .safetensors file ({str(error).splitlines()[0]}).", "Download or copy it again."
+        ) from error
+
+
+def _config(path: Path, metadata: dict[str, str] | None) -> dict:
+    try:
+        config = json.loads((metadata or {})[CONFIG_KEY])
+    except (KeyError, json.JSONDecodeError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise InputError(
+            f"{path} holds tensors but no SoundGuide config.",
+            "Use a file that SoundGuide has written, or convert this one first.",
+        )
+    return config

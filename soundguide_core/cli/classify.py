@@ -1,0 +1,38 @@
+"""Say which of the given words a recording sounds like."""
+
+from __future__ import annotations
+
+import argparse
+
+from .common import add_common, add_joint, add_json_flag, emit_json, encode_files, pick_device, split_list
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("audio", nargs="+", metavar="AUDIO", help="sound files; the sound of a video works too")
+    parser.add_argument("--labels", required=True, help="the words to choose from, separated by commas")
+    add_joint(parser)
+    add_json_flag(parser)
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    labels = split_list(args.labels, "--labels")
+
+    from ..embedding.joint import load_joint
+
+    joint = load_joint(args.joint, device=pick_device(args))
+    p = joint.classify(encode_files(joint, args.audio), labels)
+    results = [
+        {"audio": path, "label": labels[int(row.argmax())], "scores": dict(zip(labels, row.tolist()))}
+        for path, row in zip(args.audio, p)
+    ]
+    if args.json:
+        settings = {"joint": args.joint, "labels": labels, "device": str(joint.device), "seed": args.seed}
+        emit_json({"results": results, "settings": settings}, args.json)
+        return 0
+    width = max(map(len, labels))
+    for result in results:
+        print(result["audio"])
+        for label, score in sorted(result["scores"].items(), key=lambda item: -item[1]):
+            print(f"  {label:<{width}}  {score:6.1%}  {'█' * round(score * 40)}")
+    return 0

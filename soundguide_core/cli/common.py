@@ -1,0 +1,116 @@
+"""What several commands share: devices, seeds, progress, JSON, reading a recording into the joint space."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, check_number
+from ..files import replacing
+
+if TYPE_CHECKING:
+    import torch
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """--seed and --device, which every command has."""
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default 0)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")
+
+
+def add_joint(parser: argparse.ArgumentParser) -> None:
+    """--joint."""
+    parser.add_argument(
+        "--joint", default="miniature", help="joint encoder: a registry name, or a folder (default miniature)"
+    )
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """--json [FILE.json]: one JSON object to stdout, or to a file."""
+    parser.add_argument(
+        "--json", nargs="?", const="-", type=_json_target, metavar="FILE.json",
+        help="print one JSON object with the figures and the settings (or write it to FILE.json)",
+    )  # fmt: skip
+
+
+def _json_target(text: str) -> str:
+    # without this check `--json rain.wav` would take the recording for the report's name, and overwrite it
+    if not text.endswith(".json"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .json; put --json last, or before another option")
+    return text
+
+
+def emit_json(report: dict, target: str | os.PathLike) -> None:
+    """Print report ("-") or write it to a file, whole or not at all."""
+    text = json.dumps(report, indent=2)
+    if target == "-":
+        print(text)
+        return
+    with replacing(target) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def pick_device(args: argparse.Namespace) -> torch.device:
+    """The torch device of --device, after trying it."""
+    import torch
+
+    if args.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(args.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"The device {args.device!r} cannot be used here.", "Use --device cpu.") from error
+    return device
+
+
+def check_seed(seed: int) -> int:
+    """The seed, within what NumPy takes."""
+    check_number(seed, "--seed", low=0, high=2**32 - 1)
+    return seed
+
+
+def split_list(text: str, option: str) -> list[str]:
+    """ "a, b,c" => ["a", "b", "c"]; empty and repeated entries are refused."""
+    entries = [entry.strip() for entry in text.split(",")]
+    if not all(entries):
+        raise InputError(f"{option} {text!r} has an empty entry.", "Separate the entries by single commas: a,b,c.")
+    if len(set(entries)) < len(entries):
+        raise InputError(f"{option} {text!r} names something twice.", "Give every entry once.")
+    return entries
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds."""
+    from tqdm import tqdm
+
+    with tqdm(desc=title, delay=2, leave=False, file=sys.stderr) as bar:
+
+        def on_step(i: int, n: int, terms: dict[str, float] | None = None, preview: object = None) -> None:
+            bar.total = n
+            if terms:
+                bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()}, refresh=False)
+            bar.update(i + 1 - bar.n)
+
+        yield on_step
+
+
+def encode_files(joint: object, paths: list[str]) -> torch.Tensor:
+    """Recordings => embeds [B,D], unit norm."""
+    import torch
+
+    from ..audio.waveform import load_audio, to_mono
+
+    embeds = []
+    with progress("listening") as on_step:
+        for i, path in enumerate(paths):
+            wave, sample_rate = load_audio(path)
+            embeds.append(joint.encode_audio(to_mono(wave), sample_rate))
+            on_step(i, len(paths))
+    return torch.cat(embeds)

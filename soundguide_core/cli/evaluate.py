@@ -1,0 +1,19 @@
+"""Measure the models: how well they hear (zero-shot), and whether edits show what was heard (seeing)."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import evaluate_seeing, evaluate_zero_shot
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(required=True, metavar="WHAT")
+    for name, module in {"zero-shot": evaluate_zero_shot, "seeing": evaluate_seeing}.items():
+        command = what.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(evaluate=module.run)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.evaluate(args)

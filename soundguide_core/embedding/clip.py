@@ -1,0 +1,201 @@
+"""The picture and text towers: any open_clip model, frozen, with differentiable preprocessing.
+
+A. Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, section 2.
+Axes: B batch, N crops, H W picture, D dims.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoints import safetensors_io
+from ..errors import InputError
+from ..shapes import check_shape
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a picture in -1..1 becomes a tower's input of size x size pixels.
+
+    view: "bicubic" scales the shorter side (antialiased) and crops the centre, then (x + 1) / 2 and mean, std.
+        "released" is what the code of Lee et al. 2022 feeds to CLIP: each pixel repeated size/32 times, averaged over
+        side/32, still in -1..1, with no mean and std.
+    """
+
+    size: int
+    mean: tuple[float, float, float] = OPENAI_MEAN
+    std: tuple[float, float, float] = OPENAI_STD
+    view: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.view not in ("bicubic", "released"):
+            raise InputError(f"There is no picture view called {self.view!r}.", 'Use "bicubic" or "released".')
+
+    def __call__(self, img: Tensor) -> Tensor:
+        """img [B,3,H,W] in -1..1 => [B,3,size,size], differentiable."""
+        sizes = check_shape(img, "B 3 H W", name="the picture")
+        h, w = sizes["H"], sizes["W"]
+        if self.view == "released":
+            if h != w or h % 32:
+                raise InputError(
+                    f"The released view takes square pictures whose side is a multiple of 32, not {h} x {w}.",
+                    'Resize the picture, or use the "bicubic" view.',
+                )
+            return F.avg_pool2d(F.interpolate(img, scale_factor=self.size // 32, mode="nearest"), h // 32)
+        if min(h, w) != self.size:
+            scale = self.size / min(h, w)
+            scaled = (max(self.size, round(h * scale)), max(self.size, round(w * scale)))
+            img = F.interpolate(img, scaled, mode="bicubic", antialias=True, align_corners=False)
+        top, left = (img.shape[2] - self.size) // 2, (img.shape[3] - self.size) // 2
+        img = img[:, :, top : top + self.size, left : left + self.size]
+        mean, std = (img.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return ((img + 1) / 2 - mean) / std  # -1..1 => 0..1 => normalised
+
+
+class ClipTowers(nn.Module):
+    """An open_clip model as two functions into one space.
+
+    model: anything with open_clip's encode_image, encode_text and logit_scale.
+    config: {"embed_dim", "vision_cfg", "text_cfg"} as open_clip has them, or {"open_clip": architecture name}; and
+        "preprocess" (the fields of Preprocess), "prompts" (templates with one {} each).
+    """
+
+    def __init__(self, model: nn.Module, config: dict) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.preprocess = Preprocess(**config["preprocess"])
+        self.prompts: tuple[str, ...] = tuple(config.get("prompts", ("{}",)))
+
+    @classmethod
+    def from_config(cls, config: dict) -> ClipTowers:
+        """Untrained towers; no file is read and nothing is downloaded."""
+        import open_clip
+
+        if "open_clip" in config:
+            return cls(open_clip.create_model(config["open_clip"], load_weights=False, pretrained_text=False), config)
+        from open_clip.model import CLIP
+
+        return cls(CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"]), config)
+
+    @classmethod
+    def from_open_clip(cls, name: str, pretrained: str | os.PathLike, *, view: str = "bicubic") -> ClipTowers:
+        """Published weights: an open_clip architecture and a pretrained tag (downloaded by open_clip) or local file."""
+        import open_clip
+
+        if name not in open_clip.list_models():
+            raise InputError(f"open_clip has no model called {name!r}.", "See open_clip.list_models() for the names.")
+        pretrained = os.fspath(pretrained)
+        if not os.path.exists(pretrained) and pretrained not in open_clip.list_pretrained_tags_by_model(name):
+            raise InputError(
+                f"{pretrained!r} is neither a file nor a pretrained tag of {name}.",
+                "See open_clip.list_pretrained_tags_by_model for the tags, or give the path of a checkpoint.",
+            )
+        model = open_clip.create_model(name, pretrained=pretrained)
+        shown = model.visual.preprocess_cfg
+        size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
+        preprocess = Preprocess(size, tuple(shown["mean"]), tuple(shown["std"]), view)
+        prompts = ["{}", "a photo of {}", "the sound of {}"]
+        return cls(model, {"open_clip": name, "preprocess": asdict(preprocess), "prompts": prompts}).freeze()
+
+    def to_config(self) -> dict:
+        """What from_config needs to build the same towers."""
+        return self.config
+
+    def save(self, path: str | os.PathLike, *, half: bool = True) -> None:
+        """Write weights and config to one safetensors file, which load_clip reads."""
+        safetensors_io.save(path, self.model.state_dict(), self.config, half=half)
+
+    def freeze(self) -> ClipTowers:
+        """Weights fixed, in evaluation mode; gradients still reach the picture."""
+        return self.eval().requires_grad_(False)
+
+    @cached_property
+    def tokenizer(self):
+        """list[str] => token ids [B, context_length]."""
+        import open_clip
+
+        if "open_clip" in self.config:
+            return open_clip.get_tokenizer(self.config["open_clip"])
+        return open_clip.SimpleTokenizer(context_length=self.model.context_length)
+
+    @property
+    def dim(self) -> int:
+        """D of the joint space."""
+        return self.config["embed_dim"] if "embed_dim" in self.config else self.model.visual.output_dim
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.logit_scale.device
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """1 / temperature of the softmax over cosines, a scalar."""
+        return self.model.logit_scale.exp()
+
+    def encode_image(self, img: Tensor, *, crops: int = 0, generator: torch.Generator | None = None) -> Tensor:
+        """img [B,3,H,W] in -1..1 => embeds [B,D], unit norm, differentiable.
+
+        crops: 0 looks at the whole picture; N looks at N `augmented_crops` and averages what it sees.
+        """
+        if crops:
+            views = self.encode_image(augmented_crops(img, crops, generator))
+            return F.normalize(views.unflatten(0, (crops, -1)).mean(0), dim=-1)  # [N*B,D] => [B,D]
+        return F.normalize(self.model.encode_image(self.preprocess(img)).float(), dim=-1)
+
+    def encode_text(self, text: list[str]) -> Tensor:
+        """Texts as they are => embeds [B,D], unit norm."""
+        if isinstance(text, str) or not text or not all(isinstance(line, str) and line.strip() for line in text):
+            raise InputError("A text to embed is empty.", "Give a list of one or more non-empty texts.")
+        return F.normalize(self.model.encode_text(self.tokenizer(list(text)).to(self.device)).float(), dim=-1)
+
+
+def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:
+    """Frozen towers from a safetensors file with their config in its metadata."""
+    tensors, config = safetensors_io.load(path)
+    try:
+        towers = ClipTowers.from_config(config)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} does not describe a picture and text model.", "Give a clip.safetensors file.") from error
+    safetensors_io.fill(towers.model, tensors, path)
+    return towers.to(device).freeze()
+
+
+def augmented_crops(
+    img: Tensor,
+    n: int,
+    generator: torch.Generator | None = None,
+    *,
+    scale: tuple[float, float] = (0.6, 1.0),
+    skew: float = 0.08,
+) -> Tensor:
+    """n random views of each picture: a part of it, mirrored or not, seen slightly from the side.
+
+    img [B,3,H,W] => [n*B,3,H,W], view-major (all pictures in their first view, then all in their second), differentiable.
+    scale: side of the part against the picture's. skew: how far each corner moves, against the part's side.
+    generator: a CPU generator, so that a seed gives the same views on every device.
+    """
+    from kornia.geometry.transform import get_perspective_transform, warp_perspective
+
+    sizes = check_shape(img, "B 3 H W", name="the picture")
+    count = n * sizes["B"]
+    extent = torch.tensor([sizes["W"] - 1.0, sizes["H"] - 1.0])
+    side = scale[0] + (scale[1] - scale[0]) * torch.rand(count, 1, 1, generator=generator)
+    corner = (1 - side) * torch.rand(count, 1, 2, generator=generator)
+    square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    moved = square + skew * (2 * torch.rand(count, 4, 2, generator=generator) - 1)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    moved[..., 0] = torch.where(mirrored, 1 - moved[..., 0], moved[..., 0])
+    source = (corner + side * moved) * extent  # [n*B,4,2] in pixels
+    target = (square * extent).expand(count, 4, 2)
+    matrix = get_perspective_transform(source, target).to(img)
+    return warp_perspective(img.repeat(n, 1, 1, 1), matrix, (sizes["H"], sizes["W"]), padding_mode="reflection")

@@ -1,0 +1,47 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import InputError
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """The path of a file about to be written, refused now rather than after the work is done."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Give the name of a file inside it.")
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} does not exist.", "Create it, or choose another place to save to.")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"The folder {path.parent} cannot be written to.", "Choose another place to save to.")
+    return path
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """The folder at path, made where it is absent."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {path} cannot be made: {error.strerror}.", "Choose another place to save to."
+        ) from error
+    return path
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, same ending; it becomes `path` if the block ends well and goes if not."""
+    path = check_writable(path)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""Arithmetic on StyleGAN latents: truncation, groups of layers, mixing.
+
+Axes: B batch, L layers (num_ws), D dims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+
+def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+    """w_avg + psi (w - w_avg) for w [B,D], or for the first cutoff layers of ws [B,L,D] (all where cutoff is None)."""
+    if psi == 1:
+        return ws
+    near = w_avg.lerp(ws, psi)
+    if cutoff is None or ws.ndim == 2:
+        return near
+    return torch.cat([near[:, :cutoff], ws[:, cutoff:]], dim=1)
+
+
+def layer_groups(num_ws: int) -> dict[str, slice]:
+    """What the layers rule: coarse the layout (4 to 8 pixels), mid the parts (16 to 32), fine colour and texture."""
+    coarse, mid = min(4, num_ws), min(8, num_ws)
+    return {"coarse": slice(0, coarse), "mid": slice(coarse, mid), "fine": slice(mid, num_ws)}
+
+
+def layer_indices(layers: str | slice | Iterable[int], num_ws: int) -> list[int]:
+    """Layers given as a group's name, several joined by +, a slice or numbers => sorted indices in 0..num_ws-1."""
+    if isinstance(layers, str):
+        groups = {**layer_groups(num_ws), "all": slice(0, num_ws)}
+        unknown = [name for name in layers.split("+") if name not in groups]
+        if unknown:
+            raise InputError(f"There is no layer group '{unknown[0]}'.", f"Use {', '.join(groups)}, joined by +.")
+        return sorted({i for name in layers.split("+") for i in range(num_ws)[groups[name]]})
+    if isinstance(layers, slice):
+        return sorted(range(num_ws)[layers])
+    indices = sorted({int(i) for i in layers})
+    if indices and not 0 <= indices[0] <= indices[-1] < num_ws:
+        raise InputError(
+            f"Layers {indices} do not all exist in a generator with {num_ws}.", f"Use layers 0 to {num_ws - 1}."
+        )
+    return indices
+
+
+def mix_layers(ws_a: Tensor, ws_b: Tensor, layers: str | slice | Iterable[int]) -> Tensor:
+    """ws_a [B,L,D] with the named layers taken from ws_b [B,L,D] or [1,L,D]."""
+    if ws_a.shape[1:] != ws_b.shape[1:]:
+        raise InputError(
+            f"Latents of shapes {list(ws_a.shape)} and {list(ws_b.shape)} cannot be mixed.",
+            "Take both from the same generator.",
+        )
+    indices = layer_indices(layers, ws_a.shape[1])
+    size = max(len(ws_a), len(ws_b))
+    mixed = ws_a.expand(size, -1, -1).clone()
+    mixed[:, indices] = ws_b.expand(size, -1, -1)[:, indices]
+    return mixed

@@ -1,0 +1,213 @@
+"""The words of the miniature world: one concept per sound or phenomenon, many ways to say it.
+
+A caption is its text plus what the text means: a distribution over concepts, how strong the phenomenon is said to be, and
+which layout facts it names. `affinity` turns two lists of meanings into soft targets for a contrastive loss, so paraphrases
+attract, "light rain" prefers light rain, and "rain and wind" lies between its parts.
+Axes: N, M captions or pictures, K concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+CALM = "calm"  # silence for the ear, a landscape with nothing going on for the eye
+
+# concept -> phrases; the first is its plain name
+PHRASES: dict[str, tuple[str, ...]] = {
+    "rain": ("rain", "raining", "it is raining", "rainfall", "rain falling", "falling rain", "rain drops", "raindrops",
+             "rainy weather", "a rain shower", "pouring rain", "a rainy day", "rain on the roof", "a rainstorm"),
+    "waves": ("waves", "sea waves", "ocean waves", "waves crashing", "crashing waves", "waves on the shore", "ocean",
+              "the ocean surf", "surf", "breaking waves", "waves rolling in", "seashore", "beach waves", "water waves",
+              "rough sea", "waves on the beach", "a wavy sea"),
+    "fire": ("fire", "crackling fire", "a campfire burning", "campfire", "burning fire", "flames", "a burning forest",
+             "fire crackling", "fireplace", "a bonfire", "burning wood", "wildfire", "a blaze", "burning", "crackling flames"),
+    "wind": ("wind", "wind blowing", "blowing wind", "windy weather", "howling wind", "a gust of wind", "wind gusts",
+             "windy", "wind howling", "blustery wind", "a windy day", "whistling wind", "a gale", "wind noise"),
+    "thunder": ("thunder", "thunderstorm", "a thunder storm", "thunder and lightning", "lightning", "rolling thunder",
+                "a thunderclap", "a lightning strike", "thunder rumbling", "rumbling thunder", "lightning storm",
+                "a flash of lightning", "a stormy sky", "storm", "a storm with lightning"),
+    "birds": ("birds", "bird song", "birdsong", "chirping birds", "birds chirping", "birds singing", "singing birds",
+              "a songbird", "bird", "bird calls", "tweeting birds", "birds flying", "a flock of birds", "birds twittering",
+              "birds in the morning"),
+    "crickets": ("crickets", "night crickets", "crickets chirping", "chirping crickets", "cricket", "crickets at night",
+                 "insects at night", "insects", "a summer night", "summer night", "cicadas", "fireflies", "night insects",
+                 "grasshoppers", "a cricket singing", "insects chirping"),
+    CALM: ("silence", "a calm landscape", "calm", "quiet", "nothing", "no sound", "a peaceful landscape", "a quiet scene",
+           "calm weather", "stillness", "peace and quiet", "a plain landscape", "a landscape", "a clear day", "scenery"),
+    "dog": ("dog", "dog barking", "a barking dog", "dogs", "barking", "a dog bark", "a puppy barking", "a hound"),
+    "crying baby": ("crying baby", "baby crying", "a baby cries", "an infant crying", "baby", "a sobbing baby",
+                    "a newborn crying", "a crying child", "crying"),
+    "clock tick": ("clock tick", "ticking clock", "clock ticking", "clock", "a clock", "tick tock", "ticking",
+                   "a wall clock", "a watch ticking"),
+    "sneezing": ("sneezing", "sneeze", "a person sneezing", "a sneeze", "someone sneezes", "achoo", "a loud sneeze"),
+    "helicopter": ("helicopter", "a helicopter flying", "helicopter rotor", "chopper", "helicopter blades",
+                   "a hovering helicopter", "rotor blades"),
+    "chainsaw": ("chainsaw", "chain saw", "a chainsaw cutting wood", "a chainsaw running", "a saw cutting a tree",
+                 "sawing with a chainsaw", "a power saw"),
+    "rooster": ("rooster", "a rooster crowing", "crowing rooster", "cock", "a cock crows", "rooster crow",
+                "cockerel", "crowing"),
+    "city": ("city", "city traffic", "a busy street", "traffic", "street noise", "cars in the city", "urban noise"),
+    "train": ("train", "a train passing", "railway", "a moving train", "train on rails", "locomotive", "inside a train"),
+    "boat": ("boat", "a sailing boat", "a boat at the pier", "creaking boat", "a ship", "sailboat", "water under a boat"),
+    "coffee shop": ("coffee shop", "cafe", "people talking in a cafe", "a crowded coffee shop", "restaurant", "chatter",
+                    "people talking", "a crowd talking"),
+}
+CONCEPTS: tuple[str, ...] = tuple(PHRASES)
+
+# how strong a phenomenon is said to be -> (centre in 0..1, adjectives)
+STRENGTHS: dict[str, tuple[float, tuple[str, ...]]] = {
+    "light":  (0.25, ("light", "gentle", "soft", "faint", "weak", "a little", "slight")),
+    "medium": (0.55, ("moderate", "steady", "some", "medium")),
+    "heavy":  (0.95, ("heavy", "strong", "intense", "loud", "violent", "powerful", "a lot of", "very strong")),
+}
+# phrases that say the strength by themselves
+STRONG_PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
+    "rain": {"light": ("drizzle", "drizzling rain", "a sprinkle of rain"), "heavy": ("downpour", "torrential rain", "rain pouring down")},
+    "waves": {"light": ("ripples", "lapping waves", "small waves"), "heavy": ("big waves", "huge waves", "a raging sea")},
+    "fire": {"light": ("a small fire", "embers", "a little campfire"), "heavy": ("a blazing fire", "a roaring fire", "a raging wildfire")},
+    "wind": {"light": ("a breeze", "a light breeze"), "heavy": ("a gale", "a storm wind", "a hurricane")},
+    "thunder": {"light": ("distant thunder", "faint thunder far away"), "heavy": ("a violent thunderstorm", "loud thunder")},
+    "birds": {"light": ("a few birds", "a single bird"), "heavy": ("many birds", "a large flock of birds")},
+    "crickets": {"light": ("a few crickets", "a single cricket"), "heavy": ("many crickets", "a chorus of crickets")},
+}  # fmt: skip
+
+TEMPLATES: tuple[str, ...] = (
+    "{}", "{}", "{}", "{}", "the sound of {}", "sound of {}", "a recording of {}", "a picture of {}", "a photo of {}",
+    "a landscape with {}", "{} in the distance", "{} in the background", "i hear {}", "the noise of {}", "a scene with {}",
+    "an image of {}", "{} outdoors", "listen to {}", "this is {}", "there is {}", "{} sounds", "a view with {}", "the {}",
+)  # fmt: skip
+
+# layout fact of a scene -> words for where it goes on
+LAYOUT_PHRASES: dict[str, tuple[str, ...]] = {
+    "sea": ("over the open water", "on the coast", "with a wide view"),
+    "lake": ("by a lake", "at the lake", "over the lake"),
+    "mountains": ("in the mountains", "below high peaks", "with mountains"),
+    "hills": ("in the hills", "with low hills", "among hills"),
+    "trees": ("with trees", "behind the pines", "at the edge of a forest"),
+    "clouds": ("under clouds", "with a cloudy sky", "below white clouds"),
+}
+
+_WORDS_TO_CONCEPT = {phrase: concept for concept, phrases in PHRASES.items() for phrase in (concept, *phrases)}
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a caption says or a picture shows.
+
+    concepts: weights that sum to 1. strength: 0..1, or None where nothing is said. layout: facts named or shown.
+    is_picture: pictures show all of their layout, captions name a part of it.
+    """
+
+    concepts: Mapping[str, float]
+    strength: float | None = None
+    layout: frozenset[str] = field(default_factory=frozenset)
+    is_picture: bool = False
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A text and what it means."""
+
+    text: str
+    meaning: Meaning
+
+
+def plain(label: str) -> str:
+    """A label as words: "Sea_Waves" => "sea waves"."""
+    return " ".join(label.replace("_", " ").replace("-", " ").lower().split())
+
+
+def concept_of(label: str) -> str | None:
+    """The concept that a label or phrase names ("crackling_fire" => "fire"), or None for words outside this world."""
+    return _WORDS_TO_CONCEPT.get(plain(label))
+
+
+def presence(intensity: float) -> float:
+    """How much of a picture's meaning is its phenomenon, 0..1, for an intensity in 0..1; the rest is calm."""
+    return float(np.clip(intensity, 0.0, 1.0) ** 0.7)
+
+
+def _choice(rng: np.random.Generator, items: Sequence[str]) -> str:
+    return items[int(rng.integers(len(items)))]
+
+
+def caption_for_concept(concept: str, rng: np.random.Generator, *, strength: float | None = None) -> Caption:
+    """A random caption for one of CONCEPTS; strength in 0..1 picks the words that fit, None says nothing of it."""
+    if strength is None:
+        return Caption(_choice(rng, TEMPLATES).format(_choice(rng, PHRASES[concept])), Meaning({concept: 1.0}))
+    band = min(STRENGTHS, key=lambda name: abs(STRENGTHS[name][0] - strength))
+    centre, adjectives = STRENGTHS[band]
+    own = STRONG_PHRASES.get(concept, {}).get(band, ())
+    if own and rng.random() < 0.4:
+        phrase = _choice(rng, own)
+    else:
+        phrase = f"{_choice(rng, adjectives)} {_bare(_choice(rng, PHRASES[concept][:4]))}"
+    return Caption(_choice(rng, TEMPLATES).format(phrase), Meaning({concept: 1.0}, strength=centre))
+
+
+def caption_for_pair(first: str, second: str, rng: np.random.Generator) -> Caption:
+    """A caption that names two concepts, half of its meaning each."""
+    joiner = _choice(rng, ("and", "with", "and then", "together with", "mixed with"))
+    text = f"{_choice(rng, PHRASES[first][:6])} {joiner} {_choice(rng, PHRASES[second][:6])}"
+    return Caption(_choice(rng, TEMPLATES).format(text), Meaning({first: 0.5, second: 0.5}))
+
+
+def caption_for_sound(label: str, rng: np.random.Generator) -> str:
+    """A random caption for a labelled sound; a label outside this world is put into a template as it is."""
+    concept = concept_of(label)
+    if concept is None:
+        return _choice(rng, TEMPLATES).format(plain(label))
+    return caption_for_concept(concept, rng).text
+
+
+def _bare(phrase: str) -> str:
+    for article in ("a ", "an ", "the ", "it is "):
+        phrase = phrase.removeprefix(article)
+    return phrase
+
+
+def caption_for_scene(
+    shown: Meaning, rng: np.random.Generator, *, say_strength: float = 0.35, say_layout: float = 0.25
+) -> Caption:
+    """A random caption for a picture: what goes on in it, sometimes how strongly, sometimes where."""
+    names, weights = zip(*shown.concepts.items(), strict=True)
+    concept = names[int(rng.choice(len(names), p=np.asarray(weights) / sum(weights)))]
+    speaks = shown.strength is not None and concept != CALM and rng.random() < say_strength
+    caption = caption_for_concept(concept, rng, strength=shown.strength if speaks else None)
+    known = sorted(shown.layout & LAYOUT_PHRASES.keys())
+    if not known or rng.random() >= say_layout:
+        return caption
+    fact = _choice(rng, known)
+    text = f"{caption.text} {_choice(rng, LAYOUT_PHRASES[fact])}"
+    return Caption(text, Meaning(caption.meaning.concepts, caption.meaning.strength, frozenset({fact})))
+
+
+def affinity(
+    rows: Sequence[Meaning], columns: Sequence[Meaning], *, strength_width: float = 0.45, mismatch: float = 0.4
+) -> np.ndarray:
+    """How well meanings fit each other, [N,M] in 0..1; rows divided by their sums are soft targets.
+
+    The product of: the overlap of their concepts; a bell of strength_width over the difference of their strengths, where
+    both speak of it; and mismatch for every layout fact that a caption names and the other side does not have.
+    """
+    a = np.array([[m.concepts.get(c, 0.0) for c in CONCEPTS] for m in rows])  # [N,K]
+    b = np.array([[m.concepts.get(c, 0.0) for c in CONCEPTS] for m in columns])  # [M,K]
+    fit = a @ b.T
+    # a strength is a strength of one concept: calm against "heavy rain" overlaps nowhere, so needs no exception
+    va, vb = (np.array([np.nan if m.strength is None else m.strength for m in side]) for side in (rows, columns))
+    bell = np.exp(-(((va[:, None] - vb[None, :]) / strength_width) ** 2))
+    fit = fit * np.where(np.isnan(bell), 1.0, bell)
+    absent = np.array([[_absent(m, n) for n in columns] for m in rows])
+    return fit * mismatch**absent
+
+
+def _absent(a: Meaning, b: Meaning) -> int:
+    """Layout facts that one side names and the other lacks; what a caption leaves out is not denied."""
+    if a.is_picture and b.is_picture:
+        return len(a.layout ^ b.layout)
+    if a.is_picture:
+        return len(b.layout - a.layout)
+    return len(a.layout - b.layout) if b.is_picture or b.layout else 0

@@ -1,0 +1,187 @@
+"""Sound-Guided Semantic Image Manipulation (Lee et al., CVPR 2022), section 3.2: direct latent code optimisation.
+
+    L_man = argmin_{w_a in W+}  d_cos(G(w_a), a)  +  lambda_ID L_ID(w_a)  +  lambda_sim || g . (w_a - w_s) ||^2
+
+Axes: B batch, L layers, D dims, H W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError, check_number
+from ..generators.latents import mix_layers
+from ..losses.identity import identity_distance
+from ..losses.latent import layer_masked_distance, learned_mask, released_mask, released_mask_update
+from ..losses.semantic import RELEASED_SCALE, cosine_distance
+from ..optimise import OnStep, Schedule, optimise
+from ..shapes import check_shape
+
+VARIANTS = ("paper", "released")
+
+
+@dataclass(frozen=True)
+class ManipulationConfig:
+    """Weights and schedule of L_man.
+
+    similarity, identity: lambda_sim and lambda_ID. layer_masking: adapt g; off, g = 1. mask_lr: learning rate of the learned g.
+    crops: augmented views of the picture that the sound is compared with beside the whole, against edits that only
+    please the encoder; 0 as published. seed: of these views.
+    variant: "paper" learns g by gradient and returns the picture of the final code; "released" scales the cosine term by
+    exp(0.07), updates its mask by a hand-written rule and returns the picture before the last step.
+    """
+
+    variant: str = "paper"
+    similarity: float = 0.002
+    identity: float = 0.0
+    layer_masking: bool = True
+    mask_lr: float = 0.02
+    crops: int = 4
+    seed: int = 0
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=100, lr=0.1))
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise InputError(f"There is no variant {self.variant!r}.", f"Use one of: {', '.join(VARIANTS)}.")
+        check_number(self.similarity, "The weight of the source term", low=0)
+        check_number(self.identity, "The weight of the identity term", low=0)
+        check_number(self.mask_lr, "The learning rate of the layer mask", low=0)
+        check_number(self.crops, "The number of crops", low=0, high=64)
+
+
+PUBLISHED = {
+    #                              variant     lambda_sim        lambda_ID        mask                steps and rate
+    "ffhq-paper": ManipulationConfig("paper", 0.008, 0.004, crops=0, schedule=Schedule(300, 0.05)),
+    "lsun-paper": ManipulationConfig("paper", 0.002, 0.000, crops=0, schedule=Schedule(300, 0.05)),
+    "ffhq-code": ManipulationConfig("released", 0.008, 0.005, layer_masking=False, crops=0, schedule=Schedule(300, 0.05)),
+    "landscape-code": ManipulationConfig("released", 0.002, 0.0, layer_masking=False, crops=0, schedule=Schedule(300, 0.1)),
+}
+
+
+@dataclass
+class Manipulation:
+    """ws [B,L,D] edited latents, img and img_src [B,3,H,W] about -1..1, the loss history, and the last g [B,L]."""
+
+    ws: Tensor
+    img: Tensor
+    img_src: Tensor
+    history: list[dict[str, float]]
+    layer_mask: Tensor
+
+
+def manipulate(
+    ws_src: Tensor,
+    embeds: Tensor,
+    *,
+    generator,
+    joint,
+    identity: Callable[[Tensor], Tensor] | None = None,
+    config: ManipulationConfig | None = None,
+    on_step: OnStep | None = None,
+) -> Manipulation:
+    """Move latents until their pictures mean what the sound means.
+
+    Args:
+        ws_src: [B,L,D] source latents of `generator`.
+        embeds: [B,D] or [1,D] unit norm, of a sound, a text or a mix, in the space of `joint`.
+        generator: .synthesis(ws) => [B,3,H,W].
+        joint: .encode_image(img) => [B,D] unit norm, differentiable.
+        identity: face recogniser img => [B,D]; needed only where config.identity is not 0.
+        config: weights and schedule.
+        on_step: see optimise.
+
+    Raises:
+        InputError: shapes disagree, or an identity weight comes without its recogniser.
+    """
+    config = config or ManipulationConfig()
+    ws_src = ws_src.detach()
+    sizes = check_shape(ws_src, "B L D", name="the source latents")
+    check_shape(embeds, "B D", name="the embeddings")
+    if len(embeds) not in (1, sizes["B"]):
+        raise InputError(f"{len(embeds)} embeddings meet {sizes['B']} latents.", "Give one embedding, or one for each.")
+    if config.identity and identity is None:
+        raise InputError("An identity weight is set without a face recogniser.", "Load one, or set the weight to 0.")
+    released = config.variant == "released"
+    with torch.no_grad():
+        img_src = generator.synthesis(ws_src)
+    m = ws_src.new_full((sizes["B"], sizes["L"]), 1.0 if released else 0.0)
+    views = torch.Generator(device="cpu").manual_seed(config.seed)
+    last = {"ws": ws_src, "img": img_src}
+
+    def mask() -> Tensor | None:
+        if not config.layer_masking:
+            return None
+        return released_mask(m).sqrt() if released else learned_mask(m)  # g enters squared
+
+    def losses(ws: Tensor) -> dict[str, Tensor]:
+        img = generator.synthesis(ws)
+        last.update(ws=ws.detach(), img=img.detach())
+        terms = {"sound": sound_distance(joint, img, embeds, config, views)}
+        if config.similarity:
+            terms["source"] = layer_masked_distance(ws, ws_src, mask())
+        if config.identity:
+            terms["identity"] = identity_distance(identity, img, img_src)
+        return terms
+
+    def rule() -> None:
+        m.copy_(released_mask_update(m, last["ws"], ws_src))
+
+    weights = {"sound": 1.0, "source": config.similarity, "identity": config.identity}
+    learn_mask = config.layer_masking and bool(config.similarity)
+    result = optimise(
+        ws_src,
+        losses,
+        {name: weight for name, weight in weights.items() if weight},
+        config.schedule,
+        also=[(m, config.mask_lr)] if learn_mask and not released else [],
+        after_step=rule if learn_mask and released else None,
+        preview=generator.synthesis,
+        on_step=on_step,
+    )
+    with torch.no_grad():
+        img = last["img"] if released else generator.synthesis(result.latent)
+        g = mask()
+    return Manipulation(result.latent, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
+
+
+def sound_distance(joint, img: Tensor, embeds: Tensor, config: ManipulationConfig, views: torch.Generator) -> Tensor:
+    """d_cos(img, a), averaged over the whole picture and config.crops augmented views of it. => [B]"""
+    scale = RELEASED_SCALE if config.variant == "released" else 1.0
+    whole = cosine_distance(joint.encode_image(img), embeds, scale)
+    if not config.crops:
+        return whole
+    from ..embedding.clip import augmented_crops
+
+    crops = augmented_crops(img, config.crops, views)  # [crops * B,3,h,w], view by view
+    each = cosine_distance(joint.encode_image(crops), embeds.expand(len(img), -1).repeat(config.crops, 1), scale)
+    return (whole + each.reshape(config.crops, -1).sum(dim=0)) / (1 + config.crops)
+
+
+def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """Several sounds and texts as one: normalised sum_i weights[i] embeds[i], each [B,D] or [1,D] => [B,D] unit norm.
+
+    Raises:
+        InputError: none given, counts differ, a weight is not a number, or the parts cancel.
+    """
+    weights = [1.0] * len(embeds) if weights is None else list(weights)
+    if not embeds or len(embeds) != len(weights):
+        raise InputError(f"{len(embeds)} embeddings meet {len(weights)} weights.", "Give one weight for each embedding.")
+    for weight in weights:
+        check_number(weight, "A mixing weight")
+    total = sum(weight * part for weight, part in zip(weights, embeds))
+    if bool((total.norm(dim=-1) < 1e-4).any()):
+        raise InputError("The weighted embeddings cancel to nothing.", "Change a weight, or leave one of them out.")
+    return F.normalize(total, dim=-1)
+
+
+def mix_styles(ws_sound: Tensor, ws_text: Tensor, split: int | None = None) -> Tensor:
+    """Sound and text style mixing: layers below `split` from the sound-guided code, the others from the text-guided one.
+
+    ws [B,L,D]. The paper takes layers 1-9 of 18 from the sound: the default, half of L.
+    """
+    return mix_layers(ws_sound, ws_text, slice(ws_sound.shape[1] // 2 if split is None else split, None))

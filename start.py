@@ -1,0 +1,97 @@
+"""Everything from nothing: `python start.py demo` plays the miniature through, `python start.py test` runs the tests.
+
+Needs Python 3.10 or newer and nothing else. Either command makes a virtual environment in .venv beside this file,
+installs what it needs there, and remembers what is installed, so that the next time starts at once.
+Arguments after the command are passed on: `python start.py demo --out pictures`, `python start.py test -k mel`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "soundguide.json"
+
+FROM_THE_HOST = ["torch", "torchvision"]  # ComfyUI brings these along; alone we fetch them
+FOR_TESTS = ["pytest"]
+
+COMMANDS = {
+    "demo": ["-m", "soundguide_core", "demo"],
+    "test": ["-m", "pytest"],
+}
+
+
+def say(text):
+    print(f"[SoundGuide] {text}", flush=True)
+
+
+def works(*command):
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def make_environment():
+    if PYTHON.exists() and works(PYTHON, "-c", "pass"):
+        return
+    if VENV.exists():
+        say(f"{VENV} is not usable here, so it is made anew.")
+        shutil.rmtree(VENV)
+    say(f"Making a virtual environment in {VENV}")
+    # some Linux distributions ship venv without its copy of pip; then the pip of this Python installs into it
+    if not works(sys.executable, "-m", "venv", VENV) and not works(
+        sys.executable, "-m", "venv", "--clear", "--without-pip", VENV
+    ):
+        shutil.rmtree(VENV, ignore_errors=True)
+        sys.exit("A virtual environment cannot be made. Install Python's venv (on Debian, Ubuntu: python3-venv).")
+
+
+def requirements(command):
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    ours = [line for line in lines if line.strip() and not line.startswith("#")]
+    return FROM_THE_HOST + ours + (FOR_TESTS if command == "test" else [])
+
+
+def install(command):
+    wanted = requirements(command)
+    mark = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()
+    stamp = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.exists() else {}
+    if stamp.get(command) == mark:
+        return
+    say(f"Installing {len(wanted)} packages, PyTorch among them: some minutes and gigabytes the first time")
+    began = time.monotonic()
+    pip = [PYTHON, "-m", "pip"]
+    if not works(*pip, "--version"):
+        pip = [sys.executable, "-m", "pip", "--python", PYTHON]
+    if subprocess.run([*pip, "install", "--disable-pip-version-check", *wanted]).returncode:
+        sys.exit("pip could not install the packages; its last lines say why. Mend that and run the command again.")
+    STAMP.write_text(json.dumps({**stamp, command: mark}), encoding="utf-8")
+    say(f"Installed in {time.monotonic() - began:.0f} seconds")
+
+
+def main(arguments):
+    if sys.version_info < (3, 10):
+        sys.exit(f"SoundGuide needs Python 3.10 or newer; this is {sys.version.split()[0]}.")
+    if not arguments or arguments[0] not in COMMANDS:
+        print(__doc__)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    command, *rest = arguments
+    make_environment()
+    install(command)
+    say(f"Running: {command}")
+    # the demo's --out is relative to where the user stands, the tests' paths to the project
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    folder = ROOT if command == "test" else None
+    return subprocess.run([PYTHON, *COMMANDS[command], *rest], env=environment, cwd=folder).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

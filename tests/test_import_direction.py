@@ -1,0 +1,87 @@
+"""Imports point one way (core never up, never to the host), and inside the pack they are relative."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "soundguide_core"
+HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "server", "execution", "node_helpers"}
+
+# folder or file of soundguide_core -> what it may import besides its own folder
+BASE = {"errors", "files", "shapes", "images", "checkpoints"}
+NETWORKS = {"audio", "embedding", "generators"}
+LAYERS = {
+    **{name: BASE for name in BASE},
+    "audio": BASE,
+    "embedding": BASE | {"audio"},
+    "generators": BASE,
+    "losses": BASE | NETWORKS,
+    "optimise": BASE | NETWORKS | {"losses"},
+}
+BELOW = BASE | NETWORKS | {"losses", "optimise"}
+LAYERS |= {
+    "projection": BELOW,
+    "systems": BELOW,
+    "miniature": BELOW,
+    "metrics": BELOW | {"projection", "systems", "miniature"},
+    "training": BELOW | {"miniature", "metrics"},
+    "cli": {*LAYERS, "projection", "systems", "miniature", "metrics", "training"},
+    "__main__": {"cli"},
+    "__init__": {*LAYERS, "projection", "systems"},
+}
+ALONE = {"systems"}  # files in these folders do not import each other
+SHIPPED = sorted([*CORE.rglob("*.py"), *(ROOT / "nodes").rglob("*.py"), ROOT / "__init__.py"])
+
+
+def imports(path: Path) -> list[tuple[int, str, list[str]]]:
+    """(level, module, names) of every import, wherever it stands in the file."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name, []) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or "", [alias.name for alias in node.names]))
+    return found
+
+
+def targets(path: Path) -> list[tuple[str, ...]]:
+    """Paths below the root that a file's relative imports name, ("soundguide_core", "audio", "mel")."""
+    package = path.relative_to(ROOT).parent.parts
+    found = []
+    for level, module, names in imports(path):
+        if level:
+            base = (*package[: len(package) - level + 1], *filter(None, module.split(".")))
+            found += [(*base, name) for name in names]
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in SHIPPED if p.exists()], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_arrows(path: Path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    absolute = [module for level, module, _ in imports(path) if level == 0]
+    assert not [m for m in absolute if m.split(".")[0] in ("soundguide_core", "nodes")], "imports inside are relative"
+    hosted = [m for m in absolute if m.split(".")[0] in HOST]
+    if parts[0] != "nodes":
+        assert not hosted, "only nodes/ imports the host"
+    elif parts[-1] != "host":
+        assert not [m for m in hosted if m.startswith("comfy.")], "only host.py touches comfy.*"
+    if parts[0] != "soundguide_core" or len(parts) < 2:
+        return
+    layer = parts[1]
+    for target in targets(path):
+        assert target[0] == "soundguide_core", f"the core reaches out of itself: {target}"
+        aim = target[1]
+        if not (CORE / aim).is_dir() and not (CORE / f"{aim}.py").is_file():
+            continue  # a name out of soundguide_core/__init__.py
+        assert aim == layer or aim in LAYERS[layer], f"{layer} must not import {aim}"
+        if layer == aim and layer in ALONE:
+            assert target[2:3] == parts[2:3] or not (CORE / aim / f"{target[2]}.py").is_file(), "systems stand alone"
+
+
+def test_every_folder_has_a_layer():
+    here = {p.stem if p.is_file() else p.name for p in CORE.iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert here - {"__pycache__"} <= set(LAYERS)
