@@ -38,7 +38,13 @@ def test_projection_reaches_a_picture_of_the_generator_and_crops_others():
     result = project(target, G, schedule=Schedule(150, 0.1), prior=0.0, candidates=8)
     assert (result.img - target).abs().mean() < 0.05 * target.abs().mean()
     torch.testing.assert_close(result.img, G.synthesis(result.ws))
-    wide = project(torch.zeros(1, 3, 20, 33), G, schedule=Schedule(2, 0.1), candidates=1, features=lambda x: F.normalize(x.flatten(1)))
+    wide = project(
+        torch.zeros(1, 3, 20, 33),
+        G,
+        schedule=Schedule(2, 0.1),
+        candidates=1,
+        features=lambda x: F.normalize(x.flatten(1)),
+    )
     assert wide.target.shape == (1, 3, 16, 16) and set(wide.history[0]) == {"pixels", "features", "prior", "total"}
 
 

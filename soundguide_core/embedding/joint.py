@@ -1,5 +1,113 @@
 """One space for sound, text and picture.
 
 S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1: a sound encoder in the frozen space of
-a picture and text model. Axes: B batch, F frames, N samples, W windows, D dims, K labels.
+a picture and text model. Axes: B batch, F frames, N samples, W windows, D dims, K labels, P prompts.
 """
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..audio.mel import MelSpec, frame_windows, sound_windows
+from ..checkpoints import registry
+from ..errors import InputError
+from .clip import ClipTowers, load_clip
+from .sound import SoundEncoder, load_sound
+
+WINDOWS_AT_ONCE = 64  # so that an hour of sound costs the memory of a minute
+
+
+class JointEncoder(nn.Module):
+    """Three encoders into one space; every embedding has unit norm, and the same input always gives the same one.
+
+    clip: the picture and text towers. sound: windows of log-mel => [W,D]. spec: how those windows are made.
+    """
+
+    def __init__(self, clip: ClipTowers, sound: SoundEncoder, spec: MelSpec) -> None:
+        super().__init__()
+        if sound.dim != clip.dim:
+            raise InputError(
+                f"The sound encoder has {sound.dim} dims and the picture and text model {clip.dim}.",
+                "Use two files that were trained together.",
+            )
+        self.clip = clip
+        self.sound = sound
+        self.spec = spec
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.clip.dim
+
+    @property
+    def device(self) -> torch.device:
+        return self.clip.device
+
+    def encode_audio(self, wave: Tensor, sample_rate: float) -> Tensor:
+        """Recordings as wholes: wave [B,N] or [N], one channel each, any rate => embeds [B,D].
+
+        A recording longer than the encoder's window is heard in windows that cover it, and their embeddings are averaged.
+
+        Raises:
+            InputError: no samples, values that are not finite, or an impossible rate.
+        """
+        if isinstance(wave, Tensor) and wave.ndim == 1:
+            wave = wave[None]
+        if not isinstance(wave, Tensor) or wave.ndim != 2 or not len(wave):
+            shape = list(wave.shape) if isinstance(wave, Tensor) else type(wave).__name__
+            raise InputError(f"The sound has shape {shape}.", "Pass one channel of samples, [N], or several sounds, [B,N].")
+        embeds = []
+        for line in wave:
+            windows, weights = sound_windows(line, sample_rate, self.spec)
+            heard = self._hear(windows)  # [W,D]
+            embeds.append(weights.to(heard) @ heard)
+        return F.normalize(torch.stack(embeds), dim=-1)
+
+    def encode_audio_frames(self, wave: Tensor, sample_rate: float, *, fps: float, num_frames: int) -> Tensor:
+        """What is heard around each video frame: wave [N] => embeds [F,D].
+
+        All frames share one reference level, so what is louder within the recording stays louder.
+        """
+        if isinstance(wave, Tensor) and wave.ndim == 2 and len(wave) == 1:
+            wave = wave[0]
+        if not isinstance(wave, Tensor) or wave.ndim != 1:
+            shape = list(wave.shape) if isinstance(wave, Tensor) else type(wave).__name__
+            raise InputError(f"The sound has shape {shape}.", "Pass one channel of samples, [N].")
+        return self._hear(frame_windows(wave, sample_rate, self.spec, fps=fps, num_frames=num_frames))
+
+    def _hear(self, windows: Tensor) -> Tensor:
+        """windows [W,1,...] => [W,D], unit norm."""
+        parts = [self.sound(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
+        return F.normalize(torch.cat(parts).float(), dim=-1)
+
+    def encode_text(self, text: list[str]) -> Tensor:
+        """Texts as they are => embeds [B,D]."""
+        return self.clip.encode_text(text)
+
+    def encode_image(self, img: Tensor, *, crops: int = 0, generator: torch.Generator | None = None) -> Tensor:
+        """img [B,3,H,W] in -1..1 => embeds [B,D], differentiable; see ClipTowers.encode_image for crops."""
+        return self.clip.encode_image(img, crops=crops, generator=generator)
+
+    def encode_labels(self, labels: Sequence[str]) -> Tensor:
+        """Labels ("sea_waves" is read as "sea waves") => embeds [K,D], each the mean over the model's prompts."""
+        if isinstance(labels, str) or not labels or not all(isinstance(label, str) and label.strip() for label in labels):
+            raise InputError("A label is empty.", "Give one or more labels such as rain,wind.")
+        words = [" ".join(label.replace("_", " ").split()) for label in labels]
+        prompts = [prompt.format(word) for word in words for prompt in self.clip.prompts]
+        embeds = self.encode_text(prompts).unflatten(0, (len(words), -1))  # [K,P,D]
+        return F.normalize(embeds.mean(1), dim=-1)
+
+    def classify(self, embeds: Tensor, labels: Sequence[str]) -> Tensor:
+        """embeds [B,D] of sounds or pictures => probabilities [B,K] over the labels, by cosine."""
+        return (self.clip.logit_scale * embeds @ self.encode_labels(labels).T).softmax(-1)
+
+
+def load_joint(name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu") -> JointEncoder:
+    """A joint encoder by registry name, or by the path of a folder with clip.safetensors and sound.safetensors."""
+    files = registry.find("joint", name_or_path).files
+    return JointEncoder(load_clip(files["clip"]), *load_sound(files["sound"])).to(device)

@@ -5,10 +5,12 @@ Every painter scales with `Frame.power`; `weather` gives the random numbers that
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .paint import glow, over, rgb, smoothstep
-from .scenes import Frame
+from .world import Frame
 
 WHITE = np.ones(3, np.float32)
 FLAME = [rgb("ff3b12"), rgb("ff8a1c"), rgb("ffe08a")]
@@ -37,6 +39,13 @@ def in_the_air(f: Frame, weather: np.random.Generator) -> None:
     painters = {"rain": raindrops, "fire": embers, "wind": gusts, "birds": flock, "crickets": fireflies}
     if f.phenomenon in painters:
         painters[f.phenomenon](f, weather)
+
+
+def each(weather: np.random.Generator, count: float, most: int, numbers: int) -> Iterator[tuple[float, np.ndarray]]:
+    """(presence 0..1, random numbers) of the first `count` of `most` things; the last one fades in."""
+    for k, values in enumerate(weather.random((most, numbers))):
+        if k < count:
+            yield min(1.0, count - k), values
 
 
 def stars(f: Frame, weather: np.random.Generator) -> None:
@@ -122,25 +131,28 @@ def breakers(f: Frame, weather: np.random.Generator) -> None:
 def rings(f: Frame, weather: np.random.Generator) -> None:
     """Drops meeting the water: small bright ellipses that open and fade."""
     below = 1 - f.layout.horizon
-    for x, y, phase in weather.random((int(6 + 20 * f.power), 3)):
+    for present, (x, y, phase) in each(weather, 6 + 20 * f.power, 26, 3):
         age = (phase + f.time * 1.3) % 1
         row = f.layout.horizon + below * (0.06 + 0.94 * y)
         radius = (0.01 + 0.05 * age) * (0.4 + y)
         d = np.sqrt((f.x - x) ** 2 + ((f.y - row) * 2.6) ** 2)
-        over(f.canvas, rgb("dbe6ea"), 0.55 * f.power * (1 - age) * np.exp(-(((d - radius) / 0.009) ** 2)))
+        over(f.canvas, rgb("dbe6ea"), 0.55 * present * f.power * (1 - age) * np.exp(-(((d - radius) / 0.009) ** 2)))
 
 
 def raindrops(f: Frame, weather: np.random.Generator) -> None:
     """Three sheets of slanted streaks before a veil of mist."""
-    over(f.canvas, f.palette.haze, 0.3 * f.power * np.exp(-(((f.y - f.layout.horizon) / 0.14) ** 2)) * np.ones_like(f.x))
-    for layer, (columns, rows, width, bright) in enumerate([(44, 3.4, 0.2, 0.26), (30, 2.5, 0.18, 0.36), (19, 1.7, 0.15, 0.52)]):
+    mist = 0.3 * f.power * np.exp(-(((f.y - f.layout.horizon) / 0.14) ** 2))
+    over(f.canvas, f.palette.haze, mist * np.ones_like(f.x))
+    sheets = [(44, 3.4, 0.2, 0.26), (30, 2.5, 0.18, 0.36), (19, 1.7, 0.15, 0.52)]  # columns, rows, width, brightness
+    for layer, (columns, rows, width, bright) in enumerate(sheets):
         across = (f.x + 0.2 * f.y) * columns
         cell = np.floor(across)
         chance = 0.5 + 0.5 * f.noise(cell * 1.618 + 7.3 * layer, 13.0 + layer)
         fall = f.y * rows - f.time * (3.2 + layer) + 9 * chance
         streak = smoothstep(0.45, 0.95, fall % 1) * smoothstep(1.0, 0.95, fall % 1)
         thin = np.exp(-(((across - cell - 0.5) / width) ** 2))
-        over(f.canvas, rgb("e6eef2"), np.clip(bright * f.power * streak * thin * (chance < 0.25 + 0.7 * f.power), 0, 1))
+        falling = smoothstep(0.05, -0.05, chance - 0.25 - 0.7 * f.power)
+        over(f.canvas, rgb("e6eef2"), bright * f.power * streak * thin * falling)
 
 
 def gusts(f: Frame, weather: np.random.Generator) -> None:
@@ -165,7 +177,7 @@ def gusts(f: Frame, weather: np.random.Generator) -> None:
 def flock(f: Frame, weather: np.random.Generator) -> None:
     """Dark birds on the wing: two arcs each, beating."""
     ink = rgb("16213a")
-    for x, y, near, phase in weather.random((int(4 + 11 * f.power), 4)):
+    for present, (x, y, near, phase) in each(weather, 4 + 11 * f.power, 15, 4):
         span = 0.035 + 0.055 * near
         bx = (x + f.time * (0.05 + 0.06 * near)) % 1.2 - 0.1
         by = 0.06 + 0.46 * y + 0.015 * np.sin(1.3 * f.time + 6.28 * phase)
@@ -174,14 +186,14 @@ def flock(f: Frame, weather: np.random.Generator) -> None:
         wing = by - span * (0.55 + 0.25 * beat) * np.sin(np.clip(u, 0, 1) * 2.2) * 0.75 + span * 0.3 * u**2
         thick = span * (0.17 * (1 - u) + 0.035) + 0.002
         alpha = np.clip((thick - np.abs(f.y - wing)) * f.size + 0.6, 0, 1) * (u < 1)
-        over(f.canvas, ink, min(1.0, 1.8 * f.power) * alpha)
+        over(f.canvas, ink, present * min(1.0, 1.8 * f.power) * alpha)
 
 
 def fireflies(f: Frame, weather: np.random.Generator) -> None:
     yellow = rgb("d8ff5a")
-    for x, y, phase, rate in weather.random((int(8 + 22 * f.power), 4)):
+    for present, (x, y, phase, rate) in each(weather, 8 + 22 * f.power, 30, 4):
         fx = x + 0.03 * np.sin(0.9 * f.time + 6.28 * phase)
         fy = 0.5 + 0.46 * y + 0.02 * np.sin(1.3 * f.time + 9 * phase)
-        pulse = 0.6 + 0.4 * np.sin((1.5 + 2 * rate) * f.time + 6.28 * phase)
+        pulse = present * (0.6 + 0.4 * np.sin((1.5 + 2 * rate) * f.time + 6.28 * phase))
         glow(f.canvas, fx, fy, 0.024, yellow, 0.28 * f.power * pulse)
         glow(f.canvas, fx, fy, 0.009, yellow, 0.95 * f.power * pulse)

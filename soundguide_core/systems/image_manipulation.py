@@ -29,11 +29,12 @@ VARIANTS = ("paper", "released")
 class ManipulationConfig:
     """Weights and schedule of L_man.
 
-    similarity, identity: lambda_sim and lambda_ID. layer_masking: adapt g; off, g = 1. mask_lr: learning rate of the learned g.
+    similarity, identity: lambda_sim and lambda_ID.
+    layer_masking: adapt g; off, g = 1. mask_lr: learning rate of the learned g.
     crops: augmented views of the picture that the sound is compared with beside the whole, against edits that only
     please the encoder; 0 as published. seed: of these views.
-    variant: "paper" learns g by gradient and returns the picture of the final code; "released" scales the cosine term by
-    exp(0.07), updates its mask by a hand-written rule and returns the picture before the last step.
+    variant: "paper" learns g by gradient and returns the picture of the final code; "released" scales the cosine
+    term by exp(0.07), updates its mask by a hand-written rule and returns the picture before the last step.
     """
 
     variant: str = "paper"
@@ -55,12 +56,14 @@ class ManipulationConfig:
 
 
 PUBLISHED = {
-    #                              variant     lambda_sim        lambda_ID        mask                steps and rate
-    "ffhq-paper": ManipulationConfig("paper", 0.008, 0.004, crops=0, schedule=Schedule(300, 0.05)),
-    "lsun-paper": ManipulationConfig("paper", 0.002, 0.000, crops=0, schedule=Schedule(300, 0.05)),
-    "ffhq-code": ManipulationConfig("released", 0.008, 0.005, layer_masking=False, crops=0, schedule=Schedule(300, 0.05)),
-    "landscape-code": ManipulationConfig("released", 0.002, 0.0, layer_masking=False, crops=0, schedule=Schedule(300, 0.1)),
-}
+    name: ManipulationConfig(variant, similarity, identity, masking, crops=0, schedule=Schedule(300, lr))
+    for name, variant, similarity, identity, masking, lr in (
+        ("ffhq-paper", "paper", 0.008, 0.004, True, 0.05),
+        ("lsun-paper", "paper", 0.002, 0.000, True, 0.05),
+        ("ffhq-code", "released", 0.008, 0.005, False, 0.05),
+        ("landscape-code", "released", 0.002, 0.000, False, 0.10),
+    )
+}  # the paper does not print its steps and rate: those of the code
 
 
 @dataclass
@@ -170,7 +173,9 @@ def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None)
     """
     weights = [1.0] * len(embeds) if weights is None else list(weights)
     if not embeds or len(embeds) != len(weights):
-        raise InputError(f"{len(embeds)} embeddings meet {len(weights)} weights.", "Give one weight for each embedding.")
+        raise InputError(
+            f"{len(embeds)} embeddings meet {len(weights)} weights.", "Give one weight for each embedding."
+        )
     for weight in weights:
         check_number(weight, "A mixing weight")
     total = sum(weight * part for weight, part in zip(weights, embeds))
@@ -180,7 +185,7 @@ def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None)
 
 
 def mix_styles(ws_sound: Tensor, ws_text: Tensor, split: int | None = None) -> Tensor:
-    """Sound and text style mixing: layers below `split` from the sound-guided code, the others from the text-guided one.
+    """Sound and text style mixing: layers below `split` from the sound-guided code, the others from the text's.
 
     ws [B,L,D]. The paper takes layers 1-9 of 18 from the sound: the default, half of L.
     """

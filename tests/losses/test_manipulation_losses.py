@@ -80,9 +80,7 @@ def test_pyramid_distance():
     for i in range(2):
         total = 0.0
         for level in (1, 2, 4):
-            x, y = (
-                v[i].numpy().reshape(3, 8 // level, level, 8 // level, level).mean(axis=(2, 4)) for v in (a, b)
-            )
+            x, y = (v[i].numpy().reshape(3, 8 // level, level, 8 // level, level).mean(axis=(2, 4)) for v in (a, b))
             total += abs(x - y).mean() / 3
         assert math.isclose(pyramid_distance(a, b, levels=3)[i].item(), total, rel_tol=1e-12)
     assert pyramid_distance(a, a).tolist() == [0, 0]

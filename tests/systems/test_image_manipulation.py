@@ -88,7 +88,9 @@ def test_released_returns_the_picture_before_the_last_step():
 def test_each_sample_moves_as_if_alone():
     both = manipulate(WS, SOUND, generator=G, joint=J, config=config()).ws
     for i in range(2):
-        torch.testing.assert_close(both[i : i + 1], manipulate(WS[i : i + 1], SOUND, generator=G, joint=J, config=config()).ws)
+        torch.testing.assert_close(
+            both[i : i + 1], manipulate(WS[i : i + 1], SOUND, generator=G, joint=J, config=config()).ws
+        )
 
 
 def test_identity_costs_nothing_at_weight_zero_and_counts_above():

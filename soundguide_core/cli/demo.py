@@ -1,0 +1,199 @@
+"""Play the whole miniature through and leave sounds, pictures and a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..files import make_folder, replacing
+from .common import add_common, check_seed, pick_device, progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SECONDS = 5
+STEPS = 60
+SOURCES = 3
+PHOTOGRAPH_SEED = 20_000  # a scene that no training set has
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", default="soundguide-demo", metavar="DIR", help="default: soundguide-demo")
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    check_seed(args.seed)
+    folder = make_folder(args.out)
+    began = time.monotonic()
+    demo = Demo.prepare(args, folder)
+    with stage("Synthesising seven sounds, and listening to them"):
+        demo.listen()
+    with stage(f"Changing {SOURCES} pictures by each of the seven"):
+        demo.edit()
+    with stage("Mixing two sounds and a text"):
+        demo.mix()
+    with stage("Finding your own photograph in the generator, and changing it"):
+        demo.photograph()
+    write_page(folder)
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
+    return 0
+
+
+@contextmanager
+def stage(title: str) -> Iterator[None]:
+    print(f"{title} ... ", end="", flush=True)
+    began = time.monotonic()
+    yield
+    print(f"{time.monotonic() - began:.0f} s", flush=True)
+
+
+@dataclass
+class Demo:
+    """The models of the miniature, and what one stage leaves for the next."""
+
+    folder: Path
+    seed: int
+    joint: object
+    generator: object
+    embeds: dict[str, Tensor]  # of the synthesised sounds, each [1,D]
+
+    @classmethod
+    def prepare(cls, args: argparse.Namespace, folder: Path) -> Demo:
+        with stage("Loading the miniature"):
+            from ..embedding.joint import load_joint
+            from ..generators.stylegan2 import load_generator
+
+            device = pick_device(args)
+            return cls(folder, args.seed, load_joint(device=device), load_generator(device=device), {})
+
+    def listen(self) -> None:
+        """sounds/*.wav, heard.png"""
+        import soundfile
+        import torch
+
+        from ..audio.waveform import load_audio, to_mono
+        from ..miniature.scenes import PHENOMENA
+        from ..miniature.sounds import synthesise
+        from .pictures import heard_table
+
+        sounds = make_folder(self.folder / "sounds")
+        for phenomenon in PHENOMENA:
+            path = sounds / f"{phenomenon}.wav"
+            with replacing(path) as temporary:
+                soundfile.write(temporary, synthesise(phenomenon, SECONDS, seed=self.seed), 44100)
+            wave, sample_rate = load_audio(path)
+            self.embeds[phenomenon] = self.joint.encode_audio(to_mono(wave), sample_rate)
+        p = self.joint.classify(torch.cat(list(self.embeds.values())), list(PHENOMENA))
+        heard_table(p, PHENOMENA, PHENOMENA, self.folder / "heard.png")
+
+    def edit(self) -> None:
+        """edits.png, loss.png"""
+        import torch
+
+        from .pictures import labelled_sheet, loss_plot
+
+        names = list(self.embeds)
+        rows, histories = [], {}
+        for i in range(SOURCES):
+            ws_src = self.generator.sample_ws([self.seed + i])
+            result = self._manipulate(ws_src, torch.cat(list(self.embeds.values())), f"picture {i + 1} of {SOURCES}")
+            rows += [result.img_src[:1], result.img]
+            histories[f"picture {i + 1}"] = result.history
+        labels = [f"seed {self.seed + i}" for i in range(SOURCES)]
+        labelled_sheet(torch.cat(rows), ["source", *names], labels, self.folder / "edits.png")
+        loss_plot(histories, self.folder / "loss.png")
+
+    def mix(self) -> None:
+        """mixes.png"""
+        import torch
+
+        from ..systems.image_manipulation import mix_embeds, mix_styles
+        from .pictures import labelled_sheet
+
+        waves, birds, thunder = (self.embeds[name] for name in ("waves", "birds", "thunder"))
+        text = self.joint.encode_text(["rain"])
+        mixes = {
+            "waves": waves,
+            "birds": birds,
+            "both": mix_embeds([waves, birds]),
+            "thunder": thunder,
+            "text: rain": text,
+            "both ": mix_embeds([thunder, text]),
+        }
+        ws_src = self.generator.sample_ws([self.seed + 3])
+        result = self._manipulate(ws_src, torch.cat(list(mixes.values())), "mixing")
+        with torch.no_grad():
+            by_layers = self.generator.synthesis(mix_styles(result.ws[3:4], result.ws[4:5]))
+        imgs = torch.cat([result.img_src[:1], result.img, by_layers])
+        labelled_sheet(imgs, ["source", *mixes, "by layers"], [""], self.folder / "mixes.png")
+
+    def photograph(self) -> None:
+        """photograph.png"""
+        import torch
+        from PIL import Image
+
+        from ..images import load_image
+        from ..miniature.scenes import render
+        from ..projection import project
+        from .pictures import labelled_sheet
+
+        path = self.folder / "my-photograph.png"
+        with replacing(path) as temporary:
+            Image.fromarray(render(PHOTOGRAPH_SEED + self.seed, None, 0.0)[0]).save(temporary)
+        with progress("finding") as on_step:
+            found = project(
+                load_image(path), self.generator, features=self.joint.encode_image, seed=self.seed, on_step=on_step
+            )
+        names = ["rain", "fire", "birds", "crickets"]
+        result = self._manipulate(found.ws, torch.cat([self.embeds[name] for name in names]), "changing")
+        imgs = torch.cat([found.target, found.img, result.img])
+        labelled_sheet(imgs, ["photograph", "found", *names], [""], self.folder / "photograph.png")
+
+    def _manipulate(self, ws_src: Tensor, embeds: Tensor, title: str):
+        from ..systems.image_manipulation import ManipulationConfig, manipulate
+
+        config = ManipulationConfig(seed=self.seed)
+        config = replace(config, schedule=replace(config.schedule, steps=STEPS))
+        with progress(title) as on_step:
+            return manipulate(
+                ws_src.expand(len(embeds), -1, -1), embeds,
+                generator=self.generator, joint=self.joint, config=config, on_step=on_step,
+            )  # fmt: skip
+
+
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<title>SoundGuide: the miniature</title>
+<style>
+  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #22252b }}
+  img {{ max-width: 100%; image-rendering: auto }} figure {{ margin: 0 0 2.5rem }}
+  .sounds {{ display: flex; flex-wrap: wrap; gap: 1rem }} audio {{ width: 15rem; display: block }}
+</style>
+<h1>Pictures changed by sounds</h1>
+<p>Listen to a sound, then find its column. Every model behind this page came with the package.</p>
+<div class="sounds">{sounds}</div>
+{figures}
+"""
+
+FIGURES = {
+    "edits.png": "Each source, changed by each of the seven sounds.",
+    "mixes.png": "Two sounds as one, a sound and a text as one, and the two mixed by style layers.",
+    "photograph.png": "A picture from outside, found in the generator and then changed.",
+    "heard.png": "How each sound was heard, among the seven words.",
+    "loss.png": "The terms of the loss while the pictures changed.",
+}
+
+
+def write_page(folder: Path) -> None:
+    """index.html over everything that the demo has written."""
+    paths = sorted((folder / "sounds").glob("*.wav"))
+    sounds = "".join(f'<label>{p.stem}<audio controls src="sounds/{p.name}"></audio></label>' for p in paths)
+    figures = "".join(f'<figure><h2>{text}</h2><img src="{name}" alt=""></figure>' for name, text in FIGURES.items())
+    with replacing(folder / "index.html") as temporary:
+        temporary.write_text(PAGE.format(sounds=sounds, figures=figures), encoding="utf-8")

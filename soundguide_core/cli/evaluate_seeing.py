@@ -1,0 +1,141 @@
+"""Edit pictures by sounds and let an independent judge, part of no loss, name what it sees in them.
+
+Every source is changed by each of the seven sounds of the miniature world. The judge was trained on renders alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, check_number
+from ..files import check_writable
+from .common import add_common, add_joint, add_json_flag, check_seed, emit_json, pick_device, progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sources", type=int, default=10, help="how many pictures to change (default 10)")
+    parser.add_argument(
+        "--sounds", metavar="DIR",
+        help="a folder with rain.*, waves.* and so on to change them by (default: synthesised, new ones per picture)",
+    )  # fmt: skip
+    parser.add_argument("--steps", type=int, help="optimisation steps (default 100)")
+    parser.add_argument("--psi", type=float, default=0.7, help="how near the sources are to the average, 0..1 (0.7)")
+    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
+    parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
+    parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
+    add_joint(parser)
+    add_json_flag(parser)
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    check_number(args.sources, "--sources", low=2, high=1000)
+    check_number(args.psi, "--psi", low=0, high=2)
+    check_seed(args.seed)
+    if args.out:
+        from ..images import check_suffix
+
+        check_suffix(args.out)
+        check_writable(args.out)
+
+    import torch
+
+    from ..metrics.layout import layout_report
+    from ..metrics.scene_classifier import load_scene_classifier
+    from ..miniature.scenes import PHENOMENA
+    from ..systems.image_manipulation import ManipulationConfig
+
+    config = ManipulationConfig(seed=args.seed)
+    if args.steps is not None:
+        config = replace(config, schedule=replace(config.schedule, steps=args.steps))
+    sources, edits = edit_all(args, config)  # [S,3,H,W], [S*7,3,H,W]
+    judge = load_scene_classifier(args.judge, sources.device)
+    seen = judge.name(edits)
+    meant = list(PHENOMENA) * len(sources)
+    right = [name == wanted for name, wanted in zip(seen, meant)]
+    per_class = {p: sum(right[k :: len(PHENOMENA)]) / len(sources) for k, p in enumerate(PHENOMENA)}
+    layout = layout_report(edits, sources, torch.arange(len(sources)).repeat_interleave(len(PHENOMENA)))
+    report = {
+        "accuracy": sum(right) / len(right),
+        "pictures": len(right),
+        "per_class": per_class,
+        "seen": [seen[i : i + len(PHENOMENA)] for i in range(0, len(seen), len(PHENOMENA))],
+        "layout": asdict(layout),
+        "settings": {
+            **{key: getattr(args, key) for key in ("sources", "sounds", "psi", "generator", "judge", "joint", "seed")},
+            "device": str(sources.device),
+            "config": asdict(config),
+        },
+    }
+    if args.out:
+        from .pictures import labelled_sheet
+
+        rows = torch.cat([sources[:, None], edits.unflatten(0, (len(sources), -1))], dim=1).flatten(0, 1)
+        labels = [f"seed {args.seed + i}" for i in range(len(sources))]
+        labelled_sheet(rows, ["source", *PHENOMENA], labels, args.out)
+    if args.json:
+        emit_json(report, args.json)
+        return 0
+    print(f"The judge names {sum(right)} of {len(right)} edited pictures as their sound: {report['accuracy']:.1%}")
+    for phenomenon, share in per_class.items():
+        print(f"  {phenomenon:<9} {share:6.1%}")
+    print(f"Layout: similarity {layout.own:.3f} to the own source, {layout.others:.3f} to others; ", end="")
+    print(f"the own source is the nearest for {layout.nearest:.1%}.")
+    return 0
+
+
+def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor]:
+    """(source pictures [S,3,H,W], each changed by the seven sounds [S*7,3,H,W])"""
+    import torch
+
+    from ..embedding.joint import load_joint
+    from ..generators.stylegan2 import load_generator
+    from ..systems.image_manipulation import manipulate
+
+    device = pick_device(args)
+    joint = load_joint(args.joint, device=device)
+    generator = load_generator(args.generator, device=device)
+    sources, edits = [], []
+    with progress("changing") as on_step:
+        for i in range(args.sources):
+            embeds = sound_embeds(args, joint, i)
+            steps = config.schedule.steps
+
+            def on_step_of_all(k, n, terms=None, preview=None, done=i * steps):
+                on_step(done + k, args.sources * steps, terms)
+
+            ws_src = generator.sample_ws([args.seed + i], psi=args.psi).expand(len(embeds), -1, -1)
+            result = manipulate(
+                ws_src, embeds, generator=generator, joint=joint, config=config, on_step=on_step_of_all
+            )  # fmt: skip
+            sources.append(result.img_src[:1])
+            edits.append(result.img)
+    return torch.cat(sources), torch.cat(edits)
+
+
+def sound_embeds(args: argparse.Namespace, joint, take: int) -> Tensor:
+    """[7,D] of the recordings in --sounds, or of sounds synthesised for this take."""
+    import torch
+
+    from ..audio.waveform import load_audio, to_mono
+    from ..miniature.scenes import PHENOMENA
+    from ..miniature.sounds import synthesise
+
+    embeds = []
+    for phenomenon in PHENOMENA:
+        if args.sounds is None:
+            wave = torch.from_numpy(synthesise(phenomenon, 5, seed=args.seed + 1000 + take))
+            embeds.append(joint.encode_audio(wave, 44100))
+            continue
+        paths = sorted(Path(args.sounds).glob(f"{phenomenon}.*"))
+        if not paths:
+            raise InputError(f"{args.sounds} holds no {phenomenon}.*.", "Put one recording of each of the seven there.")
+        wave, sample_rate = load_audio(paths[0])
+        embeds.append(joint.encode_audio(to_mono(wave), sample_rate))
+    return torch.cat(embeds)

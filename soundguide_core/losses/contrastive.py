@@ -1,0 +1,81 @@
+"""InfoNCE between two sets of embeddings, and the three terms that place sound in a picture-text space.
+
+S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1. Axes: B batch, D dims.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Temperature(nn.Module):
+    """A learnable 1/tau, kept as its logarithm: 1/0.07 at first, 100 at most.
+
+    Not the release's exp(0.07) = 1.07, which leaves the loss near chance whatever the embeddings are.
+    """
+
+    def __init__(self, tau: float = 0.07, largest: float = 100.0):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / tau)))
+        self.largest = largest
+
+    def forward(self) -> Tensor:
+        return self.log_scale.exp().clamp(max=self.largest)
+
+
+def info_nce(
+    a: Tensor, b: Tensor, logit_scale: Tensor | float, *, targets: Tensor | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """L_nce = (1/N) sum_i (l_i^{a->b} + l_i^{b->a}),  l_i^{a->b} = -log( exp(<a_i,b_i>/tau) / sum_j exp(<a_i,b_j>/tau) ).
+
+    Args:
+        a, b: [B,D], normalised here. logit_scale: 1/tau.
+        targets: [B,B] weights >= 0 of which b_j answers a_i (rows for a->b, columns for b->a, each divided by its sum;
+            lines of zeros are left out); None is the diagonal.
+        mask: [B,B] bool, True where a pair is no negative (the same label); its place in the sums is left out.
+    """
+    logits = logit_scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T  # [B,B]
+    if targets is None:
+        targets = torch.eye(len(a), dtype=logits.dtype, device=logits.device)
+    if mask is not None:
+        logits = logits.masked_fill(mask & (targets == 0), -torch.inf)
+    return _cross_entropy(logits, targets) + _cross_entropy(logits.T, targets.T)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    weights = targets.sum(dim=1, keepdim=True)
+    log_p = torch.where(targets > 0, logits.log_softmax(dim=1), 0.0)
+    lines = -(targets / weights.clamp(min=1e-12) * log_p).sum(dim=1)
+    return lines.sum() / (weights > 0).sum().clamp(min=1)
+
+
+def sound_terms(
+    audio: Tensor,
+    augmented: Tensor,
+    text: Tensor,
+    image: Tensor | None,
+    logit_scale: Tensor | float,
+    *,
+    same: Tensor | None = None,
+    pictured: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three.
+
+    Args:
+        audio, augmented, text, image: [B,D]. same: [B,B] targets, by which clips of one label answer each other; None
+            pairs each clip with itself alone. pictured: [B] bool, clips that have a picture; the others sit out there.
+    """
+    terms = {
+        "text": info_nce(audio, text, logit_scale, targets=same),
+        "self": info_nce(audio, augmented, logit_scale, targets=same),
+    }
+    if image is not None:
+        rows = torch.ones(len(audio), dtype=torch.bool) if pictured is None else pictured
+        if rows.sum() > 1:
+            part = None if same is None else same[rows][:, rows]
+            terms["image"] = info_nce(audio[rows], image[rows], logit_scale, targets=part)
+    return terms

@@ -1,0 +1,82 @@
+"""start.py: what it installs, and that it leaves alone what is already there."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("soundguide_start", ROOT / "start.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    venv = tmp_path / ".venv"
+    monkeypatch.setattr(module, "VENV", venv)
+    monkeypatch.setattr(module, "PYTHON", venv / "bin" / "python")
+    monkeypatch.setattr(module, "STAMP", venv / "soundguide.json")
+    return module
+
+
+@pytest.fixture
+def ran(start, monkeypatch):
+    """Every command line that start.py would have run; all succeed."""
+    commands = []
+
+    def pretend(command, **_):
+        commands.append([str(part) for part in command])
+        if "venv" in commands[-1]:
+            start.PYTHON.parent.mkdir(parents=True)
+            start.PYTHON.touch()
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(start, "subprocess", SimpleNamespace(run=pretend, DEVNULL=subprocess.DEVNULL))
+    return commands
+
+
+def test_requirements_are_those_of_the_card(start):
+    packages = start.requirements("demo")
+    assert {"torch", "torchvision", "open_clip_torch", "diffusers", "librosa", "safetensors", "numpy", "kornia"} <= {*packages}
+    assert start.requirements("test") == [*packages, "pytest"]
+
+
+def test_nothing_that_the_host_ships_is_pinned(start):
+    assert not [p for p in start.requirements("demo") if any(c in p.split(";")[0] for c in "=<>~")]
+
+
+def test_makes_installs_runs_and_the_second_time_only_runs(start, ran):
+    assert start.main(["demo", "--out", "x"]) == 0
+    assert ran[0][1:3] == ["-m", "venv"] and any("install" in command for command in ran)
+    assert ran[-1][1:] == ["-m", "soundguide_core", "demo", "--out", "x"]
+    ran.clear()
+    start.main(["demo"])
+    assert not any("install" in command or "venv" in command for command in ran)
+    ran.clear()
+    start.main(["test", "-k", "mel"])
+    assert any("pytest" in command for command in ran if "install" in command)
+    assert ran[-1][1:] == ["-m", "pytest", "-k", "mel"]
+    ran.clear()
+    start.main(["demo"])
+    assert not any("install" in command for command in ran), "either order"
+
+
+def test_a_failed_install_is_not_remembered(start, ran, monkeypatch):
+    run = start.subprocess.run
+    monkeypatch.setattr(
+        start.subprocess, "run", lambda c, **k: SimpleNamespace(returncode=1) if "install" in c else run(c, **k)
+    )
+    with pytest.raises(SystemExit, match="pip could not install"):
+        start.main(["demo"])
+    assert not start.STAMP.exists()
+
+
+def test_unknown_command_explains_itself(capsys):
+    done = subprocess.run([sys.executable, ROOT / "start.py", "dance"], capture_output=True, text=True)
+    assert done.returncode == 2 and "start.py demo" in done.stdout
