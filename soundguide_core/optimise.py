@@ -30,6 +30,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         check_number(self.steps, "The number of steps", low=1)
+        if self.steps != int(self.steps):
+            raise InputError(f"The number of steps is {self.steps}.", "Give a whole number.")
         check_number(self.lr, "The learning rate", low=0)
         check_number(self.rampdown, "The ramp-down share", low=0, high=1)
         check_number(self.rampup, "The ramp-up share", low=0, high=1)

@@ -30,5 +30,6 @@ def check_shape(x: Tensor, spec: str, *, name: str = "tensor") -> dict[str, int]
         expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
         fits = fits and size == expected and size > 0
     if not fits:
+        name = name[:1].upper() + name[1:]
         raise InputError(f"{name} has shape {list(x.shape)}.", f"Its shape must be [{spec}], with no empty axis.")
     return sizes

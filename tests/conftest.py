@@ -1,9 +1,10 @@
-"""The package is imported from the checkout, and one thread per test keeps a small machine quick."""
+"""The package is imported from the checkout; small untrained models stand in where only plumbing counts."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,3 +27,61 @@ def recordings() -> Path:
     if not (folder / "esc10" / "meta" / "esc50.csv").is_file():
         pytest.skip("the recordings of ../shared/data are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> SimpleNamespace:
+    """Paths of untrained models, small enough to run in milliseconds, and of a second of noise."""
+    import torch
+
+    from soundguide_core.audio.mel import MelSpec
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.embedding.clip import ClipTowers
+    from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
+    from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
+    from soundguide_core.metrics.scene_classifier import SceneClassifier
+    from soundguide_core.miniature.scenes import PHENOMENA
+
+    folder = tmp_path_factory.mktemp("tiny")
+    joint = folder / "joint"
+    joint.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        towers = ClipTowers.from_config(
+            {
+                "embed_dim": 16,
+                "vision_cfg": {"image_size": 32, "patch_size": 8, "layers": 1, "width": 32, "head_width": 16},
+                "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+                "preprocess": {"size": 32},
+                "prompts": ["{}"],
+            }
+        )
+        towers.save(joint / "clip.safetensors")
+        spec = MelSpec(
+            sample_rate=8000, n_fft=256, hop_length=128, n_mels=32, fmin=0, fmax=4000, top_db=80,
+            columns=64, stride=32, layout="plain", fill="mirror", focus=0,
+        )  # fmt: skip
+        save_sound(joint / "sound.safetensors", SoundEncoder(SoundEncoderConfig(16, "test_resnet")).eval(), spec)
+        config = StyleGAN2Config(resolution=32, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256, channel_max=8)
+        generator = Generator(config)
+        generator.measure_w(100, keep_avg=False)
+        safetensors_io.save(folder / "generator.safetensors", generator.state_dict(), config.to_dict())
+        classifier = SceneClassifier({"classes": list(PHENOMENA), "size": 32, "channels": [8, 8]})
+        safetensors_io.save(folder / "scene_classifier.safetensors", classifier.state_dict(), classifier.config)
+    return SimpleNamespace(
+        folder=folder,
+        joint=joint,
+        generator=folder / "generator.safetensors",
+        classifier=folder / "scene_classifier.safetensors",
+        sound=write_noise(folder / "noise.wav"),
+    )
+
+
+def write_noise(path: Path, seconds: float = 1.0, sample_rate: int = 8000, channels: int = 1, seed: int = 0) -> Path:
+    """A WAV file of seeded noise."""
+    import numpy as np
+    import soundfile
+
+    n = round(seconds * sample_rate)
+    soundfile.write(path, np.random.default_rng(seed).uniform(-0.5, 0.5, (n, channels)), sample_rate)
+    return path

@@ -16,7 +16,7 @@ def test_letters_bind_and_numbers_match():
 def test_message_says_who_expected_and_got(shape, spec):
     with pytest.raises(InputError) as error:
         check_shape(torch.zeros(shape), spec, name="the source")
-    assert "the source" in error.value.cause and str(list(shape)) in error.value.cause and spec in error.value.remedy
+    assert "The source" in error.value.cause and str(list(shape)) in error.value.cause and spec in error.value.remedy
 
 
 def test_not_a_tensor():

@@ -35,9 +35,11 @@ def load_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
             stream_seen = bool(container.streams.audio)
             if stream_seen:
                 stream = container.streams.audio[0]
-                to_float = av.AudioResampler(format="fltp")  # layout and rate stay as recorded
+                # layout and rate stay as recorded; packed, because PyAV reads planes of 8 channels and more out of bounds
+                to_float = av.AudioResampler(format="flt")
                 for frame in container.decode(stream):
-                    chunks += [torch.from_numpy(part.to_ndarray()) for part in to_float.resample(frame)]
+                    parts = [(part.to_ndarray(), part.layout.nb_channels) for part in to_float.resample(frame)]
+                    chunks += [torch.from_numpy(samples).reshape(-1, channels).T for samples, channels in parts]
     except av.FFmpegError as error:
         if not chunks:  # a broken tail still leaves what came before it
             raise InputError(f"{name} cannot be read as sound ({error.strerror or error}).",

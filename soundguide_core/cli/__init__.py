@@ -26,7 +26,8 @@ STOPPED = 130  # 128 + SIGINT
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="soundguide_core", description="Pictures changed by the meaning of a sound.")
+    about = "Pictures changed by the meaning of sounds."
+    top = argparse.ArgumentParser("python -m soundguide_core", description=about)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():

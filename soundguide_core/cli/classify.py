@@ -9,7 +9,7 @@ from .common import add_common, add_joint, add_json_flag, emit_json, encode_file
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="sound files; the sound of a video works too")
-    parser.add_argument("--labels", required=True, help="the words to choose from, separated by commas")
+    parser.add_argument("--labels", required=True, metavar="a,b,c", help="the words to choose from")
     add_joint(parser)
     add_json_flag(parser)
     add_common(parser)

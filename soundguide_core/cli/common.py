@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
+from ..errors import InputError
 from ..files import replacing
 
 if TYPE_CHECKING:
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """--seed and --device, which every command has."""
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="the same seed gives the same result (default 0)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
+    return int(text)
 
 
 def add_joint(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +46,7 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
 
 def _json_target(text: str) -> str:
     # without this check `--json rain.wav` would take the recording for the report's name, and overwrite it
-    if not text.endswith(".json"):
+    if text != "-" and not text.endswith(".json"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .json; put --json last, or before another option")
     return text
 
@@ -63,16 +69,10 @@ def pick_device(args: argparse.Namespace) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(args.device)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"The device {args.device!r} cannot be used here.", "Use --device cpu.") from error
     return device
-
-
-def check_seed(seed: int) -> int:
-    """The seed, within what NumPy takes."""
-    check_number(seed, "--seed", low=0, high=2**32 - 1)
-    return seed
 
 
 def split_list(text: str, option: str) -> list[str]:

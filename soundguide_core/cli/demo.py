@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import make_folder, replacing
-from .common import add_common, check_seed, pick_device, progress
+from .common import add_common, pick_device, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    check_seed(args.seed)
     folder = make_folder(args.out)
     began = time.monotonic()
     demo = Demo.prepare(args, folder)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, check_number
 from ..files import check_writable
-from .common import add_common, add_joint, add_json_flag, check_seed, emit_json, pick_device, progress
+from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with rain.*, waves.* and so on to change them by (default: synthesised, new ones per picture)",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimisation steps (default 100)")
-    parser.add_argument("--psi", type=float, default=0.7, help="how near the sources are to the average, 0..1 (0.7)")
+    parser.add_argument("--psi", type=float, default=0.7, help="how far the sources are from the average (0.7)")
     parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
     parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
     parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
@@ -37,7 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     check_number(args.sources, "--sources", low=2, high=1000)
     check_number(args.psi, "--psi", low=0, high=2)
-    check_seed(args.seed)
     if args.out:
         from ..images import check_suffix
 
@@ -54,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     config = ManipulationConfig(seed=args.seed)
     if args.steps is not None:
         config = replace(config, schedule=replace(config.schedule, steps=args.steps))
+    judge = load_scene_classifier(args.judge, pick_device(args))
     sources, edits = edit_all(args, config)  # [S,3,H,W], [S*7,3,H,W]
-    judge = load_scene_classifier(args.judge, sources.device)
     seen = judge.name(edits)
     meant = list(PHENOMENA) * len(sources)
     right = [name == wanted for name, wanted in zip(seen, meant)]
@@ -102,17 +101,15 @@ def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor]:
     joint = load_joint(args.joint, device=device)
     generator = load_generator(args.generator, device=device)
     sources, edits = [], []
+    n = args.sources * config.schedule.steps
     with progress("changing") as on_step:
         for i in range(args.sources):
             embeds = sound_embeds(args, joint, i)
-            steps = config.schedule.steps
-
-            def on_step_of_all(k, n, terms=None, preview=None, done=i * steps):
-                on_step(done + k, args.sources * steps, terms)
-
             ws_src = generator.sample_ws([args.seed + i], psi=args.psi).expand(len(embeds), -1, -1)
+            done = i * config.schedule.steps
             result = manipulate(
-                ws_src, embeds, generator=generator, joint=joint, config=config, on_step=on_step_of_all
+                ws_src, embeds, generator=generator, joint=joint, config=config,
+                on_step=lambda k, _, terms, preview, done=done: on_step(done + k, n, terms),
             )  # fmt: skip
             sources.append(result.img_src[:1])
             edits.append(result.img)

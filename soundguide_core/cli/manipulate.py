@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, check_number
 from ..files import check_writable
-from .common import add_common, add_joint, check_seed, emit_json, encode_files, pick_device, progress
+from .common import add_common, add_joint, emit_json, encode_files, pick_device, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sound and text as one direction, or sound in the coarse layers and text in the fine (default embedding)",
     )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="the picture to change, instead of a random one")
-    parser.add_argument("--psi", type=float, default=0.7, help="how near a random picture is to the average, 0..1 (0.7)")
+    parser.add_argument("--psi", type=float, default=0.7, help="how far a random picture is from the average (0.7)")
     parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
     add_joint(parser)
     parser.add_argument("--steps", type=int, help="optimisation steps; more change more (default 100)")
     parser.add_argument("--similarity", type=float, help="pull towards the source; more changes less (default 0.002)")
-    parser.add_argument("--variant", choices=("paper", "released"), default="paper", help="as published, or as released")
+    parser.add_argument("--variant", choices=("paper", "released"), default="paper", help="as published or as released")
     parser.add_argument("--out", required=True, metavar="PNG", help="where the changed picture goes")
     parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
     add_common(parser)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     check_suffix(args.out)
     for path in filter(None, (args.out, args.json)):
         check_writable(path)
-    config = ManipulationConfig(variant=args.variant, seed=check_seed(args.seed))
+    config = ManipulationConfig(variant=args.variant, seed=args.seed)
     if args.similarity is not None:
         config = replace(config, similarity=args.similarity)
     if args.steps is not None:

@@ -55,7 +55,7 @@ def heard_table(p: Tensor, sounds: Sequence[str], labels: Sequence[str], path: s
 
     figure = Figure(figsize=(1.6 + 0.75 * len(labels), 1.2 + 0.45 * len(sounds)), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(p.cpu(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axis.imshow(p.cpu().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
     axis.set_yticks(range(len(sounds)), sounds)
     axis.set(xlabel="heard as", ylabel="recording")

@@ -53,9 +53,9 @@ class Preprocess:
             return F.avg_pool2d(F.interpolate(img, scale_factor=self.size // 32, mode="nearest"), h // 32)
         if min(h, w) != self.size:
             scale = self.size / min(h, w)
-            scaled = (max(self.size, round(h * scale)), max(self.size, round(w * scale)))
+            scaled = (max(self.size, int(h * scale)), max(self.size, int(w * scale)))
             img = F.interpolate(img, scaled, mode="bicubic", antialias=True, align_corners=False)
-        top, left = (img.shape[2] - self.size) // 2, (img.shape[3] - self.size) // 2
+        top, left = (round((side - self.size) / 2) for side in img.shape[2:])
         img = img[:, :, top : top + self.size, left : left + self.size]
         mean, std = (img.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return ((img + 1) / 2 - mean) / std  # -1..1 => 0..1 => normalised
@@ -74,6 +74,7 @@ class ClipTowers(nn.Module):
         self.model = model
         self.config = config
         self.preprocess = Preprocess(**config["preprocess"])
+        self._dim: int = config["embed_dim"] if "vision_cfg" in config else model.visual.output_dim
         self.prompts: tuple[str, ...] = tuple(config.get("prompts", ("{}",)))
 
     @classmethod
@@ -131,7 +132,7 @@ class ClipTowers(nn.Module):
     @property
     def dim(self) -> int:
         """D of the joint space."""
-        return self.config["embed_dim"] if "embed_dim" in self.config else self.model.visual.output_dim
+        return self._dim
 
     @property
     def device(self) -> torch.device:
@@ -165,7 +166,9 @@ def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> Cl
     try:
         towers = ClipTowers.from_config(config)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path} does not describe a picture and text model.", "Give a clip.safetensors file.") from error
+        raise InputError(
+            f"{path} does not describe a picture and text model.", "Give a clip.safetensors file."
+        ) from error
     safetensors_io.fill(towers.model, tensors, path)
     return towers.to(device).freeze()
 
@@ -180,7 +183,7 @@ def augmented_crops(
 ) -> Tensor:
     """n random views of each picture: a part of it, mirrored or not, seen slightly from the side.
 
-    img [B,3,H,W] => [n*B,3,H,W], view-major (all pictures in their first view, then all in their second), differentiable.
+    img [B,3,H,W] => [n*B,3,H,W], all pictures in their first view, then all in their second; differentiable.
     scale: side of the part against the picture's. skew: how far each corner moves, against the part's side.
     generator: a CPU generator, so that a seed gives the same views on every device.
     """

@@ -1,7 +1,7 @@
 """One space for sound, text and picture.
 
-S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1: a sound encoder in the frozen space of
-a picture and text model. Axes: B batch, F frames, N samples, W windows, D dims, K labels, P prompts.
+S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1: a sound encoder in the frozen
+space of a picture and text model. Axes: B batch, F frames, N samples, W windows, D dims, K labels, P prompts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..audio.mel import MelSpec, frame_windows, sound_windows
 from ..checkpoints import registry
 from ..errors import InputError
+from ..shapes import check_shape
 from .clip import ClipTowers, load_clip
 from .sound import SoundEncoder, load_sound
 
@@ -51,7 +52,7 @@ class JointEncoder(nn.Module):
     def encode_audio(self, wave: Tensor, sample_rate: float) -> Tensor:
         """Recordings as wholes: wave [B,N] or [N], one channel each, any rate => embeds [B,D].
 
-        A recording longer than the encoder's window is heard in windows that cover it, and their embeddings are averaged.
+        One that is longer than the encoder's window is heard in windows that cover it, and their embeddings averaged.
 
         Raises:
             InputError: no samples, values that are not finite, or an impossible rate.
@@ -60,7 +61,9 @@ class JointEncoder(nn.Module):
             wave = wave[None]
         if not isinstance(wave, Tensor) or wave.ndim != 2 or not len(wave):
             shape = list(wave.shape) if isinstance(wave, Tensor) else type(wave).__name__
-            raise InputError(f"The sound has shape {shape}.", "Pass one channel of samples, [N], or several sounds, [B,N].")
+            raise InputError(
+                f"The sound has shape {shape}.", "Pass one channel of samples, [N], or several sounds, [B,N]."
+            )
         embeds = []
         for line in wave:
             windows, weights = sound_windows(line, sample_rate, self.spec)
@@ -95,8 +98,14 @@ class JointEncoder(nn.Module):
 
     def encode_labels(self, labels: Sequence[str]) -> Tensor:
         """Labels ("sea_waves" is read as "sea waves") => embeds [K,D], each the mean over the model's prompts."""
-        if isinstance(labels, str) or not labels or not all(isinstance(label, str) and label.strip() for label in labels):
+        if (
+            isinstance(labels, str)
+            or not labels
+            or not all(isinstance(label, str) and label.strip() for label in labels)
+        ):
             raise InputError("A label is empty.", "Give one or more labels such as rain,wind.")
+        if len(set(labels)) < len(labels):
+            raise InputError("A label is given twice.", "Give every label once.")
         words = [" ".join(label.replace("_", " ").split()) for label in labels]
         prompts = [prompt.format(word) for word in words for prompt in self.clip.prompts]
         embeds = self.encode_text(prompts).unflatten(0, (len(words), -1))  # [K,P,D]
@@ -104,6 +113,7 @@ class JointEncoder(nn.Module):
 
     def classify(self, embeds: Tensor, labels: Sequence[str]) -> Tensor:
         """embeds [B,D] of sounds or pictures => probabilities [B,K] over the labels, by cosine."""
+        check_shape(embeds, f"B {self.dim}", name="the embeddings")
         return (self.clip.logit_scale * embeds @ self.encode_labels(labels).T).softmax(-1)
 
 

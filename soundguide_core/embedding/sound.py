@@ -69,8 +69,8 @@ def load_sound(path: str | os.PathLike) -> tuple[SoundEncoder, MelSpec]:
     tensors, config = safetensors_io.load(path)
     try:
         encoder, spec = SoundEncoder.from_config(config["encoder"]), MelSpec.from_dict(config["mel"])
-        encoder.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path} is not a sound encoder ({str(error).splitlines()[0]}).",
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a sound encoder ({error}).",
                          "Choose a file written by `train sound-encoder`.") from error
+    safetensors_io.fill(encoder, tensors, path)
     return encoder.eval().requires_grad_(False), spec

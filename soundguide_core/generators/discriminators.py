@@ -39,10 +39,10 @@ def minibatch_std(x: Tensor, group: int = 4) -> Tensor:
     A group takes images B/G apart, as published; B must be a multiple of min(G, B).
     """
     group = min(group, len(x))
-    y = x.float().reshape(group, -1, *x.shape[1:])  # [G,B/G,C,H,W]
+    y = x.reshape(group, -1, *x.shape[1:])  # [G,B/G,C,H,W]
     std = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # [B/G]
     std = std.repeat(group).reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
-    return torch.cat([x, std.to(x.dtype)], dim=1)
+    return torch.cat([x, std], dim=1)
 
 
 class DiscriminatorEpilogue(nn.Module):
@@ -70,8 +70,9 @@ class Discriminator(nn.Module):
             setattr(self, f"b{resolution}", DiscriminatorBlock(resolution, config))
         self.b4 = DiscriminatorEpilogue(config)
 
-    def forward(self, img: Tensor) -> Tensor:
-        x = img
+    def forward(self, img: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """dtype of the features down to 4x4, which are judged in float32."""
+        x = img.to(dtype)
         for resolution in self.config.resolutions[:0:-1]:
             x = getattr(self, f"b{resolution}")(x)
-        return self.b4(x).float()
+        return self.b4(x.float())

@@ -1,6 +1,7 @@
 """Analyzing and Improving the Image Quality of StyleGAN (Karras et al. 2020), the operations: equalised layers, FIR
 resampling and the modulated convolution of section 2.2, in plain torch, twice differentiable.
 
+Every operation computes in the dtype of x; parameters stay float32 and are cast at use.
 Axes: B batch, H W, I channels in, O channels out, K kernel, D dims.
 """
 
@@ -21,11 +22,9 @@ def rms_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def bias_act(x: Tensor, bias: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """clamp(sqrt(2) * gain * lrelu(x + bias, 0.2)) for x [B,O,H,W] or [B,O], bias [O]."""
-    scale = SQRT2 * gain
-    x = x + bias.reshape([1, -1] + [1] * (x.ndim - 2))
-    x = F.leaky_relu(x * scale, 0.2)  # lrelu(a x) = a lrelu(x) for a > 0
+def act(x: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
+    """clamp(sqrt(2) * gain * lrelu(x, 0.2)), the bound times gain."""
+    x = F.leaky_relu(x, 0.2) * (SQRT2 * gain)
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
@@ -43,7 +42,7 @@ def upfirdn2d(
 ) -> Tensor:
     """Zero insertion, zero padding, convolution with the outer product of taps, decimation.
 
-    x [B,C,H,W]; pad (before, after) on both axes, negative crops; taps are normalised to sum 1, then multiplied by gain.
+    x [B,C,H,W]; pad (before, after) on both axes, negative crops; the taps are scaled to sum 1, the result by gain.
     """
     channels = x.shape[1]
     kernel = torch.tensor(taps, dtype=torch.float64)
@@ -66,11 +65,6 @@ def upsample2d(img: Tensor) -> Tensor:
     return img[:, :, 2:-2, 2:-2]
 
 
-def downsample2d(x: Tensor) -> Tensor:
-    """x [B,C,H,W] => [B,C,H/2,W/2] through the published filter."""
-    return upfirdn2d(x, down=2, pad=(1, 1))
-
-
 def conv2d_up(x: Tensor, weight: Tensor) -> Tensor:
     """Factor 2 up with a 3x3 kernel: x [B,I,H,W], weight [O,I,3,3] => [B,O,2H,2W].
 
@@ -80,11 +74,13 @@ def conv2d_up(x: Tensor, weight: Tensor) -> Tensor:
     return upfirdn2d(x, pad=(1, 1), gain=4)
 
 
-def conv2d_down(x: Tensor, weight: Tensor) -> Tensor:
-    """Factor 2 down: x [B,I,H,W], weight [O,I,K,K] with K 1 or 3 => [B,O,H/2,W/2]."""
-    if weight.shape[-1] == 1:
-        return F.conv2d(downsample2d(x), weight)
-    return F.conv2d(upfirdn2d(x, pad=(2, 2)), weight, stride=2)
+def conv2d_down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Factor 2 down: x [B,I,H,W], weight [O,I,K,K] with K 1 or 3 => [B,O,H/2,W/2].
+
+    The filter runs at full size and the convolution drops every other sample: a filter with a stride is slow.
+    """
+    before = 1 if weight.shape[-1] == 1 else 2
+    return F.conv2d(upfirdn2d(x, pad=(before, before)), weight, bias, stride=2)
 
 
 # ---- modulated convolution
@@ -106,9 +102,10 @@ def modulated_conv2d(
     """
     if grouped:
         return _modulated_grouped(x, weight, style, up, demodulate)
-    x = x * style[:, :, None, None]
-    x = conv2d_up(x, weight) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    return x * demodulation(weight, style)[:, :, None, None] if demodulate else x
+    x = x * style.to(x.dtype)[:, :, None, None]
+    kernel = weight.to(x.dtype)
+    x = conv2d_up(x, kernel) if up else F.conv2d(x, kernel, padding=weight.shape[-1] // 2)
+    return x * demodulation(weight, style).to(x.dtype)[:, :, None, None] if demodulate else x
 
 
 def _modulated_grouped(x: Tensor, weight: Tensor, style: Tensor, up: bool, demodulate: bool) -> Tensor:
@@ -116,6 +113,7 @@ def _modulated_grouped(x: Tensor, weight: Tensor, style: Tensor, up: bool, demod
     kernels = weight * style[:, None, :, None, None]  # [B,O,I,K,K]  # Eq. 1
     if demodulate:
         kernels = kernels * torch.rsqrt(kernels.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8)  # Eq. 3
+    kernels = kernels.to(x.dtype)
     x = x.reshape(1, -1, height, width)  # [1,BI,H,W]
     if up:
         x = F.conv_transpose2d(x, kernels.transpose(1, 2).flatten(0, 1), stride=2, groups=batch)
@@ -140,7 +138,8 @@ class FullyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * (self.lr_mul / math.sqrt(self.weight.shape[1]))
         bias = self.bias * self.lr_mul
-        return bias_act(x @ weight.t(), bias) if self.act else torch.addmm(bias, x, weight.t())
+        x = torch.addmm(bias, x, weight.t())
+        return act(x) if self.act else x
 
 
 class Conv2d(nn.Module):
@@ -166,5 +165,7 @@ class Conv2d(nn.Module):
         weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
         if self.bias is None:
             weight = weight * self.gain
-        x = conv2d_down(x, weight) if self.down else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        return x if self.bias is None else bias_act(x, self.bias, gain=self.gain, clamp=self.clamp)
+        weight = weight.to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        x = conv2d_down(x, weight, bias) if self.down else F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        return x if bias is None else act(x, gain=self.gain, clamp=self.clamp)

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, check_number
 from .latents import truncate
-from .ops import FullyConnected, bias_act, modulated_conv2d, rms_norm, upsample2d
+from .ops import FullyConnected, act, modulated_conv2d, rms_norm, upsample2d
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class Mapping(nn.Module):
         return x
 
     @torch.no_grad()
-    def track(self, w: Tensor, beta: float = 0.998) -> None:
-        """w_avg <- lerp(mean of w [B,D], w_avg, beta)"""
-        self.w_avg.copy_(torch.lerp(w.mean(dim=0), self.w_avg, beta))
+    def track(self, mean: Tensor, beta: float = 0.998) -> None:
+        """w_avg <- lerp(mean w of a batch [D], w_avg, beta)"""
+        self.w_avg.copy_(torch.lerp(mean, self.w_avg, beta))
 
 
 class SynthesisLayer(nn.Module):
@@ -106,12 +106,15 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: torch.Generator | None) -> Tensor:
         x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up, grouped=self.grouped)
+        offset = self.bias[None, None]  # [H,W,C] or [B,H,W,C]
         if noise_mode == "random":
-            shape = [len(x), 1, *self.noise_const.shape]
-            x = x + torch.randn(shape, generator=rng, device=x.device).to(x.dtype) * self.noise_strength
+            shape = [len(x), *self.noise_const.shape]
+            noise = torch.randn(shape, generator=rng, device=x.device) * self.noise_strength  # [B,H,W]
+            offset = noise[..., None] + self.bias
         elif noise_mode == "const":
-            x = x + self.noise_const * self.noise_strength
-        return bias_act(x, self.bias, clamp=self.clamp)
+            offset = (self.noise_const * self.noise_strength)[..., None] + self.bias
+        # noise and bias become one tensor, channels last, before they meet x: fewer passes over memory
+        return act(x + offset.to(x.dtype).movedim(-1, -3), clamp=self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -127,7 +130,7 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style = self.affine(w) * (1 / math.sqrt(self.weight.shape[1]))
         img = modulated_conv2d(x, self.weight, style, demodulate=False, grouped=self.grouped)
-        img = img + self.bias[:, None, None]
+        img = img.float() + self.bias[:, None, None]
         return img if self.clamp is None else img.clamp(-self.clamp, self.clamp)
 
 
@@ -144,13 +147,11 @@ class SynthesisBlock(nn.Module):
         self.conv1 = SynthesisLayer(size, size, resolution, config, up=False)
         self.torgb = ToRGB(size, config)
 
-    def forward(self, x: Tensor | None, img: Tensor | None, ws: Tensor, noise_mode: str, rng) -> tuple[Tensor, Tensor]:
-        if x is None:
-            x = self.const.expand(len(ws), -1, -1, -1)
-        else:
+    def forward(self, x: Tensor, img: Tensor | None, ws: Tensor, noise_mode: str, rng) -> tuple[Tensor, Tensor]:
+        if img is not None:
             x = self.conv0(x, ws[:, 0], noise_mode, rng)
         x = self.conv1(x, ws[:, -2], noise_mode, rng)
-        rgb = self.torgb(x, ws[:, -1]).float()
+        rgb = self.torgb(x, ws[:, -1])
         return x, rgb if img is None else upsample2d(img) + rgb
 
 
@@ -163,8 +164,15 @@ class Synthesis(nn.Module):
         for resolution in config.resolutions:
             setattr(self, f"b{resolution}", SynthesisBlock(resolution, config))
 
-    def forward(self, ws: Tensor, noise_mode: str = "const", rng: torch.Generator | None = None) -> Tensor:
-        """noise_mode: "const" (the stored noise), "random" (drawn from rng), "none"."""
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: str = "const",
+        rng: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """noise_mode: "const" (the stored noise), "random" (drawn from rng), "none". dtype of the features; the image
+        is summed in float32."""
         if noise_mode not in ("const", "random", "none"):
             raise InputError(f"There is no noise mode '{noise_mode}'.", "Use const, random or none.")
         if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
@@ -172,7 +180,7 @@ class Synthesis(nn.Module):
                 f"ws must be [B,{self.config.num_ws},{self.config.w_dim}] for this generator, not {list(ws.shape)}.",
                 "Take latents from this generator's own sample_ws.",
             )
-        x = img = None
+        x, img = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1), None
         for i, resolution in enumerate(self.config.resolutions):
             first = max(2 * i - 1, 0)  # torgb shares its w with the next block's conv0
             x, img = getattr(self, f"b{resolution}")(x, img, ws[:, first : 2 * i + 2], noise_mode, rng)
@@ -218,6 +226,12 @@ class Generator(nn.Module):
     @torch.no_grad()
     def sample_ws(self, seeds: Iterable[int], psi: float = 0.7, cutoff: int | None = None) -> Tensor:
         """ws [B,L,D], one per seed, pulled towards w_avg by 1 - psi; the same latents as NVIDIA's tools give a seed."""
+        seeds = list(seeds)
+        if not seeds:
+            raise InputError("No seed is given.", "Give one seed for each latent.")
+        for seed in seeds:
+            check_number(seed, "A seed", low=0, high=2**32 - 1)
+        check_number(psi, "psi")
         z = np.concatenate([np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds])
         ws = self.broadcast(self.mapping(torch.from_numpy(z).to(self.w_avg)))
         return truncate(ws, self.w_avg, psi, cutoff)
@@ -235,25 +249,7 @@ def load_generator(name_or_path: str | Path = "miniature", device: str | torch.d
     path = registry.find("generator", name_or_path).files["generator"]
     tensors, config = safetensors_io.load(path)
     generator = Generator(StyleGAN2Config.from_dict(config))
-    load_strictly(generator, tensors, path)
-    return generator.eval().requires_grad_(False).to(device)
-
-
-def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str | Path) -> None:
-    """Fills module from tensors; a missing, unknown or misshapen one is an InputError. Only w_std may be absent."""
-    own = module.state_dict()
-    missing = sorted(name for name in own if name not in tensors and not name.endswith("w_std"))
-    unknown = sorted(name for name in tensors if name not in own)
-    for names, what in ((missing, "lacks"), (unknown, "has the unexpected")):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InputError(
-                f"{source} {what} tensor {names[0]}{more}.", "Check that the file is of this network and not cut short."
-            )
-    for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            raise InputError(
-                f"{source} has {name} of shape {list(tensor.shape)}, and its config asks for {list(own[name].shape)}.",
-                "Use the config that belongs to the weights.",
-            )
-    module.load_state_dict({**own, **tensors})
+    tensors.setdefault("mapping.w_std", generator.mapping.w_std)  # foreign checkpoints have none
+    safetensors_io.fill(generator, tensors, path)
+    generator.w_std  # noqa: B018  measured now if absent, not within somebody's inference mode
+    return generator.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)

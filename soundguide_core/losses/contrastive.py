@@ -1,6 +1,6 @@
 """InfoNCE between two sets of embeddings, and the three terms that place sound in a picture-text space.
 
-S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1. Axes: B batch, D dims.
+S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1. Axes: B batch, K captions, P pictures, D dims.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def info_nce(
     """L_nce = (1/N) sum_i (l_i^{a->b} + l_i^{b->a}),  l_i^{a->b} = -log( exp(<a_i,b_i>/tau) / sum_j exp(<a_i,b_j>/tau) ).
 
     Args:
-        a, b: [B,D], normalised here. logit_scale: 1/tau.
-        targets: [B,B] weights >= 0 of which b_j answers a_i (rows for a->b, columns for b->a, each divided by its sum;
-            lines of zeros are left out); None is the diagonal.
-        mask: [B,B] bool, True where a pair is no negative (the same label); its place in the sums is left out.
+        a: [B,D], b: [K,D], normalised here. logit_scale: 1/tau.
+        targets: [B,K] weights >= 0 of which b_j answers a_i (rows for a->b, columns for b->a, each divided by its sum;
+            lines of zeros are left out); None is the diagonal, K = B.
+        mask: [B,K] bool, True where a pair is no negative (the same label); its place in the sums is left out.
     """
-    logits = logit_scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T  # [B,B]
+    logits = logit_scale * F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T  # [B,K]
     if targets is None:
-        targets = torch.eye(len(a), dtype=logits.dtype, device=logits.device)
+        targets = torch.eye(len(a), len(b), dtype=logits.dtype, device=logits.device)
     if mask is not None:
         logits = logits.masked_fill(mask & (targets == 0), -torch.inf)
     return _cross_entropy(logits, targets) + _cross_entropy(logits.T, targets.T)
@@ -53,29 +53,17 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return lines.sum() / (weights > 0).sum().clamp(min=1)
 
 
-def sound_terms(
-    audio: Tensor,
-    augmented: Tensor,
-    text: Tensor,
-    image: Tensor | None,
-    logit_scale: Tensor | float,
-    *,
-    same: Tensor | None = None,
-    pictured: Tensor | None = None,
-) -> dict[str, Tensor]:
+def sound_terms(audio: Tensor, augmented: Tensor, text: Tensor, image: Tensor, logit_scale: Tensor | float, *,
+                same: Tensor | None = None, said: Tensor | None = None, shown: Tensor | None = None) -> dict[str, Tensor]:
     """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three.
 
     Args:
-        audio, augmented, text, image: [B,D]. same: [B,B] targets, by which clips of one label answer each other; None
-            pairs each clip with itself alone. pictured: [B] bool, clips that have a picture; the others sit out there.
+        audio, augmented: [B,D], two versions a and a_hat of the same clips. text: [K,D]; image: [P,D].
+        same [B,B], said [B,K], shown [B,P]: targets as of info_nce, which clips, captions and pictures answer a clip. None
+            is the paper's: row i answers row i. A clip that no picture answers has no picture term.
     """
-    terms = {
-        "text": info_nce(audio, text, logit_scale, targets=same),
+    return {
+        "text": info_nce(audio, text, logit_scale, targets=said),
+        "image": info_nce(audio, image, logit_scale, targets=shown),
         "self": info_nce(audio, augmented, logit_scale, targets=same),
     }
-    if image is not None:
-        rows = torch.ones(len(audio), dtype=torch.bool) if pictured is None else pictured
-        if rows.sum() > 1:
-            part = None if same is None else same[rows][:, rows]
-            terms["image"] = info_nce(audio[rows], image[rows], logit_scale, targets=part)
-    return terms

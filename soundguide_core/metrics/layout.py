@@ -47,8 +47,8 @@ class LayoutReport:
     """How edited pictures compare with their own source and with the others.
 
     own, others: mean similarity to the own source, and to all other sources. margin: own - others.
-    rank: how often, 0..1, the own source is nearer than another one (1: always nearest). nearest: share of pictures whose
-    own source is the nearest of all.
+    rank: how often, 0..1, the own source is nearer than another one. nearest: share of pictures whose own source is the
+    nearest of all.
     """
 
     own: float

@@ -6,6 +6,7 @@ Axes: B batch, H W picture, K classes.
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import torch
@@ -31,7 +32,7 @@ class SceneClassifier(nn.Module):
         blocks = [
             nn.Sequential(nn.Conv2d(before, after, 5 if before == 3 else 3, stride=2, padding=2 if before == 3 else 1),
                           nn.GroupNorm(8, after), nn.SiLU())
-            for before, after in zip(channels, channels[1:], strict=False)
+            for before, after in itertools.pairwise(channels)
         ]  # fmt: skip
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(2 * channels[-1], len(self.classes))
@@ -55,13 +56,17 @@ class SceneClassifier(nn.Module):
         return [self.classes[k] for k in self.predict(img).argmax(-1).tolist()]
 
 
-def load_scene_classifier(name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu") -> SceneClassifier:
+def load_scene_classifier(
+    name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu"
+) -> SceneClassifier:
     """A trained classifier by registry name or path, in evaluation mode."""
     path = registry.find("scene-classifier", name_or_path).files["classifier"]
     tensors, config = safetensors_io.load(path)
     try:
         classifier = SceneClassifier(config)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path} does not describe a scene classifier.", "Give a scene_classifier.safetensors file.") from error
+        raise InputError(
+            f"{path} does not describe a scene classifier.", "Give a scene_classifier.safetensors file."
+        ) from error
     safetensors_io.fill(classifier, tensors, path)
     return classifier.to(device).eval().requires_grad_(False)

@@ -1,94 +1,44 @@
 """The words of the miniature world: one concept per sound or phenomenon, many ways to say it.
 
-A caption is its text plus what the text means: a distribution over concepts, how strong the phenomenon is said to be, and
-which layout facts it names. `affinity` turns two lists of meanings into soft targets for a contrastive loss, so paraphrases
-attract, "light rain" prefers light rain, and "rain and wind" lies between its parts.
+The words themselves are in words.toml. A caption is its text plus what the text means: a distribution over concepts,
+how strong the phenomenon is said to be, and which layout facts it names. `affinity` turns two lists of meanings into
+soft targets for a contrastive loss, so paraphrases attract, "light rain" prefers light rain, and "rain and wind" lies
+between its parts.
 Axes: N, M captions or pictures, K concepts.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 CALM = "calm"  # silence for the ear, a landscape with nothing going on for the eye
 
-# concept -> phrases; the first is its plain name
-PHRASES: dict[str, tuple[str, ...]] = {
-    "rain": ("rain", "raining", "it is raining", "rainfall", "rain falling", "falling rain", "rain drops", "raindrops",
-             "rainy weather", "a rain shower", "pouring rain", "a rainy day", "rain on the roof", "a rainstorm"),
-    "waves": ("waves", "sea waves", "ocean waves", "waves crashing", "crashing waves", "waves on the shore", "ocean",
-              "the ocean surf", "surf", "breaking waves", "waves rolling in", "seashore", "beach waves", "water waves",
-              "rough sea", "waves on the beach", "a wavy sea"),
-    "fire": ("fire", "crackling fire", "a campfire burning", "campfire", "burning fire", "flames", "a burning forest",
-             "fire crackling", "fireplace", "a bonfire", "burning wood", "wildfire", "a blaze", "burning", "crackling flames"),
-    "wind": ("wind", "wind blowing", "blowing wind", "windy weather", "howling wind", "a gust of wind", "wind gusts",
-             "windy", "wind howling", "blustery wind", "a windy day", "whistling wind", "a gale", "wind noise"),
-    "thunder": ("thunder", "thunderstorm", "a thunder storm", "thunder and lightning", "lightning", "rolling thunder",
-                "a thunderclap", "a lightning strike", "thunder rumbling", "rumbling thunder", "lightning storm",
-                "a flash of lightning", "a stormy sky", "storm", "a storm with lightning"),
-    "birds": ("birds", "bird song", "birdsong", "chirping birds", "birds chirping", "birds singing", "singing birds",
-              "a songbird", "bird", "bird calls", "tweeting birds", "birds flying", "a flock of birds", "birds twittering",
-              "birds in the morning"),
-    "crickets": ("crickets", "night crickets", "crickets chirping", "chirping crickets", "cricket", "crickets at night",
-                 "insects at night", "insects", "a summer night", "summer night", "cicadas", "fireflies", "night insects",
-                 "grasshoppers", "a cricket singing", "insects chirping"),
-    CALM: ("silence", "a calm landscape", "calm", "quiet", "nothing", "no sound", "a peaceful landscape", "a quiet scene",
-           "calm weather", "stillness", "peace and quiet", "a plain landscape", "a landscape", "a clear day", "scenery"),
-    "dog": ("dog", "dog barking", "a barking dog", "dogs", "barking", "a dog bark", "a puppy barking", "a hound"),
-    "crying baby": ("crying baby", "baby crying", "a baby cries", "an infant crying", "baby", "a sobbing baby",
-                    "a newborn crying", "a crying child", "crying"),
-    "clock tick": ("clock tick", "ticking clock", "clock ticking", "clock", "a clock", "tick tock", "ticking",
-                   "a wall clock", "a watch ticking"),
-    "sneezing": ("sneezing", "sneeze", "a person sneezing", "a sneeze", "someone sneezes", "achoo", "a loud sneeze"),
-    "helicopter": ("helicopter", "a helicopter flying", "helicopter rotor", "chopper", "helicopter blades",
-                   "a hovering helicopter", "rotor blades"),
-    "chainsaw": ("chainsaw", "chain saw", "a chainsaw cutting wood", "a chainsaw running", "a saw cutting a tree",
-                 "sawing with a chainsaw", "a power saw"),
-    "rooster": ("rooster", "a rooster crowing", "crowing rooster", "cock", "a cock crows", "rooster crow",
-                "cockerel", "crowing"),
-    "city": ("city", "city traffic", "a busy street", "traffic", "street noise", "cars in the city", "urban noise"),
-    "train": ("train", "a train passing", "railway", "a moving train", "train on rails", "locomotive", "inside a train"),
-    "boat": ("boat", "a sailing boat", "a boat at the pier", "creaking boat", "a ship", "sailboat", "water under a boat"),
-    "coffee shop": ("coffee shop", "cafe", "people talking in a cafe", "a crowded coffee shop", "restaurant", "chatter",
-                    "people talking", "a crowd talking"),
-}
+_WORDS = tomllib.loads((Path(__file__).parent / "words.toml").read_text(encoding="utf-8"))
+
+# concept -> phrases, the plain name first
+PHRASES: dict[str, tuple[str, ...]] = {concept: tuple(phrases) for concept, phrases in _WORDS["phrases"].items()}
 CONCEPTS: tuple[str, ...] = tuple(PHRASES)
-
-# how strong a phenomenon is said to be -> (centre in 0..1, adjectives)
+# strength -> (middle in 0..1, adjectives)
 STRENGTHS: dict[str, tuple[float, tuple[str, ...]]] = {
-    "light":  (0.25, ("light", "gentle", "soft", "faint", "weak", "a little", "slight")),
-    "medium": (0.55, ("moderate", "steady", "some", "medium")),
-    "heavy":  (0.95, ("heavy", "strong", "intense", "loud", "violent", "powerful", "a lot of", "very strong")),
+    name: (band["middle"], tuple(band["adjectives"])) for name, band in _WORDS["strengths"].items()
 }
-# phrases that say the strength by themselves
+# concept -> strength -> phrases
 STRONG_PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
-    "rain": {"light": ("drizzle", "drizzling rain", "a sprinkle of rain"), "heavy": ("downpour", "torrential rain", "rain pouring down")},
-    "waves": {"light": ("ripples", "lapping waves", "small waves"), "heavy": ("big waves", "huge waves", "a raging sea")},
-    "fire": {"light": ("a small fire", "embers", "a little campfire"), "heavy": ("a blazing fire", "a roaring fire", "a raging wildfire")},
-    "wind": {"light": ("a breeze", "a light breeze"), "heavy": ("a gale", "a storm wind", "a hurricane")},
-    "thunder": {"light": ("distant thunder", "faint thunder far away"), "heavy": ("a violent thunderstorm", "loud thunder")},
-    "birds": {"light": ("a few birds", "a single bird"), "heavy": ("many birds", "a large flock of birds")},
-    "crickets": {"light": ("a few crickets", "a single cricket"), "heavy": ("many crickets", "a chorus of crickets")},
-}  # fmt: skip
-
-TEMPLATES: tuple[str, ...] = (
-    "{}", "{}", "{}", "{}", "the sound of {}", "sound of {}", "a recording of {}", "a picture of {}", "a photo of {}",
-    "a landscape with {}", "{} in the distance", "{} in the background", "i hear {}", "the noise of {}", "a scene with {}",
-    "an image of {}", "{} outdoors", "listen to {}", "this is {}", "there is {}", "{} sounds", "a view with {}", "the {}",
-)  # fmt: skip
-
-# layout fact of a scene -> words for where it goes on
-LAYOUT_PHRASES: dict[str, tuple[str, ...]] = {
-    "sea": ("over the open water", "on the coast", "with a wide view"),
-    "lake": ("by a lake", "at the lake", "over the lake"),
-    "mountains": ("in the mountains", "below high peaks", "with mountains"),
-    "hills": ("in the hills", "with low hills", "among hills"),
-    "trees": ("with trees", "behind the pines", "at the edge of a forest"),
-    "clouds": ("under clouds", "with a cloudy sky", "below white clouds"),
+    concept: {name: tuple(phrases) for name, phrases in bands.items()}
+    for concept, bands in _WORDS["strong_phrases"].items()
 }
+LAYOUT_PHRASES: dict[str, tuple[str, ...]] = {fact: tuple(phrases) for fact, phrases in _WORDS["layout"].items()}
+TEMPLATES: tuple[str, ...] = (*_WORDS["templates"]["bare"], *_WORDS["templates"]["framed"])
 
 _WORDS_TO_CONCEPT = {phrase: concept for concept, phrases in PHRASES.items() for phrase in (concept, *phrases)}
 
@@ -127,7 +77,7 @@ def concept_of(label: str) -> str | None:
 
 def presence(intensity: float) -> float:
     """How much of a picture's meaning is its phenomenon, 0..1, for an intensity in 0..1; the rest is calm."""
-    return float(np.clip(intensity, 0.0, 1.0) ** 0.7)
+    return float(np.clip(intensity, 0.0, 1.0))
 
 
 def _choice(rng: np.random.Generator, items: Sequence[str]) -> str:
@@ -190,8 +140,8 @@ def affinity(
 ) -> np.ndarray:
     """How well meanings fit each other, [N,M] in 0..1; rows divided by their sums are soft targets.
 
-    The product of: the overlap of their concepts; a bell of strength_width over the difference of their strengths, where
-    both speak of it; and mismatch for every layout fact that a caption names and the other side does not have.
+    The product of: the overlap of their concepts; a bell of strength_width over the difference of their strengths,
+    where both speak of it; and mismatch for every layout fact that a caption names and the other side does not have.
     """
     a = np.array([[m.concepts.get(c, 0.0) for c in CONCEPTS] for m in rows])  # [N,K]
     b = np.array([[m.concepts.get(c, 0.0) for c in CONCEPTS] for m in columns])  # [M,K]

@@ -105,8 +105,7 @@ def thunder(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     """Claps at the peaks of the intensity: cracks when near, then a rolling rumble; rain or wind behind it."""
     n = len(level)
     wave = np.zeros(n)
-    rate = (level / (level.mean() + 1e-6)) ** 3
-    times = event_times(n, sample_rate, rng, rate * log_uniform(rng, 0.08, 0.35))
+    times = event_times(n, sample_rate, rng, level**3 * log_uniform(rng, 0.1, 0.6))
     first = int(rng.uniform(0, 0.35) * n) if level.std() < 0.05 else int(np.argmax(level))
     for start in np.concatenate([[first], times]):
         distance = log_uniform(rng, 0.04, 1.0)

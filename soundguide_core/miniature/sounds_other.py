@@ -92,7 +92,7 @@ def helicopter(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     phase = (np.cumsum(rate) / sample_rate) % 1
     chop = np.exp(-phase * rng.uniform(1.5, 7)) * np.minimum(phase / 0.04, 1)
     wave = chop * band_noise(n, sample_rate, rng, log_uniform(rng, 30, 100), log_uniform(rng, 150, 900), rng.uniform(5, 10))
-    wave += rng.uniform(0.1, 0.8) * (0.4 + chop) * band_noise(n, sample_rate, rng, 100, log_uniform(rng, 800, 6000), 6) * 0.5
+    wave += rng.uniform(0.05, 0.5) * (0.3 + chop) * band_noise(n, sample_rate, rng, 100, log_uniform(rng, 800, 6000), 6) * 0.5
     thump = np.sin(2 * np.pi * np.clip(phase / 0.35, 0, 1)) * (phase < 0.35)
     wave += rng.uniform(0, 1.5) * thump
     if rng.random() < 0.4:
@@ -103,13 +103,13 @@ def helicopter(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
 def chainsaw(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     """A two-stroke engine that idles, revs and bites: rough harmonics under rasping noise."""
     n = len(level)
-    rev = wander(n, sample_rate, rng, log_uniform(rng, 0.2, 2.0)) ** rng.uniform(0.5, 2)
-    pitch = log_uniform(rng, 45, 110) * (1 + rng.uniform(0.2, 2.2) * rev) * (1 + wander(n, sample_rate, rng, 25, -0.03, 0.03))
-    wave = _voice(rng, log_uniform(rng, 400, 3000), 40)(pitch, sample_rate) * (1 + wander(n, sample_rate, rng, 30, -0.3, 0.3))
+    rev = wander(n, sample_rate, rng, log_uniform(rng, 0.3, 3.0)) ** rng.uniform(0.4, 2)
+    pitch = log_uniform(rng, 60, 170) * (1 + rng.uniform(0.1, 1.8) * rev) * (1 + wander(n, sample_rate, rng, 20, -0.012, 0.012))
+    wave = _voice(rng, log_uniform(rng, 500, 4000), 70)(pitch, sample_rate) * (1 + wander(n, sample_rate, rng, 30, -0.25, 0.25))
     rasp = band_noise(n, sample_rate, rng, log_uniform(rng, 500, 2500), log_uniform(rng, 3000, 9000), 6)
     beat = 0.5 + 0.5 * np.sin(2 * np.pi * np.cumsum(pitch) / sample_rate)
-    wave = wave / (wave.std() + 1e-9) + rng.uniform(0.1, 1.2) * rasp * beat
-    return room(wave * (0.35 + 0.65 * rev) * level, sample_rate, rng, rng.uniform(0.1, 1), rng.uniform(0, 0.4))
+    wave = wave / (wave.std() + 1e-9) + log_uniform(rng, 0.05, 0.7) * rasp * beat
+    return room(wave * (0.15 + 0.85 * rev) * level, sample_rate, rng, rng.uniform(0.1, 1), rng.uniform(0, 0.4))
 
 
 def _voice(rng: Rng, formant_hz: float, count: int):

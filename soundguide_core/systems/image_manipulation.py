@@ -176,6 +176,8 @@ def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None)
         raise InputError(
             f"{len(embeds)} embeddings meet {len(weights)} weights.", "Give one weight for each embedding."
         )
+    if len({part.shape[-1] for part in embeds}) > 1:
+        raise InputError("The embeddings differ in size.", "Take all of them from the same joint encoder.")
     for weight in weights:
         check_number(weight, "A mixing weight")
     total = sum(weight * part for weight, part in zip(weights, embeds))

@@ -21,7 +21,6 @@ from ..files import make_folder, replacing
 from ..images import from_uint8
 from ..miniature import captions, scenes
 
-
 HELD_OUT = 1_000_000  # the first scene number that no training uses
 
 
@@ -139,11 +138,18 @@ def _warp(img: Tensor, generator: torch.Generator, strength: float) -> Tensor:
     stretch = 1 + 0.12 * strength * _uniform((count,), generator)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     theta = torch.stack(
-        [torch.stack([mirror * cos, -sin * stretch, shift[:, 0]], 1), torch.stack([mirror * sin, cos * stretch, shift[:, 1]], 1)], 1
+        [
+            torch.stack([mirror * cos, -sin * stretch, shift[:, 0]], 1),
+            torch.stack([mirror * sin, cos * stretch, shift[:, 1]], 1),
+        ],
+        1,
     )
     grid = F.affine_grid(theta, list(img.shape), align_corners=False)
     rubber = F.interpolate(
-        0.035 * strength * torch.randn(count, 2, 7, 7, generator=generator), img.shape[2:], mode="bicubic", align_corners=False
+        0.035 * strength * torch.randn(count, 2, 7, 7, generator=generator),
+        img.shape[2:],
+        mode="bicubic",
+        align_corners=False,
     )
     grid = grid + rubber.permute(0, 2, 3, 1)  # [B,2,H,W] => [B,H,W,2]
     return F.grid_sample(img, grid.to(img), mode="bilinear", padding_mode="reflection", align_corners=False)
@@ -158,7 +164,9 @@ def _recolour(img: Tensor, generator: torch.Generator, strength: float) -> Tenso
     matrix = luma + saturation * (torch.eye(3) - luma)
     matrix = matrix + 0.12 * strength * _uniform((count, 3, 3), generator)
     matrix = matrix * (1 + 0.25 * strength * _uniform((count, 1, 1), generator))
-    offset = 0.15 * strength * _uniform((count, 1, 1, 1), generator) + 0.06 * strength * _uniform((count, 3, 1, 1), generator)
+    offset = 0.15 * strength * _uniform((count, 1, 1, 1), generator) + 0.06 * strength * _uniform(
+        (count, 3, 1, 1), generator
+    )
     return torch.einsum("bij,bjhw->bihw", matrix.to(img), img) + offset.to(img)
 
 

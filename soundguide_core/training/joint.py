@@ -1,12 +1,15 @@
 """The picture and text towers of a joint space, trained on rendered scenes and their captions.
 
 CLIP's symmetric InfoNCE (A. Radford et al. 2021, figure 3) with soft targets, because many captions of a batch fit one
-picture: the target distribution over captions is the normalised affinity of meanings. The same loss between two paraphrases of
-each text teaches the words that have no scene. Axes: B batch, D dims, T tokens.
+picture: the target distribution over captions is the normalised affinity of meanings. The same loss between two
+paraphrases of each text teaches the words that have no scene. Axes: B batch, D dims, T tokens.
 """
 
 from __future__ import annotations
 
+import copy
+import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,24 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..embedding.clip import ClipTowers
+from ..checkpoints.registry import PACKAGE
+from ..embedding.clip import ClipTowers, load_clip
+from ..files import replacing
+from ..losses.contrastive import info_nce
 from ..miniature import captions
 from ..miniature.captions import Caption, Meaning
-from . import datasets
+from ..miniature.scenes import PHENOMENA
+from . import datasets, loop
 
 
-def soft_info_nce(a: Tensor, b: Tensor, affinity: Tensor, logit_scale: Tensor) -> Tensor:
-    """Cross entropy of softmax(scale a b^T) against the normalised affinity, both ways.
-
-    a [N,D], b [M,D] unit norm; affinity [N,M] >= 0 with no empty row or column.
-    """
-    logits = logit_scale * a @ b.T
-    there = -(affinity / affinity.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
-    back = -(affinity / affinity.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
-    return (there + back) / 2
-
-
-def draw_captions(shown: Sequence[Meaning], extra: int, rng: np.random.Generator) -> tuple[list[Caption], list[Caption]]:
+def draw_captions(
+    shown: Sequence[Meaning], extra: int, rng: np.random.Generator
+) -> tuple[list[Caption], list[Caption]]:
     """A caption for each picture and `extra` captions of sounds and pairs; then one of like meaning for each."""
     first = [captions.caption_for_scene(meaning, rng) for meaning in shown]
     for _ in range(extra):
@@ -61,7 +59,9 @@ class StrangeWords:
     def __init__(self, towers: ClipTowers) -> None:
         phrases = [p for group in captions.PHRASES.values() for p in group]
         phrases += [p for bands in captions.STRONG_PHRASES.values() for group in bands.values() for p in group]
-        phrases += [p for _, words in captions.STRENGTHS.values() for p in words] + [t.format("") or "a" for t in captions.TEMPLATES]
+        phrases += [p for _, words in captions.STRENGTHS.values() for p in words] + [
+            t.format("") or "a" for t in captions.TEMPLATES
+        ]
         phrases += [p for group in captions.LAYOUT_PHRASES.values() for p in group]
         phrases += ["and then together with mixed with"]
         ids = towers.tokenizer(phrases)
@@ -84,16 +84,196 @@ class StrangeWords:
 
     def silence(self, token_embedding: torch.nn.Embedding) -> None:
         """Drop the gradient of every token that no caption has."""
-        token_embedding.weight.grad[~self.known] = 0
+        if token_embedding.weight.grad is not None:
+            token_embedding.weight.grad[~self.known] = 0
 
 
 def shifted(img: Tensor, loss_of: Callable[[Tensor], Tensor], radius: float) -> Tensor:
     """The picture that one step of gradient ascent, `radius` long, makes hardest (the linearised adversary).
 
-    Towers trained on these do not follow invisible patterns, so that going up their gradient changes what a person sees.
+    Towers trained on these do not follow invisible patterns: going up their gradient changes what a person sees.
     img [B,3,H,W]; loss_of: img => scalar; radius: root mean square change of a pixel, pictures being in -1..1.
     """
     img = img.detach().requires_grad_(True)
     (grad,) = torch.autograd.grad(loss_of(img), img)
     rms = grad.flatten(1).square().mean(1).sqrt().clamp_min(1e-12).view(-1, 1, 1, 1)
     return (img + radius * grad / rms).detach()
+
+
+def graded_distance(embeds: Tensor, names: Tensor, calm: Tensor, strengths: Tensor, margin: float) -> Tensor:
+    """Holds pictures between what they show and calm, by its strength: mean of (<v, t> - <v, calm> - m (2 sqrt(s) - 1))^2.
+
+    embeds v, names t [B,D] unit norm, calm [D]; strengths s [B] in 0..1; m: the margin at full strength. Without it a
+    picture goes all the way over to its word at a fraction of the strength, and more of the phenomenon gains nothing.
+    """
+    return ((embeds * (names - calm)).sum(1) - margin * (2 * strengths.sqrt() - 1)).square().mean()
+
+
+class JointTraining:
+    """Towers, their average, and one update per step.
+
+    start: towers to go on from instead of new ones. Where the recipe's `learn` is "pictures" the text tower stays as it
+    is, and with it whatever has been trained into its space.
+    """
+
+    def __init__(
+        self,
+        config: dict,
+        scenes: datasets.SceneSet,
+        device: str | torch.device,
+        seed: int,
+        start: ClipTowers | None = None,
+    ) -> None:
+        self.settings = s = config["training"]
+        self.scenes = scenes
+        self.meanings = [shown.meaning for shown in scenes.shown]
+        # flat over strengths where even_strengths is 1; the scenes themselves are mostly strong
+        strengths = np.array([1.0 if m.strength is None else m.strength for m in self.meanings])
+        self.chances = np.where(strengths < 1, np.sqrt(1 - strengths) + 0.05, 0.4) ** s["even_strengths"]
+        self.chances /= self.chances.sum()
+        self.device = torch.device(device)
+        self.seed = seed
+        self.towers = loop.seeded(seed, lambda: fresh_towers(config, seed)) if start is None else start
+        self.towers.to(self.device, memory_format=torch.channels_last).train().requires_grad_(s["learn"] == "both")
+        self.towers.model.visual.requires_grad_(True)
+        self.average = copy.deepcopy(self.towers).freeze()
+        self.words = StrangeWords(self.towers)
+        learned = [(n, p) for n, p in self.towers.named_parameters() if p.requires_grad]
+        matrices = [p for n, p in learned if p.ndim > 1 and "embedding" not in n]
+        rest = [p for n, p in learned if p.ndim <= 1 or "embedding" in n]
+        groups = [{"params": matrices, "weight_decay": s["weight_decay"]}, {"params": rest, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=s["lr"], betas=(0.9, 0.98))
+        self.modules = {"towers": self.towers, "average": self.average}
+        self.optimisers = {"adamw": self.optimiser}
+
+    def lr_at(self, i: int) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        warm = min(1.0, (i + 1) / self.settings["warmup"])
+        return self.settings["lr"] * warm * 0.5 * (1 + math.cos(math.pi * i / self.settings["steps"]))
+
+    def step(self, i: int) -> dict[str, float]:
+        """One update; its loss terms."""
+        s = self.settings
+        rng = np.random.default_rng([self.seed, i])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+        # pictures and captions
+        indices = rng.choice(len(self.scenes), s["pictures"], p=self.chances)
+        shown = [self.meanings[k] for k in indices]
+        img = self._pictures(indices, generator)
+        first, second = draw_captions(shown, s["sounds"], rng)
+        texts, paraphrases = self._read(first + second, rng).chunk(2)
+
+        # loss terms
+        said = [caption.meaning for caption in first]
+        fit = self._fit(shown, said)
+        scale = self.towers.logit_scale
+        if s["adversary"]:
+            fixed = texts.detach(), scale.detach()
+            img = shifted(img, lambda x: info_nce(self._see(x), *fixed, targets=fit), s["adversary"])
+        embeds = self._see(img)
+        losses = {"picture_text": info_nce(embeds, texts, scale, targets=fit)}
+        if s["learn"] == "both":
+            again = [caption.meaning for caption in second]
+            losses["text_text"] = info_nce(texts, paraphrases, scale, targets=self._fit(said, again))
+        if s["graded"]:
+            losses["graded"] = s["graded"] * self._grade(embeds, indices)
+
+        # update
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr_at(i)
+        self.optimiser.zero_grad()
+        sum(losses.values()).backward()
+        self.words.silence(self.towers.model.token_embedding)
+        torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
+        self.optimiser.step()
+        self.towers.model.logit_scale.data.clamp_(0, math.log(s["largest_scale"]))
+        loop.ema_update(self.average, self.towers, min(s["ema"], (i + 1) / (i + 10)))
+        return {name: value.item() for name, value in losses.items()}
+
+    def _pictures(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        """Augmented pictures [B,3,size,size] in -1..1."""
+        size = (self.towers.preprocess.size,) * 2
+        img = F.interpolate(self.scenes.batch(indices), size, mode="bicubic", antialias=True).clamp(-1, 1)
+        return datasets.augment(img, generator).to(self.device)
+
+    def _see(self, img: Tensor) -> Tensor:
+        return F.normalize(self.towers.model.encode_image(self.towers.preprocess(img)), dim=-1)
+
+    def _read(self, said: list[Caption], rng: np.random.Generator) -> Tensor:
+        """Captions, some with strange words among theirs => embeds."""
+        ids = self.words.insert(self.towers.tokenizer([c.text for c in said]), self.settings["strange_words"], rng)
+        return F.normalize(self.towers.model.encode_text(ids.to(self.device)), dim=-1)
+
+    def _fit(self, rows: list[Meaning], columns: list[Meaning]) -> Tensor:
+        return torch.from_numpy(captions.affinity(rows, columns)).to(self.device, torch.float32)
+
+    def _grade(self, embeds: Tensor, indices: np.ndarray) -> Tensor:
+        with torch.no_grad():
+            words = self.towers.encode_text([*PHENOMENA, captions.CALM])
+        scenes = [self.scenes.shown[k] for k in indices]
+        active = torch.tensor([scene.phenomenon is not None for scene in scenes])
+        if not active.any():
+            return embeds.new_zeros(())
+        labels = torch.tensor([scene.label for scene in scenes])[active]
+        strengths = torch.tensor([scene.intensity for scene in scenes])[active].to(embeds)
+        return graded_distance(embeds[active], words[labels], words[-1], strengths, self.settings["margin"])
+
+
+def fresh_towers(config: dict, seed: int) -> ClipTowers:
+    """Untrained towers, to which every word says almost nothing."""
+    towers = ClipTowers.from_config(config["clip"])
+    generator = torch.Generator().manual_seed(seed)
+    torch.nn.init.normal_(towers.model.token_embedding.weight, std=0.004, generator=generator)
+    towers.model.logit_scale.data.fill_(math.log(config["training"]["first_scale"]))
+    return towers
+
+
+@torch.no_grad()
+def scores(towers: ClipTowers, scenes: datasets.SceneSet, *, above: float = 0.5) -> dict[str, float]:
+    """How well towers name pictures and texts by their nearest bare word.
+
+    pictures: share of right names among eight, for calm scenes and phenomena stronger than `above`. phrases: share of
+    all captions' phrases that are nearest to their own concept, among all concepts.
+    """
+    words = (*PHENOMENA, captions.CALM)
+    chosen = np.array([i for i, s in enumerate(scenes.shown) if s.phenomenon is None or s.intensity > above])
+    names = towers.encode_text(list(words))
+    parts = np.array_split(chosen, max(len(chosen) // 64, 1))
+    named = torch.cat(
+        [(towers.encode_image(scenes.batch(part).to(towers.device)) @ names.T).argmax(1) for part in parts]
+    )
+    right = named.cpu() == torch.tensor([scenes.shown[i].label for i in chosen])
+    plain = towers.encode_text([phrases[0] for phrases in captions.PHRASES.values()])
+    known = [
+        (towers.encode_text(list(phrases)) @ plain.T).argmax(1) == k
+        for k, phrases in enumerate(captions.PHRASES.values())
+    ]
+    return {"pictures": right.float().mean().item(), "phrases": torch.cat(known).float().mean().item()}
+
+
+def run(
+    *,
+    config: dict,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
+    on_step: loop.OnStep | None = None,
+) -> Path:
+    """Train by a recipe; writes clip.safetensors (the average, in half precision), its scores and checkpoints into out.
+
+    config: tables [scenes] (count, held_out; cache: a folder of rendered scenes), [training], and [clip]; or instead of
+        [clip], start: a clip.safetensors to go on from, found from the package's folder.
+    """
+    folder = Path(config["scenes"].get("cache", out / "scenes"))
+    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
+    scenes = datasets.render_scenes(config["scenes"]["count"], folder, on_step=rendering)
+    held_out = datasets.render_scenes(config["scenes"]["held_out"], folder, first=datasets.HELD_OUT, on_step=rendering)
+    start = load_clip(PACKAGE / config["start"]) if "start" in config else None
+    training = JointTraining(config, scenes, device, seed, start)
+    loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step)
+    training.average.save(out / "clip.safetensors")
+    with replacing(out / "scores.json") as temporary:
+        temporary.write_text(json.dumps(scores(training.average, held_out), indent=2), encoding="utf-8")
+    return out / "clip.safetensors"

@@ -1,0 +1,263 @@
+"""Sounds, texts and pictures as points of one space, and mixtures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..soundguide_core.audio.mel import log_mel
+from ..soundguide_core.audio.waveform import resample, to_mono
+from ..soundguide_core.errors import InputError
+from . import plots, sockets
+from .host import img_of, in_chunks, io, wave_of
+from .sockets import Embeds
+
+WORDS = (
+    "rain, waves, fire, wind, thunder, birds, crickets, dog, crying baby, clock tick, sneezing, helicopter, "
+    "chainsaw, "
+    "rooster"
+)
+
+
+def encoder_input():
+    return sockets.Joint.Input("encoder", tooltip="From Load Sound Encoder.")
+
+
+def frame_inputs():
+    """fps and num_frames, as every node that cuts a sound into video frames asks for them."""
+    return [
+        io.Float.Input(
+            "fps", default=12.0, min=1.0, max=120.0, step=0.5, tooltip="Frames a second of the video to come."
+        ),
+        io.Int.Input(
+            "num_frames",
+            default=0,
+            min=0,
+            max=100_000,
+            tooltip="How many frames; 0 takes as many as the sound lasts. Beyond the sound's end there is silence.",
+        ),
+    ]
+
+
+def frames_of(samples: int, sample_rate: int, fps: float, num_frames: int) -> int:
+    return num_frames or max(round(samples / sample_rate * fps), 1)
+
+
+class AudioEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideAudioEncode",
+            display_name="Encode Sound",
+            category="SoundGuide/embeddings",
+            description="Listens to a sound and says what it means, as a point in the encoder's space.",
+            inputs=[
+                encoder_input(),
+                io.Audio.Input("audio", tooltip="Any length, rate and number of channels; heard as one channel."),
+                *frame_inputs(),
+                io.Boolean.Input(
+                    "per_frame",
+                    default=False,
+                    tooltip="Also one meaning for each video frame. Costs one pass of the encoder for each frame; "
+                    "changing a picture does not need it.",
+                ),
+                io.String.Input(
+                    "words",
+                    default=WORDS,
+                    multiline=True,
+                    tooltip="What the sound may be heard as, separated by commas. Only for 'heard_as': the "
+                    "meaning itself "
+                    "does not depend on it.",
+                ),
+            ],
+            outputs=[
+                sockets.SoundEmbeds.Output("embeds", display_name="embeds", tooltip="The sound's meaning."),
+                io.Image.Output(
+                    "mel", display_name="mel", tooltip="What the encoder was given: pitch upward, time to the right."
+                ),
+                io.String.Output(
+                    "heard_as", display_name="heard_as", tooltip="The likeliest words with their probabilities."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, encoder, audio, fps, num_frames, per_frame, words):
+        wave, sample_rate = wave_of(audio)
+        mono = to_mono(wave)  # [B,N]
+        if per_frame and len(mono) > 1:
+            raise InputError(
+                f"A batch of {len(mono)} sounds cannot be encoded per frame.",
+                "Send one sound, or switch 'per_frame' off.",
+            )
+        joint = encoder.on_device()
+        clip = joint.encode_audio(mono, sample_rate).cpu()
+        frames = None
+        if per_frame:
+            count = frames_of(mono.shape[-1], sample_rate, fps, num_frames)
+            frames = joint.encode_audio_frames(mono[0], sample_rate, fps=fps, num_frames=count).cpu()
+        heard = _heard_as(joint, clip, words)
+        titles = [f"heard as {line}" if line else "what the encoder is given" for line in heard]
+        mel = torch.cat([_mel_picture(line, sample_rate, joint.spec, title) for line, title in zip(mono, titles)])
+        label = heard[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
+        return io.NodeOutput(Embeds(clip, frames, fps, label, encoder.name), mel, "\n".join(heard))
+
+
+def _heard_as(joint, clip: Tensor, words: str) -> list[str]:
+    """clip [B,D] => for each "rain 71 %, wind 20 %, waves 5 %"; empty where there are no words to choose from."""
+    labels = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
+    if not labels:
+        return [""] * len(clip)
+    p = joint.classify(clip.to(joint.device), labels).cpu()  # [B,K]
+    best = p.topk(min(3, len(labels)), dim=-1)
+    return [
+        ", ".join(f"{labels[i]} {share:.0%}" for share, i in zip(shares, indices))
+        for shares, indices in zip(best.values.tolist(), best.indices.tolist())
+    ]
+
+
+def _mel_picture(wave: Tensor, sample_rate: int, spec, title: str) -> Tensor:
+    """wave [N] => IMAGE [1,H,W,3] of the log-mel that `spec` describes."""
+    from librosa import mel_frequencies
+
+    mel = log_mel(resample(wave[None], sample_rate, spec.sample_rate), spec)[0, 0]  # [M,T]
+    hz = torch.from_numpy(mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1])
+    return plots.mel_picture(mel, len(wave) / sample_rate, hz, title)
+
+
+class TextEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideTextEncode",
+            display_name="Encode Text",
+            category="SoundGuide/embeddings",
+            description="Puts words into the same space as sounds, so that they can be mixed with one or stand for it.",
+            inputs=[
+                encoder_input(),
+                io.String.Input(
+                    "text",
+                    default="thunder",
+                    multiline=True,
+                    tooltip="A few plain words. The miniature knows landscapes, weather, fire, water, birds, "
+                    "insects and the "
+                    "ten sounds of ESC-10.",
+                ),
+            ],
+            outputs=[sockets.SoundEmbeds.Output("embeds", display_name="embeds", tooltip="The text's meaning.")],
+        )
+
+    @classmethod
+    def execute(cls, encoder, text):
+        line = " ".join(text.split())
+        if not line:
+            raise InputError("The text is empty.", "Write a few words, such as: heavy rain.")
+        return io.NodeOutput(Embeds(encoder.on_device().encode_text([line]).cpu(), None, 0.0, line, encoder.name))
+
+
+class ImageEncode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideImageEncode",
+            display_name="Encode Picture",
+            category="SoundGuide/embeddings",
+            description="Puts a picture into the same space as sounds: what it shows, not how it is laid out.",
+            inputs=[
+                encoder_input(),
+                io.Image.Input("image", tooltip="One picture or a batch. The centre square is looked at."),
+            ],
+            outputs=[
+                sockets.SoundEmbeds.Output("embeds", display_name="embeds", tooltip="One meaning for each picture.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, encoder, image):
+        img = img_of(image)
+        clip = in_chunks(encoder.on_device().encode_image, img, 32, encoder.device).float().cpu()
+        return io.NodeOutput(Embeds(clip, None, 0.0, "picture", encoder.name))
+
+
+class MixEmbeds(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        def weight(i: int, default: float):
+            return io.Float.Input(
+                f"weight_{i}",
+                default=default,
+                min=-4.0,
+                max=4.0,
+                step=0.05,
+                tooltip=f"How much of embeds_{i}. Only the proportions count; below 0 leads away from it.",
+            )
+
+        return io.Schema(
+            node_id="SoundGuideMixEmbeds",
+            display_name="Mix Meanings",
+            category="SoundGuide/embeddings",
+            description="Adds up to four sounds, texts or pictures, each with its weight, into one meaning.",
+            inputs=[
+                sockets.SoundEmbeds.Input("embeds_1", tooltip="A sound, a text or a picture."),
+                sockets.SoundEmbeds.Input("embeds_2", tooltip="Another, from the same encoder."),
+                weight(1, 1.0),
+                weight(2, 1.0),
+                sockets.SoundEmbeds.Input("embeds_3", optional=True, tooltip="A third, if you like."),
+                sockets.SoundEmbeds.Input("embeds_4", optional=True, tooltip="A fourth, if you like."),
+                weight(3, 1.0),
+                weight(4, 1.0),
+            ],
+            outputs=[sockets.SoundEmbeds.Output("embeds", display_name="embeds", tooltip="The mixture.")],
+        )
+
+    @classmethod
+    def execute(cls, embeds_1, embeds_2, weight_1, weight_2, weight_3, weight_4, embeds_3=None, embeds_4=None):
+        given = zip((embeds_1, embeds_2, embeds_3, embeds_4), (weight_1, weight_2, weight_3, weight_4))
+        parts, weights = zip(*((part, weight) for part, weight in given if part is not None))
+        return io.NodeOutput(mix(parts, weights))
+
+
+def mix(parts: Sequence[Embeds], weights: Sequence[float]) -> Embeds:
+    """One meaning out of several. Where a part has frames the mixture has; a part without them counts the "
+    "same in all."""
+    from ..soundguide_core.systems.image_manipulation import mix_embeds
+
+    first = parts[0]
+    check_encoder(parts, first.encoder)
+    if len({len(part.clip) for part in parts} - {1}) > 1:
+        sizes = " and ".join(str(len(part.clip)) for part in parts)
+        raise InputError(f"Batches of {sizes} meanings cannot be mixed.", "Use batches of one size, or single ones.")
+    clip = mix_embeds([part.clip for part in parts], weights)
+    moving = [part for part in parts if part.frames is not None]
+    frames = None
+    if moving:
+        if len(clip) > 1:
+            raise InputError(
+                f"A batch of {len(clip)} meanings meets a sound that has one for each frame.",
+                "Send single ones, or switch 'per_frame' off.",
+            )
+        if len({(len(part.frames), part.fps) for part in moving}) > 1:
+            lengths = " and ".join(f"{len(part.frames)} frames at {part.fps:g} a second" for part in moving)
+            raise InputError(
+                f"Sounds of {lengths} cannot be mixed.", "Give each Encode Sound the same fps and num_frames."
+            )
+        frames = mix_embeds([part.clip if part.frames is None else part.frames for part in parts], weights)
+    label = " + ".join(
+        part.label if weight == 1 else f"{weight:g} {part.label}" for weight, part in zip(weights, parts) if weight
+    )
+    return Embeds(clip, frames, moving[0].fps if moving else 0.0, label, first.encoder)
+
+
+def check_encoder(parts: Sequence[Embeds], encoder: str) -> None:
+    """Meanings from two encoders lie in two spaces, even where the sizes agree."""
+    for part in parts:
+        if part.encoder != encoder:
+            raise InputError(
+                f"A meaning made with encoder '{part.encoder}' meets encoder '{encoder}'.",
+                "Connect one Load Sound Encoder to all of them.",
+            )
+
+
+NODES = [AudioEncode, TextEncode, ImageEncode, MixEmbeds]

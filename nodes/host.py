@@ -1,0 +1,239 @@
+"""All of the host in one file: gradients, devices, progress and Stop, model folders, and its sound and "
+"picture types.
+
+ComfyUI runs nodes in inference mode. enable_grad alone does not leave it, and what is made there (tensors, weights)
+can never be differentiated; so models are made, moved and optimised through this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import comfy.model_management as mm
+import comfy.utils
+import folder_paths
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_api.v0_0_2 import ComfyExtension, io, ui
+from torch import Tensor, nn
+
+from ..soundguide_core import images
+from ..soundguide_core.audio.waveform import check_wave
+from ..soundguide_core.checkpoints import registry
+from ..soundguide_core.errors import InputError
+
+__all__ = [
+    "ComfyExtension",
+    "Model",
+    "add_model_folders",
+    "check_choice",
+    "audio_of",
+    "image_of",
+    "img_of",
+    "in_chunks",
+    "io",
+    "model_stamp",
+    "on_step",
+    "ui",
+    "wave_of",
+    "with_grad",
+]
+
+FOLDER = "soundguide"
+PREVIEW_EVERY_SEC = 0.5
+PREVIEW_PIXELS = 512
+
+
+# Gradients
+
+
+def with_grad(fn: Callable, *args, **kwargs):
+    """fn(*args, **kwargs) outside inference mode, with gradients on; tensors go in and come out as plain ones."""
+    with torch.inference_mode(False), torch.enable_grad():
+        args, kwargs = _each_tensor(args, _plain), _each_tensor(kwargs, _plain)
+        return _each_tensor(fn(*args, **kwargs), Tensor.detach)
+
+
+def _plain(x: Tensor) -> Tensor:
+    return x.clone() if x.is_inference() else x
+
+
+def _each_tensor(value, change: Callable[[Tensor], Tensor]):
+    if isinstance(value, Tensor):
+        return change(value)
+    if type(value) in (list, tuple):
+        return type(value)(_each_tensor(item, change) for item in value)
+    if type(value) is dict:
+        return {key: _each_tensor(item, change) for key, item in value.items()}
+    return value
+
+
+# Models and devices
+
+
+class SoundGuideModel(nn.Module):
+    """Keeps apart the attributes that the host writes on a model and those that the network has."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+
+class Model:
+    """A network that the host moves, counts and frees.
+
+    name: what the person chose. load: device => network, frozen; called outside inference mode.
+    """
+
+    def __init__(self, name: str, load: Callable[[torch.device], nn.Module]):
+        self.name = name
+        self.patcher = with_grad(
+            lambda: ModelPatcher(
+                SoundGuideModel(load(mm.unet_offload_device())), mm.get_torch_device(), mm.unet_offload_device()
+            )
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.patcher.load_device
+
+    def on_device(self) -> nn.Module:
+        """The network on the compute device, its weights fit for gradients."""
+        with torch.inference_mode(False):
+            mm.load_model_gpu(self.patcher)
+            for part in self.patcher.model.modules():  # another node's unloading moves weights in inference mode
+                for name, weight in part.named_parameters(recurse=False):
+                    if weight.is_inference():
+                        part._parameters[name] = nn.Parameter(weight.clone(), requires_grad=False)
+                for name, buffer in part.named_buffers(recurse=False):
+                    if buffer.is_inference():
+                        part._buffers[name] = buffer.clone()
+        return self.patcher.model.network
+
+    def get_ram_usage(self) -> int:
+        """Bytes, for the host's cache."""
+        return self.patcher.model_size()
+
+
+def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torch.device) -> Tensor:
+    """fn over x [F,...], `size` rows at a time on `device`, gathered on the host's own => [F,...].
+
+    Shows progress, stops between two chunks, and halves the chunk where memory runs out.
+    """
+    bar = comfy.utils.ProgressBar(len(x))
+    gathered, done = None, 0
+    while done < len(x):
+        mm.throw_exception_if_processing_interrupted()
+        part = x[done : done + size]
+        try:
+            made = fn(part.to(device)).to(mm.intermediate_device())
+        except mm.OOM_EXCEPTION as error:
+            if size == 1:
+                raise InputError(
+                    f"One frame of {len(x)} does not fit into the memory of {device}.",
+                    "Close other programs, or start ComfyUI with --cpu.",
+                ) from error
+            size = size // 2
+            mm.soft_empty_cache()
+            continue
+        if gathered is None:
+            gathered = made.new_empty(len(x), *made.shape[1:])
+        gathered[done : done + len(made)] = made
+        done += len(made)
+        bar.update_absolute(done)
+    return gathered
+
+
+# Progress and Stop
+
+
+def on_step() -> Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]:
+    """A fresh callback for one long run: progress bar, now and then a preview picture, and Stop, which it "
+    "raises."""
+    bar = comfy.utils.ProgressBar(1)
+    shown = 0.0
+
+    def step(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor | None]) -> None:
+        nonlocal shown
+        picture = None
+        if time.monotonic() - shown > PREVIEW_EVERY_SEC or i + 1 == n:
+            img = preview()
+            picture = None if img is None else ("JPEG", _thumbnail(img), PREVIEW_PIXELS)
+            shown = time.monotonic()
+        mm.throw_exception_if_processing_interrupted()
+        bar.update_absolute(i + 1, n, picture)
+
+    return step
+
+
+def _thumbnail(img: Tensor):
+    """img [B,3,H,W] => one PIL picture of the first four."""
+    from PIL import Image
+
+    sheet = images.grid(img[:4].float().cpu(), columns=2)
+    return Image.fromarray(images.to_uint8(sheet[None])[0].numpy())
+
+
+# Model folders
+
+
+def add_model_folders() -> None:
+    """Weights are found in models/soundguide/<kind> and wherever extra_model_paths.yaml says `soundguide:`."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+    folders, _ = folder_paths.folder_names_and_paths[FOLDER]
+    folder_paths.folder_names_and_paths[FOLDER] = (folders, {".safetensors"})
+    for kind in ("joint", "generator"):
+        for folder in folders:
+            registry.add_folder(kind, Path(folder) / kind)
+
+
+def model_stamp(kind: str, name: str) -> list:
+    """Changes when the files behind a name change."""
+    files = registry.find(kind, name).files
+    return [[str(path), path.stat().st_mtime_ns, path.stat().st_size] for path in files.values()]
+
+
+# The host's sounds, pictures and choices
+
+
+def check_choice(name: str, value: str, options: Sequence[str]) -> None:
+    """Some hosts send any word to a combo: ComfyUI 0.3.64 checks none of a V3 node's."""
+    if value not in options:
+        raise InputError(f"There is no {name} called {value!r}.", f"Use one of: {', '.join(options)}.")
+
+
+def wave_of(audio) -> tuple[Tensor, int]:
+    """AUDIO => (wave [B,C,N] float32 on the CPU, sample_rate in Hz). Any Mapping will do: some packs' are lazy.
+
+    Raises:
+        InputError: nothing is there, it is not a sound, or it has no samples.
+    """
+    if audio is None:
+        raise InputError("No sound has arrived.", "Check that the file or video it comes from has sound.")
+    if not isinstance(audio, Mapping) or not {"waveform", "sample_rate"} <= set(audio):
+        raise InputError(f"A {type(audio).__name__} has arrived in place of a sound.", "Connect an AUDIO output.")
+    wave, sample_rate = audio["waveform"], audio["sample_rate"]
+    check_wave(wave, sample_rate)
+    wave = wave.detach().to("cpu", torch.float32)
+    return wave.reshape((1,) * (3 - wave.ndim) + tuple(wave.shape)), int(sample_rate)
+
+
+def audio_of(wave: Tensor, sample_rate: int) -> dict:
+    """wave [B,C,N] => AUDIO."""
+    return {"waveform": wave.detach().float().cpu(), "sample_rate": sample_rate}
+
+
+def img_of(image) -> Tensor:
+    """IMAGE of any float type on any device => img [B,3,H,W] float32 in -1..1 on the CPU."""
+    if image is None:
+        raise InputError("No picture has arrived.", "Connect an IMAGE output.")
+    return images.from_host(image.detach().to("cpu", torch.float32))
+
+
+def image_of(img: Tensor) -> Tensor:
+    """img [B,3,H,W] about -1..1 => IMAGE in the host's device and type."""
+    dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
+    return images.to_host(img.detach().float()).to(mm.intermediate_device(), dtype)

@@ -1,0 +1,250 @@
+"""Sound-guided image manipulation as nodes: find a picture in the generator, and move it toward a meaning."""
+
+from __future__ import annotations
+
+from ..soundguide_core.errors import InputError
+from ..soundguide_core.systems.image_manipulation import VARIANTS, ManipulationConfig
+from . import plots, sockets
+from .embedding import check_encoder, encoder_input, mix
+from .host import image_of, img_of, io, on_step, with_grad
+from .latents import generator_input
+from .sockets import Latents
+
+
+class InvertImage(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideInvertImage",
+            display_name="Find Picture in Generator",
+            category="SoundGuide/latents",
+            description="Finds the latents whose rendering is most like your own picture, so that a sound can "
+            "change it. "
+            "The generator can only paint what it has learned: the miniature knows landscapes.",
+            inputs=[
+                generator_input(),
+                io.Image.Input("image", tooltip="One picture or a batch; cropped to the generator's square."),
+                io.Int.Input(
+                    "steps",
+                    default=200,
+                    min=1,
+                    max=5000,
+                    tooltip="Steps of search: more is closer, to a point. Time grows in proportion; 200 take "
+                    "under a minute on "
+                    "two CPU cores with the miniature.",
+                ),
+                io.Float.Input(
+                    "step_size", default=0.1, min=0.001, max=1.0, step=0.01, tooltip="How far one step goes, at most."
+                ),
+                io.Float.Input(
+                    "stay_editable",
+                    default=0.003,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Pull toward the generator's usual pictures: higher is easier to change later, "
+                    "lower is more faithful.",
+                ),
+                io.Int.Input(
+                    "candidates",
+                    default=256,
+                    min=16,
+                    max=4096,
+                    step=16,
+                    tooltip="Random pictures looked at for a start. Each costs one rendering.",
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="Of these starts."
+                ),
+                sockets.Joint.Input(
+                    "encoder",
+                    optional=True,
+                    tooltip="From Load Sound Encoder: compares what the pictures mean as well as their pixels.",
+                ),
+            ],
+            outputs=[
+                sockets.WLatents.Output(
+                    "latents", display_name="latents", tooltip="Your picture, as the generator knows it."
+                ),
+                io.Image.Output("rendered", display_name="image", tooltip="How the generator paints it."),
+                io.Image.Output("loss_plot", display_name="loss_plot", tooltip="How the difference fell."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, generator, image, steps, step_size, stay_editable, candidates, seed, encoder=None):
+        from ..soundguide_core.optimise import Schedule
+        from ..soundguide_core.projection import project
+
+        network = generator.on_device()
+        found = with_grad(
+            project,
+            img_of(image).to(generator.device),
+            network,
+            features=None if encoder is None else encoder.on_device().encode_image,
+            schedule=Schedule(steps=steps, lr=step_size),
+            prior=stay_editable,
+            candidates=candidates,
+            seed=seed,
+            on_step=on_step(),
+        )
+        plot = plots.loss_picture(found.history, "finding the picture")
+        return io.NodeOutput(Latents(found.ws.float().cpu(), generator.name), image_of(found.img), plot)
+
+
+class SoundManipulate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        usual = ManipulationConfig()
+        return io.Schema(
+            node_id="SoundGuideSoundManipulate",
+            display_name="Change Picture by Sound",
+            category="SoundGuide",
+            description="Moves a picture until it means what the sound means, and leaves the rest of it in place. "
+            "Sound-Guided Semantic Image Manipulation, Lee et al., CVPR 2022.",
+            inputs=[
+                generator_input(),
+                encoder_input(),
+                sockets.WLatents.Input(
+                    "latents",
+                    tooltip="The picture to change: from Sample Pictures, Find Picture in "
+                    "Generator, or an earlier change. "
+                    "One picture meets many meanings, many pictures meet one, or as many of each.",
+                ),
+                sockets.SoundEmbeds.Input(
+                    "embeds", tooltip="What it shall mean: a sound, a text, a picture or a mixture."
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=usual.schedule.steps,
+                    min=1,
+                    max=5000,
+                    tooltip="Steps of change. Time grows in proportion: 100 take about ten seconds a picture "
+                    "on two CPU cores with the "
+                    "miniature.",
+                ),
+                io.Float.Input(
+                    "step_size",
+                    default=usual.schedule.lr,
+                    min=0.001,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far one step goes, at most: higher changes more.",
+                ),
+                io.Float.Input(
+                    "keep_source",
+                    default=usual.similarity,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="How strongly the picture holds on to what it was (lambda_sim). 0.002 suits "
+                    "landscapes, 0.008 faces.",
+                ),
+                io.Boolean.Input(
+                    "adaptive_layers",
+                    default=usual.layer_masking,
+                    label_on="adaptive",
+                    label_off="all alike",
+                    tooltip="Let each layer of the generator find out how much it has to hold on (the paper's "
+                    "adaptive layer masking).",
+                ),
+                io.Combo.Input(
+                    "variant",
+                    options=list(VARIANTS),
+                    default=usual.variant,
+                    tooltip="paper: as published. released: as the authors' code does it, for comparison.",
+                ),
+                io.Int.Input(
+                    "crops",
+                    default=usual.crops,
+                    min=0,
+                    max=64,
+                    tooltip="Views of the picture that are compared with the sound beside the whole, against "
+                    "changes that please only "
+                    "the encoder. Each costs one look of the encoder in every step; 0 as published.",
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="Of these views."
+                ),
+                sockets.SoundEmbeds.Input(
+                    "also",
+                    optional=True,
+                    tooltip="A second sound, text or picture, mixed in. For more of them use Mix Meanings.",
+                ),
+                io.Float.Input(
+                    "also_weight",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="How much of 'also' against 1 of 'embeds'; below 0 leads away from it.",
+                ),
+            ],
+            outputs=[
+                sockets.WLatents.Output(
+                    "changed", display_name="latents", tooltip="The changed picture, to be changed or mixed further."
+                ),
+                io.Image.Output("image", display_name="image", tooltip="The changed picture."),
+                io.Image.Output(
+                    "loss_plot",
+                    display_name="loss_plot",
+                    tooltip="How far it was from the meaning and from the source, step by step.",
+                ),
+                io.Image.Output("before", display_name="before", tooltip="The picture as it was."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        generator,
+        encoder,
+        latents,
+        embeds,
+        steps,
+        step_size,
+        keep_source,
+        adaptive_layers,
+        variant,
+        crops,
+        seed,
+        also_weight,
+        also=None,
+    ):
+        from ..soundguide_core.optimise import Schedule
+        from ..soundguide_core.systems.image_manipulation import manipulate
+
+        if also is not None:
+            embeds = mix([embeds, also], [1.0, also_weight])
+        check_encoder([embeds], encoder.name)
+        ws, meaning = latents.ws, embeds.clip
+        if len(ws) == 1:
+            ws = ws.expand(len(meaning), -1, -1)
+        elif len(meaning) not in (1, len(ws)):
+            raise InputError(
+                f"{len(meaning)} meanings meet {len(ws)} pictures.", "Send one of either, or as many of each."
+            )
+        config = ManipulationConfig(
+            variant=variant,
+            similarity=keep_source,
+            layer_masking=adaptive_layers,
+            crops=crops,
+            seed=seed,
+            schedule=Schedule(steps=steps, lr=step_size),
+        )
+        network, joint = generator.on_device(), encoder.on_device()
+        result = with_grad(
+            manipulate,
+            ws.to(generator.device),
+            meaning.to(encoder.device),
+            generator=network,
+            joint=joint,
+            config=config,
+            on_step=on_step(),
+        )
+        plot = plots.loss_picture(result.history, embeds.label)
+        changed = Latents(result.ws.float().cpu(), latents.generator)
+        return io.NodeOutput(changed, image_of(result.img), plot, image_of(result.img_src))
+
+
+NODES = [InvertImage, SoundManipulate]

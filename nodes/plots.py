@@ -1,0 +1,89 @@
+"""Pictures that explain: what was heard, how it moves, how the loss fell. IMAGE [1,H,W,3] in 0..1.
+
+Drawn on matplotlib's own canvas, never through pyplot, which keeps state and is not safe outside the main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+PAPER, INK, LINE, SOFT = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6"
+DPI = 100
+
+
+def mel_picture(mel: Tensor, seconds: float, hz: Tensor, title: str) -> Tensor:
+    """mel [M,T] in 0..1, low bands first; hz [M] their centres."""
+    figure, axis = _figure(640, 340)
+    axis.imshow(
+        mel.numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+        extent=(0, seconds, 0, len(mel)),
+    )
+    marks = [mark for mark in (100, 300, 1000, 3000, 10000) if hz[0] <= mark <= hz[-1]]
+    axis.set_yticks(
+        [int(hz.sub(mark).abs().argmin()) for mark in marks],
+        [f"{mark // 1000}k" if mark >= 1000 else str(mark) for mark in marks],
+    )
+    axis.set(xlabel="seconds", ylabel="Hz")
+    axis.set_title(_short(title), color=INK, fontsize=10)
+    return _picture(figure)
+
+
+def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
+    """One value per video frame, over seconds, each frame a step."""
+    figure, axis = _figure(640, 260)
+    edges = [i / fps for i in range(len(curve) + 1)]
+    axis.stairs(curve, edges, color=LINE, fill=True, alpha=0.25)
+    axis.stairs(curve, edges, color=LINE, linewidth=1.4, baseline=None)
+    axis.set(xlabel="seconds", xlim=(0, edges[-1]))
+    axis.set_title(_short(title), color=INK, fontsize=10)
+    return _picture(figure)
+
+
+def loss_picture(history: Sequence[dict[str, float]], title: str) -> Tensor:
+    """One panel per term, from the first step to the last."""
+    terms = [name for name in history[0] if name != "total"]
+    figure, axes = _figure(260 * len(terms) + 60, 260, len(terms))
+    for axis, term in zip([axes] if len(terms) == 1 else axes, terms):
+        values = [step[term] for step in history]
+        axis.plot(values, color=LINE if term == "sound" else SOFT, linewidth=1.6)
+        axis.set(xlabel="step", ylim=(min(0.0, *values), 1.08 * max(*values, 1e-6)))
+        axis.set_title(f"{term}: {history[0][term]:.3g} to {history[-1][term]:.3g}", color=INK, fontsize=9)
+    figure.suptitle(_short(title), color=INK, fontsize=10)
+    return _picture(figure)
+
+
+def _figure(width: int, height: int, columns: int = 1):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor=PAPER)
+    axes = figure.subplots(1, columns)
+    for axis in [axes] if columns == 1 else axes:
+        axis.set_facecolor(PAPER)
+        axis.tick_params(colors=INK, labelsize=8)
+        axis.xaxis.label.set(color=INK, fontsize=8)
+        axis.yaxis.label.set(color=INK, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(INK)
+    return figure, axes
+
+
+def _picture(figure) -> Tensor:
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return torch.from_numpy(np.asarray(canvas.buffer_rgba())[None, ..., :3].astype(np.float32) / 255)
+
+
+def _short(text: str, letters: int = 72) -> str:
+    return text if len(text) <= letters else text[: letters - 1] + "…"

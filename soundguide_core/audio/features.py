@@ -1,0 +1,73 @@
+"""What moves in a sound, as curves with one value per video frame: loudness, onset, beat, centroid.
+
+Axes: N samples, F video frames.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import InputError
+from .waveform import check_wave, resample
+
+SAMPLE_RATE = 22050
+HOP_LENGTH = 256
+QUIETEST_DB = 60.0  # below the loudest moment, where loudness reaches 0
+BEAT_DECAY_SEC = 0.15
+AUDIBLE = 1e-5  # rms under which there is nothing to follow
+
+
+def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dict[str, np.ndarray]:
+    """wave [N] => {"loudness", "onset", "beat", "centroid"}, each [F] float32 in 0..1; silence is 0 in all of them.
+
+    loudness: dB over the 60 below the loudest moment. onset: strength of beginnings. beat: 1 on a beat, decaying after it.
+    centroid: where the spectrum's weight lies, on a log scale from 50 Hz (0) to 10 kHz (1).
+
+    Raises:
+        InputError: nothing to hear, or frames that cannot be.
+    """
+    import librosa
+
+    check_wave(wave, sample_rate)
+    if wave.ndim != 1:
+        raise InputError(f"The sound has shape {list(wave.shape)}.", "Pass one channel, [N].")
+    if not fps > 0 or num_frames < 1:
+        raise InputError(f"{num_frames} frames at {fps} a second were asked for.", "Both must be above 0.")
+    if float(wave.abs().max()) < AUDIBLE:
+        return {name: np.zeros(num_frames, dtype=np.float32) for name in ("loudness", "onset", "beat", "centroid")}
+
+    y = resample(wave.float(), sample_rate, SAMPLE_RATE).cpu().numpy()
+    y = np.pad(y, (0, max(2048 - len(y), 0)))
+    columns = dict(y=y, hop_length=HOP_LENGTH)
+    rms = librosa.feature.rms(**columns)[0]
+    loudness = np.clip(1 + 20 * np.log10(np.maximum(rms, 1e-9) / rms.max()) / QUIETEST_DB, 0, 1)
+
+    strength = librosa.onset.onset_strength(sr=SAMPLE_RATE, **columns)
+    onset = strength / strength.max() if strength.max() > 0 else strength
+
+    beats = librosa.beat.beat_track(onset_envelope=strength, sr=SAMPLE_RATE, hop_length=HOP_LENGTH, units="frames")[1]
+    beat = np.zeros(len(rms))
+    after = np.exp(-np.arange(len(rms)) * HOP_LENGTH / SAMPLE_RATE / BEAT_DECAY_SEC)
+    for at in beats:
+        beat[at:] = np.maximum(beat[at:], after[: len(beat) - at])
+
+    hz = librosa.feature.spectral_centroid(sr=SAMPLE_RATE, **columns)[0]
+    centroid = np.clip(np.log(np.maximum(hz, 50) / 50) / np.log(10000 / 50), 0, 1) * (loudness > 0)
+
+    found = {"loudness": loudness, "onset": onset, "beat": beat, "centroid": centroid}
+    peaks = {"onset", "beat"}  # a short event counts for its frame however short; the others are averaged
+    return {name: _per_frame(x, fps, num_frames, np.max if name in peaks else np.mean) for name, x in found.items()}
+
+
+def _per_frame(curve: np.ndarray, fps: float, num_frames: int, gather) -> np.ndarray:
+    """Columns => video frames; frame i gathers the columns centred in its span, or the nearest one."""
+    centre_sec = np.arange(len(curve)) * HOP_LENGTH / SAMPLE_RATE
+    out = np.zeros(num_frames, dtype=np.float32)
+    for i in range(num_frames):
+        first, last = np.searchsorted(centre_sec, (i / fps, (i + 1) / fps))
+        if last > first:
+            out[i] = gather(curve[first:last])
+        elif first < len(curve):
+            out[i] = curve[first]
+    return out

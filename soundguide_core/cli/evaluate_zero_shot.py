@@ -1,0 +1,44 @@
+"""Accuracy of hearing without training: a folder of labelled clips in the ESC-50 layout, the labels given as words."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from ..errors import InputError
+from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, split_list
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="holds meta/esc50.csv and audio/")
+    parser.add_argument("--folds", help="only these folds, such as 4,5 (default: all)")
+    add_joint(parser)
+    add_json_flag(parser)
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    folds = None if args.folds is None else parse_folds(args.folds)
+
+    from ..embedding.joint import load_joint
+    from ..metrics.zero_shot import zero_shot
+
+    joint = load_joint(args.joint, device=pick_device(args))
+    with progress("listening") as on_step:
+        found = zero_shot(joint, args.folder, folds=folds, on_step=on_step)
+    if args.json:
+        settings = {"folder": args.folder, "folds": folds, "joint": args.joint, "device": str(joint.device)}
+        emit_json({**asdict(found), "settings": {**settings, "seed": args.seed}}, args.json)
+        return 0
+    print(f"{found.accuracy:.1%} of {found.clips} clips are heard as what they are")
+    for label, share in found.per_class.items():
+        print(f"  {label:<18} {share:6.1%}")
+    return 0
+
+
+def parse_folds(text: str) -> list[int]:
+    """ "4,5" => [4, 5]"""
+    entries = split_list(text, "--folds")
+    if not all(entry.isdigit() for entry in entries):
+        raise InputError(f"--folds {text!r} does not name folds.", "Give their numbers, such as 4,5.")
+    return [int(entry) for entry in entries]

@@ -1,0 +1,81 @@
+"""Zero-shot accuracy: a sound is given the class whose name lies nearest, in a data set with the layout of ESC-50.
+
+    audio/{fold}-{clip}-{take}-{target}.*   meta/esc50.csv with filename, fold, category
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..audio.waveform import load_audio, to_mono
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """accuracy and per_class in 0..1; confusions: {class: {wrong answer: count}}."""
+
+    accuracy: float
+    clips: int
+    per_class: dict[str, float]
+    confusions: dict[str, dict[str, int]]
+    labels: list[str]
+
+
+def read_esc(folder: str | os.PathLike) -> list[dict]:
+    """Rows of meta/esc50.csv: {"path", "fold", "category"}; InputError where the layout is another."""
+    folder = Path(folder)
+    table = folder / "meta" / "esc50.csv"
+    if not table.is_file():
+        raise InputError(f"{folder} has no meta/esc50.csv.", "Give a folder in the layout of ESC-50.")
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [{"path": folder / "audio" / row["filename"], "fold": int(row["fold"]), "category": row["category"]} for row in rows]
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{table} lacks a column or holds a bad value ({error}).",
+                         "It needs filename, fold and category, as in ESC-50.") from error
+
+
+def zero_shot(joint, folder: str | os.PathLike, folds: Sequence[int] | None = None,
+              on_step: Callable[[int, int], None] | None = None) -> ZeroShot:
+    """Accuracy of `joint` on the clips of `folds` (None: all) among the classes that the whole table names.
+
+    Raises:
+        InputError: no such layout, no clip in these folds, or a clip that is missing or unreadable; none is skipped.
+    """
+    rows = read_esc(folder)
+    known = sorted({row["fold"] for row in rows})
+    folds = known if folds is None else sorted(set(folds))
+    chosen = [row for row in rows if row["fold"] in folds]
+    absent = sorted(set(folds) - set(known))
+    if absent or not chosen:
+        raise InputError(f"{folder} has no clips in fold {', '.join(map(str, absent)) or 'any'}.",
+                         f"Choose among folds {', '.join(map(str, known))}.")
+    labels = sorted({row["category"] for row in rows})
+
+    right = {label: 0 for label in labels}
+    total = dict(right)
+    confusions: dict[str, dict[str, int]] = {}
+    for i, row in enumerate(chosen):
+        wave, sample_rate = load_audio(row["path"])
+        embeds = joint.encode_audio(to_mono(wave), sample_rate)
+        answer = labels[int(joint.classify(embeds, labels)[0].argmax())]
+        total[row["category"]] += 1
+        right[row["category"]] += answer == row["category"]
+        if answer != row["category"]:
+            wrong = confusions.setdefault(row["category"], {})
+            wrong[answer] = wrong.get(answer, 0) + 1
+        if on_step is not None:
+            on_step(i + 1, len(chosen))
+    return ZeroShot(
+        accuracy=sum(right.values()) / len(chosen),
+        clips=len(chosen),
+        per_class={label: right[label] / total[label] for label in labels if total[label]},
+        confusions=confusions,
+        labels=labels,
+    )

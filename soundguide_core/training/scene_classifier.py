@@ -1,0 +1,109 @@
+"""The judge of metrics/scene_classifier.py, trained on rendered scenes with strong augmentation.
+
+Faint phenomena are given a soft label between theirs and calm, so that its probabilities follow the strength.
+Axes: B batch, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..checkpoints import safetensors_io
+from ..files import replacing
+from ..metrics.scene_classifier import SceneClassifier
+from ..miniature import captions, scenes
+from . import datasets, loop
+
+CLASSES = (*scenes.PHENOMENA, captions.CALM)
+
+
+def soft_label(shown: datasets.Shown) -> Tensor:
+    """[K], sums to 1: calm grows as the phenomenon falls below half its strength."""
+    present = min(1.0, shown.intensity / 0.5)
+    label = torch.zeros(len(CLASSES))
+    label[shown.label] += present
+    label[-1] += 1 - present
+    return label
+
+
+class ClassifierTraining:
+    """The classifier, its average, and one update per step."""
+
+    def __init__(self, config: dict, pictures: datasets.SceneSet, device: str | torch.device, seed: int) -> None:
+        self.settings = config["training"]
+        self.pictures = pictures
+        self.labels = torch.stack([soft_label(shown) for shown in pictures.shown])
+        self.device = torch.device(device)
+        self.seed = seed
+        network = {"classes": list(CLASSES), **config["classifier"]}
+        self.classifier = loop.seeded(seed, lambda: SceneClassifier(network)).to(self.device)
+        self.average = copy.deepcopy(self.classifier).eval().requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            self.classifier.parameters(), lr=self.settings["lr"], weight_decay=self.settings["weight_decay"]
+        )
+        self.modules = {"classifier": self.classifier, "average": self.average}
+        self.optimisers = {"adamw": self.optimiser}
+
+    def step(self, i: int) -> dict[str, float]:
+        """One update; its loss."""
+        s = self.settings
+        rng = np.random.default_rng([self.seed, i])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        indices = rng.integers(len(self.pictures), size=s["pictures"])
+        img = F.interpolate(
+            self.pictures.batch(indices), (self.classifier.config["size"],) * 2, mode="bilinear", antialias=True
+        )
+        img = datasets.augment(img, generator, strength=s["augment"]).to(self.device)
+        loss = F.cross_entropy(self.classifier(img), self.labels[indices].to(self.device), label_smoothing=0.05)
+        warm = min(1.0, (i + 1) / s["warmup"])
+        for group in self.optimiser.param_groups:
+            group["lr"] = s["lr"] * warm * 0.5 * (1 + math.cos(math.pi * i / s["steps"]))
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        loop.ema_update(self.average, self.classifier, min(s["ema"], (i + 1) / (i + 10)))
+        return {"cross_entropy": loss.item()}
+
+
+def accuracy(classifier: SceneClassifier, pictures: datasets.SceneSet, *, above: float = 0.5) -> float:
+    """Share of pictures named rightly, among calm ones and those whose phenomenon is stronger than `above`."""
+    chosen = np.array([i for i, s in enumerate(pictures.shown) if s.phenomenon is None or s.intensity > above])
+    device = next(classifier.parameters()).device
+    named = torch.cat(
+        [classifier.predict(pictures.batch(part).to(device)).argmax(-1).cpu() for part in np.array_split(chosen, 8)]
+    )
+    return (named == torch.tensor([pictures.shown[i].label for i in chosen])).float().mean().item()
+
+
+def run(
+    *,
+    config: dict,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
+    on_step: loop.OnStep | None = None,
+) -> Path:
+    """Train by a recipe; writes scene_classifier.safetensors (the average, fp16), its score and checkpoints.
+
+    config: tables [scenes] (count, held_out; cache: a folder of rendered scenes), [training], [classifier].
+    """
+    folder = Path(config["scenes"].get("cache", out / "scenes"))
+    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
+    pictures = datasets.render_scenes(config["scenes"]["count"], folder, on_step=rendering)
+    held_out = datasets.render_scenes(config["scenes"]["held_out"], folder, first=datasets.HELD_OUT, on_step=rendering)
+    training = ClassifierTraining(config, pictures, device, seed)
+    loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step)
+    path = out / "scene_classifier.safetensors"
+    safetensors_io.save(path, training.average.state_dict(), training.average.config, half=True)
+    with replacing(out / "scores.json") as temporary:
+        temporary.write_text(json.dumps({"accuracy": accuracy(training.average, held_out)}, indent=2), encoding="utf-8")
+    return path

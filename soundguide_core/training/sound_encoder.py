@@ -1,0 +1,167 @@
+"""The sound encoder, trained into the frozen space of a picture and text model.
+
+S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1:
+
+    L = L_nce(a <-> v) + L_nce(a <-> t) + L_self(a <-> a_hat)
+
+with a true temperature and without same-label negatives. a and a_hat are two augmentations of one crop; classes that have no
+scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..audio.augment import augment_level, augment_text, spec_augment
+from ..audio.mel import MelSpec, arrange
+from ..embedding.clip import ClipTowers, load_clip
+from ..embedding.sound import SoundEncoder, save_sound
+from ..files import make_folder
+from ..losses.contrastive import Temperature, sound_terms
+from ..miniature import captions
+from . import datasets, loop
+from .sound_data import Clip, Draw, recorded, synthesised
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class SoundTraining:
+    """One training step after another; what step i sees depends on the seed and i alone, so a resumed run repeats itself.
+
+    clips: what is heard. towers: frozen. pictures: {label: embeds [P,D]} of scenes that show the label.
+    """
+
+    def __init__(self, config: dict, spec: MelSpec, clips: list[Clip], towers: ClipTowers, pictures: dict[str, Tensor],
+                 device: str | torch.device, seed: int) -> None:
+        self.settings, self.augment = config["training"], config["augment"]
+        self.spec, self.towers, self.pictures = spec, towers, pictures
+        self.device, self.seed = torch.device(device), seed
+        self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
+        encoder = loop.seeded(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
+        average = SoundEncoder.from_config(encoder.to_config())
+        average.load_state_dict(encoder.state_dict())
+        self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
+        self.average = average.to(self.device).eval().requires_grad_(False)
+        self.temperature = Temperature(self.settings["tau"]).to(self.device)
+        matrices = [p for p in self.encoder.parameters() if p.ndim > 1]
+        rest = [p for p in self.encoder.parameters() if p.ndim <= 1] + list(self.temperature.parameters())
+        groups = [{"params": matrices, "weight_decay": self.settings["weight_decay"]}, {"params": rest, "weight_decay": 0.0}]
+        build = OPTIMISERS[self.settings["optimiser"]]
+        self.optimiser = build(groups, lr=self.settings["lr"], **config["optimiser"])
+        self.modules = {"encoder": self.encoder, "average": self.average, "temperature": self.temperature}
+        self.optimisers = {"optimiser": self.optimiser}
+
+    def lr_at(self, i: int) -> float:
+        """Cosine cycles from lr down to lr_last, after a linear warm-up."""
+        s = self.settings
+        length = s["steps"] / s["cycles"]
+        wave = 0.5 * (1 + math.cos(math.pi * (i % length) / length))
+        return min(1.0, (i + 1) / max(s["warmup"], 1)) * (s["lr_last"] + (s["lr"] - s["lr_last"]) * wave)
+
+    def hear(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
+        """The two augmentations a and a_hat [B,1,M,T] of a batch, and its labels."""
+        columns = self.settings["columns"]
+        levels, labels = self.draw.batch(self.settings["batch"], round(columns * 1.3), rng)
+        views = []
+        for turn in (1, 2):  # behind each sound lies another one of the batch, or none
+            mel = augment_level(levels, columns, generator, other=levels.roll(turn, 0), top_db=self.spec.top_db,
+                                **self.augment["level"])
+            views.append(arrange(spec_augment(mel, generator=generator, **self.augment["mask"]), self.spec))
+        return views[0], views[1], labels
+
+    def say(self, labels: list[str], rng: np.random.Generator) -> Tensor:
+        """A caption for each label, now and then reworded => [K,D]."""
+        texts = [captions.caption_for_sound(label, rng) for label in labels]
+        texts = [augment_text(text, rng) if rng.random() < self.augment["text"] else text for text in texts]
+        with torch.no_grad():
+            return self.towers.encode_text(texts)
+
+    def show(self, labels: list[str], rng: np.random.Generator) -> Tensor:
+        """A picture for each label => [P,D]."""
+        pools = [self.pictures[label] for label in labels]
+        return torch.stack([pool[rng.integers(len(pool))] for pool in pools])
+
+    def step(self, i: int) -> dict[str, float]:
+        """One update; its loss terms."""
+        rng = np.random.default_rng([self.seed, i])
+        first, second, labels = self.hear(rng, loop.step_rng(self.seed, i))
+        mel = torch.cat([first, second]).to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["bfloat16"]):
+            audio, augmented = self.encoder(mel).float().chunk(2)  # [B,D] each
+
+        # candidates: those of the batch, as in the paper, or one for every label there is
+        said = labels if self.settings["candidates"] == "batch" else self.draw.labels
+        shown = [label for label in said if label in self.pictures]
+        text, image, scale = self.say(said, rng), self.show(shown, rng), self.temperature()
+        targets = {"same": self._answers(labels, labels), "said": self._answers(labels, said),
+                   "shown": self._answers(labels, shown)}
+        one = sound_terms(audio, augmented, text, image, scale, **targets)
+        other = sound_terms(augmented, audio, text, image, scale, **targets)
+        losses = {name: (one[name] + other[name]) / 2 for name in one}
+
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr_at(i)
+        self.optimiser.zero_grad()
+        sum(self.settings["weights"][name] * loss for name, loss in losses.items()).backward()
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
+        self.optimiser.step()
+        loop.ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _answers(self, rows: list[str], columns: list[str]) -> Tensor:
+        return torch.tensor([[float(a == b) for b in columns] for a in rows], device=self.device)
+
+
+@torch.no_grad()
+def picture_pools(towers: ClipTowers, count: int, folder: Path, on_step: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
+    """Embeds of rendered scenes by what they show: {phenomenon or calm: [P,D]}, of those at least half as strong as can be."""
+    scenes = datasets.render_scenes(count, folder, on_step=on_step)
+    pools: dict[str, list[Tensor]] = {}
+    for part in np.array_split(np.arange(count), max(count // 64, 1)):
+        embeds = towers.encode_image(scenes.batch(part).to(towers.device))
+        for k, embed in zip(part, embeds):
+            shown = scenes.shown[k]
+            if shown.phenomenon is None or shown.intensity >= 0.5:
+                pools.setdefault(shown.phenomenon or captions.CALM, []).append(embed)
+    return {label: torch.stack(pool) for label, pool in pools.items()}
+
+
+def gather(config: dict, spec: MelSpec, out: Path, on_step: Callable[[int, int], None] | None = None) -> list[Clip]:
+    """The clips that a recipe names; relative folders are taken from the project's."""
+    data = config["data"]
+    clips = recorded(ROOT / data["recordings"], spec, folds=data["folds"], ambience=data["ambience"])
+    clips += synthesised(spec, **config["synthesised"], cache=out / "synthesised.npz", on_step=on_step)
+    clips.append(Clip(captions.CALM, "synthesised", 0, np.full((spec.n_mels, 4), -110.0, dtype=np.float16)))
+    return clips
+
+
+def run(*, config: dict, out: Path, resume: bool = False, device: str = "cpu", seed: int = 0,
+        on_step: Callable[[int, int, dict[str, float]], None] | None = None) -> Path:
+    """Trains by a recipe (a table of miniature/recipes) and writes out/sound.safetensors, whose path it returns.
+
+    Args:
+        out: takes the checkpoints, and the sounds and pictures made for training. resume: go on from the last checkpoint.
+        on_step: on_step(i, n, terms); what it raises stops the run.
+
+    Raises:
+        InputError: no picture and text model where the recipe says, or no checkpoint to resume from.
+    """
+    out = make_folder(out)
+    towers = load_clip(ROOT / config["data"]["clip"]).to(device)
+    spec = MelSpec.from_dict(config["mel"])
+    quiet = None if on_step is None else lambda i, n: on_step(i, n, {})
+    clips = gather(config, spec, out, quiet)
+    pictures = picture_pools(towers, config["data"]["scenes"], out, quiet)
+    training = SoundTraining(config, spec, clips, towers, pictures, device, seed)
+    settings = config["training"]
+    loop.run(training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step)
+    target = out / "sound.safetensors"
+    save_sound(target, training.average, spec, recordings=sum(c.source != "synthesised" for c in clips), clips=len(clips))
+    return target

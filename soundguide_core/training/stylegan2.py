@@ -1,0 +1,259 @@
+"""Analyzing and Improving the Image Quality of StyleGAN (Karras et al. 2020): training, section 3.2 and appendix B.
+
+Axes: B batch, L layers, D dims, H W.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoints import safetensors_io
+from ..errors import InputError
+from ..generators.discriminators import Discriminator
+from ..generators.latents import truncate
+from ..generators.stylegan2 import Generator, StyleGAN2Config
+from ..images import grid, save_image
+from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
+from . import loop
+
+
+class Pictures(Protocol):
+    """Where pictures come from: datasets.SceneSet, or anything with a length and batches in -1..1."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices) -> Tensor:
+        """indices [B] => [B,3,H,W]"""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how: published values unless said. kimg are thousands of pictures shown to the discriminator."""
+
+    kimg: float
+    batch: int = 16
+    lr: float = 0.0025
+    anneal: float = 0.0  # last share of the run over which the rate falls to a twentieth; published: 0
+    r1_gamma: float = 0.3
+    r1_every: int = 16
+    path_weight: float = 2.0
+    path_every: int = 4
+    style_mixing: float = 0.9
+    ema_kimg: float = 5.0
+    mirror: bool = False
+    dtype: str = "float32"  # of features in the main terms; regularisers stay in float32
+    save_kimg: float = 5.0
+    samples: int = 32  # pictures in the sheet written at each checkpoint
+
+    @property
+    def steps(self) -> int:
+        return round(self.kimg * 1000 / self.batch)
+
+    def lr_at(self, i: int) -> float:
+        left = 1 - i / self.steps
+        return self.lr if left >= self.anneal else self.lr * (0.05 + 0.95 * left / self.anneal)
+
+
+class RunningMean(nn.Module):
+    """A number that must survive a checkpoint."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("value", torch.zeros([]))
+
+
+class StyleGAN2Training:
+    """Two networks, the generator's EMA, and one alternating update per step."""
+
+    def __init__(
+        self, config: StyleGAN2Config, settings: Settings, pictures: Pictures, device: str | torch.device, seed: int
+    ):
+        self.settings, self.pictures, self.device, self.seed = settings, pictures, torch.device(device), seed
+        self.dtype = getattr(torch, settings.dtype)
+        self.batch = settings.batch // loop.num_processes()  # this process's share
+        if settings.batch % (4 * loop.num_processes()):
+            raise InputError(
+                f"A batch of {settings.batch} does not split into groups of 4 in {loop.num_processes()} processes.",
+                "Use a multiple of 4 for each process.",
+            )
+        layout = {"device": self.device, "memory_format": torch.channels_last}
+        self.generator: Generator = loop.seeded(seed, lambda: Generator(config)).to(**layout)
+        self.discriminator: Discriminator = loop.seeded(seed + 1, lambda: Discriminator(config)).to(**layout)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.path_mean = RunningMean().to(self.device)
+        self.modules = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "path_mean": self.path_mean,
+        }
+        self.optimisers = {
+            "generator_adam": self._adam(self.generator, settings.path_every if settings.path_weight else 0),
+            "discriminator_adam": self._adam(self.discriminator, settings.r1_every if settings.r1_gamma else 0),
+        }
+
+    def _adam(self, module: nn.Module, every: int) -> torch.optim.Adam:
+        """Adam (0, 0.99), corrected for one regularising update after each `every` main ones (appendix B)."""
+        ratio = every / (every + 1) if every else 1.0
+        adam = torch.optim.Adam(module.parameters(), betas=(0.0, 0.99**ratio), eps=1e-8)
+        adam.param_groups[0]["ratio"] = ratio
+        return adam
+
+    def step(self, i: int) -> dict[str, float]:
+        """Generator, path length, discriminator, R1, EMA."""
+        s, rng = self.settings, loop.step_rng(self.seed, i)
+        for adam in self.optimisers.values():
+            adam.param_groups[0]["lr"] = s.lr_at(i) * adam.param_groups[0]["ratio"]
+
+        # generator
+        self.discriminator.requires_grad_(False)
+        fake = self.generator.synthesis(self._ws(self.batch, rng), "random", self._noise_rng(rng), self.dtype)
+        loss = generator_loss(self.discriminator(fake, self.dtype))
+        self._update("generator", loss)
+        losses = {"generator": loss}
+        if s.path_weight and i % s.path_every == 0:
+            losses["path"] = self._regularise_paths(rng)
+
+        # discriminator
+        self.discriminator.requires_grad_(True)
+        real = self._real(self.batch, rng)
+        scores, fake_scores = self.discriminator(real, self.dtype), self.discriminator(fake.detach(), self.dtype)
+        loss = discriminator_loss(scores, fake_scores)
+        self._update("discriminator", loss)
+        losses |= {"discriminator": loss, "real": scores.mean(), "fake": fake_scores.mean()}
+        if s.r1_gamma and i % s.r1_every == 0:
+            losses["r1"] = self._regularise_discriminator(real)
+
+        # average
+        beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
+        loop.ema_update(self.average, self.generator, beta)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _ws(self, batch: int, rng: torch.Generator) -> Tensor:
+        """ws [B,L,D] of fresh latents; some switch to a second latent at a random layer (style mixing)."""
+        z = torch.randn(2, batch, self.generator.z_dim, generator=rng).to(self.device)
+        mixed = torch.rand(batch, 1, generator=rng) < self.settings.style_mixing
+        first = torch.randint(1, self.generator.num_ws, (batch, 1), generator=rng)
+        second = (mixed & (torch.arange(self.generator.num_ws) >= first)).to(self.device)  # [B,L]
+        w, other = self.generator.mapping(z.flatten(0, 1)).chunk(2)
+        self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
+        return torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w))
+
+    def _noise_rng(self, rng: torch.Generator) -> torch.Generator:
+        seed = int(torch.randint(2**62, (1,), generator=rng))
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def _real(self, batch: int, rng: torch.Generator) -> Tensor:
+        indices = torch.randint(len(self.pictures), (batch,), generator=rng).numpy()
+        real = self.pictures.batch(indices)
+        if self.settings.mirror:
+            flip = torch.rand(batch, 1, 1, 1, generator=rng) < 0.5
+            real = torch.where(flip, real.flip(3), real)
+        return real.to(self.device, memory_format=torch.channels_last)
+
+    def _regularise_paths(self, rng: torch.Generator) -> Tensor:
+        """Path length on half a batch."""
+        ws = self._ws(max(self.batch // 2, 1), rng)
+        img = self.generator.synthesis(ws, "random", self._noise_rng(rng))
+        lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
+        penalty, mean = path_length_penalty(lengths, self.path_mean.value)
+        self.path_mean.value.copy_(loop.mean(mean))
+        self._update("generator", self.settings.path_weight * self.settings.path_every * penalty)
+        return lengths.mean()
+
+    def _regularise_discriminator(self, real: Tensor) -> Tensor:
+        real = real.detach().requires_grad_(True)
+        penalty = r1_penalty(self.discriminator(real), real)
+        self._update("discriminator", self.settings.r1_gamma / 2 * self.settings.r1_every * penalty)
+        return penalty
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        adam = self.optimisers[f"{name}_adam"]
+        adam.zero_grad()
+        loss.backward()
+        loop.mean_gradients(adam.param_groups[0]["params"])
+        for parameter in adam.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                parameter.grad.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+        adam.step()
+
+    # ---- what comes out
+
+    @torch.no_grad()
+    def sheet(self, psi: float, seed: int = 1000) -> Tensor:
+        """The average's pictures of fixed seeds [3,H',W']."""
+        ws = self.average.sample_ws(range(seed, seed + self.settings.samples), psi=1.0)
+        ws = truncate(ws, self.average.w_avg, psi)
+        return grid(torch.cat([self.average.synthesis(part) for part in ws.split(8)]), 8)
+
+    def export(self, path: Path) -> None:
+        """The average, in half precision, ready for load_generator."""
+        average = copy.deepcopy(self.average)
+        average.measure_w()
+        safetensors_io.save(path, average.state_dict(), average.config.to_dict(), half=True)
+
+
+def run(
+    *,
+    config: dict,
+    out: Path,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    resume: bool = False,
+    on_step: loop.OnStep | None = None,
+    pictures: Pictures | None = None,
+) -> Path:
+    """Train by a recipe with tables [generator] and [training], and [scenes] unless pictures are given.
+
+    Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
+    """
+    loop.join(device)
+    network, settings = StyleGAN2Config.from_dict(config["generator"]), Settings(**config["training"])
+    if pictures is None:
+        pictures = _render(config["scenes"], network.resolution, out / "scenes", on_step)
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
+    training = StyleGAN2Training(network, settings, pictures, device, seed)
+    weights = out / "generator.safetensors"
+
+    def write(done: int) -> None:
+        training.export(weights)
+        for psi in (1.0, 0.7):
+            save_image(training.sheet(psi), out / f"samples-{done * settings.batch // 1000:05d}kimg-psi{psi}.png")
+
+    save_every = max(round(settings.save_kimg * 1000 / settings.batch), 1)
+    loop.run(training, settings.steps, out, resume=resume, save_every=save_every, on_step=on_step, on_save=write)
+    return weights
+
+
+def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
+    """The first process renders, the others then open what it left."""
+    from . import datasets
+
+    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
+    if loop.rank() > 0:
+        loop.wait()
+    pictures = datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
+    if loop.rank() == 0:
+        loop.wait()
+    return pictures
+
+
+def keep_freed_memory() -> None:
+    """Asks glibc to keep big blocks instead of returning each to the kernel: steps of a CPU training run up to twice
+    as fast, and the process stays at its peak size. For a process of its own."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            m_trim_threshold, m_mmap_max = -1, -4
+            libc.mallopt(m_mmap_max, 0)
+            libc.mallopt(m_trim_threshold, -1)

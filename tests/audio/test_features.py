@@ -1,0 +1,59 @@
+"""Curves of sounds whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from soundguide_core.audio.features import curves
+from soundguide_core.errors import InputError
+
+RATE = 22050
+
+
+def sine(hz: float, seconds: float) -> torch.Tensor:
+    return torch.sin(2 * np.pi * hz * torch.arange(round(RATE * seconds)) / RATE)
+
+
+def test_loudness_is_decibels_below_the_loudest():
+    wave = torch.cat([0.01 * sine(440, 2), sine(440, 2)])
+    loudness = curves(wave, RATE, 10, 40)["loudness"]
+    assert loudness[5:15] == pytest.approx(1 - 40 / 60, abs=0.02)
+    assert loudness[25:35] == pytest.approx(1, abs=0.02)
+
+
+def test_centroid_rises_with_pitch():
+    centroid = curves(torch.cat([sine(200, 2), sine(4000, 2)]), RATE, 10, 40)["centroid"]
+    assert centroid[5:15] == pytest.approx(np.log(200 / 50) / np.log(200), abs=0.05)
+    assert centroid[25:35] == pytest.approx(np.log(4000 / 50) / np.log(200), abs=0.05)
+
+
+def test_clicks_are_onsets_and_beats():
+    wave = 1e-4 * torch.randn(RATE * 8, generator=torch.Generator().manual_seed(0))
+    for k in range(16):
+        at = int((k + 0.5) * RATE / 2)
+        wave[at : at + 200] += sine(1000, 200 / RATE) * torch.linspace(1, 0, 200)
+    found = curves(wave, RATE, 10, 80)
+    clicks = np.array([int((k + 0.5) * 5) for k in range(2, 14)])
+    near = np.array([found["onset"][c - 1 : c + 2].max() for c in clicks])
+    assert near.min() > 0.5 and np.median(found["onset"]) < 0.2
+    assert np.mean([found["beat"][c - 1 : c + 2].max() for c in clicks]) > 0.6
+
+
+@pytest.mark.parametrize("wave", [torch.zeros(RATE), torch.zeros(1), torch.ones(1), torch.randn(300), sine(440, 1)])
+def test_finite_and_in_range(wave):
+    for curve in curves(wave, RATE, 24000 / 1001, 30).values():
+        assert curve.shape == (30,) and curve.dtype == np.float32
+        assert np.isfinite(curve).all() and curve.min() >= 0 and curve.max() <= 1
+
+
+def test_silence_is_zero():
+    assert not any(curve.any() for curve in curves(torch.zeros(RATE), RATE, 12, 12).values())
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="frames"):
+        curves(torch.ones(100), RATE, 0, 5)
+    with pytest.raises(InputError, match="one channel"):
+        curves(torch.ones(2, 100), RATE, 12, 5)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from soundguide_core.errors import InputError
+from soundguide_core.generators.latents import layer_groups, layer_indices, mix_layers, truncate
+
+
+@pytest.fixture
+def ws():
+    return torch.randn(2, 12, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_truncate_moves_towards_the_mean(ws):
+    w_avg = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    assert torch.equal(truncate(ws, w_avg, 1.0), ws)
+    assert torch.allclose(truncate(ws, w_avg, 0.0), w_avg.expand_as(ws))
+    assert torch.allclose(truncate(ws, w_avg, 0.3), 0.3 * ws + 0.7 * w_avg, atol=1e-6)
+    assert torch.allclose(truncate(ws[:, 0], w_avg, 0.3), 0.3 * ws[:, 0] + 0.7 * w_avg, atol=1e-6)
+
+
+def test_truncate_up_to_a_layer(ws):
+    y = truncate(ws, torch.zeros(4), 0.5, cutoff=8)
+    assert torch.allclose(y[:, :8], ws[:, :8] / 2)
+    assert torch.equal(y[:, 8:], ws[:, 8:])
+
+
+@pytest.mark.parametrize("num_ws", [4, 6, 8, 12, 14, 18])
+def test_groups_cover_every_layer_once(num_ws):
+    groups = layer_groups(num_ws)
+    covered = [i for group in groups.values() for i in range(num_ws)[group]]
+    assert covered == list(range(num_ws))
+
+
+def test_groups_of_a_face_generator_are_the_papers():
+    assert layer_groups(18) == {"coarse": slice(0, 4), "mid": slice(4, 8), "fine": slice(8, 18)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("coarse", [0, 1, 2, 3]),
+        ("fine", [8, 9, 10, 11]),
+        ("coarse+fine", [0, 1, 2, 3, 8, 9, 10, 11]),
+        ("all", list(range(12))),
+        (slice(2, None, 4), [2, 6, 10]),
+        (slice(-2, None), [10, 11]),
+        ([5, 1, 1], [1, 5]),
+        ([], []),
+    ],
+)
+def test_layers_are_named_in_many_ways(ws, layers, expected):
+    assert layer_indices(layers, 12) == expected
+    mixed = mix_layers(ws, ws + 100, layers)
+    for i in range(12):
+        assert torch.equal(mixed[:, i], ws[:, i] + 100 if i in expected else ws[:, i])
+
+
+def test_mixing_leaves_its_inputs_alone_and_spreads_one_over_many(ws):
+    before = ws.clone()
+    mixed = mix_layers(ws[:1], ws, "mid")
+    assert mixed.shape == ws.shape
+    assert torch.equal(mixed[1, 4:8], ws[1, 4:8])
+    assert torch.equal(mixed[1, :4], ws[0, :4])
+    assert torch.equal(ws, before)
+
+
+@pytest.mark.parametrize("layers", ["middle", "coarse+", [12], [-1]])
+def test_unknown_layers_are_refused(ws, layers):
+    with pytest.raises(InputError):
+        mix_layers(ws, ws, layers)
+
+
+def test_latents_of_different_generators_are_refused(ws):
+    with pytest.raises(InputError, match="same generator"):
+        mix_layers(ws, ws[:, :10], "coarse")

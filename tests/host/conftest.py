@@ -1,0 +1,206 @@
+"""A real ComfyUI: found by COMFYUI_PATH or at ~/comfy/ComfyUI, started once, with the pack linked into it.
+
+Nothing is written into that ComfyUI: models, inputs, outputs, custom nodes, database all lie in a temporary folder.
+Its Python is COMFYUI_PYTHON, its own venv, or the one that runs the tests, whichever first has what it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACK = "sound-guide.pack"  # a folder name that is no Python identifier, as users have them
+NEEDED = ("torch", "aiohttp", "yaml", "alembic", "comfyui_frontend_package", "open_clip", "librosa", "timm", "kornia")
+START_SEC = 180
+
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
+    "text_cfg": {"context_length": 16, "width": 16, "heads": 2, "layers": 1},
+    "preprocess": {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3},
+    "prompts": ["{}"],
+}
+
+
+def find_host() -> Path | None:
+    path = Path(os.environ.get("COMFYUI_PATH", "~/comfy/ComfyUI")).expanduser()
+    return path if (path / "main.py").is_file() else None
+
+
+def has_requirements(python: str) -> bool:
+    probe = f"import importlib.util as u, sys; sys.exit(not all(u.find_spec(name) for name in {NEEDED!r}))"
+    return subprocess.run([python, "-c", probe], capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def host_path() -> Path:
+    path = find_host()
+    if path is None:
+        pytest.skip("no ComfyUI here: set COMFYUI_PATH to a checkout to run the tests inside it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def host_python(host_path) -> str:
+    own = [host_path / folder / "bin" / "python" for folder in ("venv", ".venv")]
+    named = os.environ.get("COMFYUI_PYTHON")
+    for python in [named] if named else [*(str(path) for path in own if path.is_file()), sys.executable]:
+        if has_requirements(python):
+            return python
+    pytest.skip(f"no Python has all of {', '.join(NEEDED)}: set COMFYUI_PYTHON to the one that runs {host_path}")
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory) -> Path:
+    """A folder as users lay it out: generator/tiny.safetensors, joint/tiny and joint/other, untrained and small."""
+    import torch
+
+    from soundguide_core.audio.mel import RELEASED, MelSpec
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.embedding.clip import ClipTowers
+    from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
+    from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
+
+    folder = tmp_path_factory.mktemp("weights") / "soundguide"
+    spec = {**RELEASED.to_dict(), "sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmax": 4000.0}
+    spec = MelSpec(**{**spec, "columns": 64, "stride": 32, "layout": "plain"})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = StyleGAN2Config(resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16)
+        (folder / "generator").mkdir(parents=True)
+        safetensors_io.save(folder / "generator" / "tiny.safetensors", Generator(config).state_dict(), config.to_dict())
+        for name in ("tiny", "other"):
+            place = folder / "joint" / name
+            place.mkdir(parents=True)
+            ClipTowers.from_config(TINY_CLIP).save(place / "clip.safetensors")
+            sound = SoundEncoder(SoundEncoderConfig(dim=16, backbone="test_resnet", padding=1)).eval()
+            save_sound(place / "sound.safetensors", sound, spec)
+    return folder
+
+
+class Server:
+    """One running ComfyUI and its HTTP API."""
+
+    def __init__(self, host: Path, python: str, base: Path, weights: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.base, self.log_path = base, base / "server.log"
+        for folder in ("custom_nodes", "input", "output", "temp", "models", "user"):
+            (base / folder).mkdir()
+        (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
+        paths = base / "extra_model_paths.yaml"
+        paths.write_text(f"somewhere:\n  base_path: {weights.parent}\n  soundguide: {weights.name}\n", encoding="utf-8")
+        command = [python, "main.py", "--cpu", "--port", str(self.port), "--base-directory", str(base)]
+        command += ["--database-url", "sqlite:///:memory:", "--extra-model-paths-config", str(paths)]
+        command += ["--disable-api-nodes", "--verbose", "INFO"]
+        self.log_file = self.log_path.open("wb")
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(command, cwd=host, env=env, stdout=self.log_file, stderr=subprocess.STDOUT)
+        self._wait_until_up()
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + START_SEC
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                self.get("/system_stats")
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.5)
+        self.stop()
+        pytest.fail(f"ComfyUI did not start:\n{self.log()[-3000:]}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log_file.close()
+
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def get(self, path: str):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
+            body = answer.read()
+        return json.loads(body) if "json" in answer.headers["Content-Type"] else body
+
+    def post(self, path: str, value: dict) -> tuple[int, dict]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", json.dumps(value).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                status, body = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read()
+        return status, json.loads(body) if body else {}
+
+    def queue(self, prompt: dict) -> str:
+        """Queues a prompt that must be valid in all of its nodes => its id."""
+        status, answer = self.post("/prompt", {"prompt": prompt, "client_id": uuid.uuid4().hex})
+        assert status == 200 and answer["node_errors"] == {}, json.dumps(answer, indent=1)
+        return answer["prompt_id"]
+
+    def wait(self, prompt_id: str, seconds: float = 300) -> Run:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            history = self.get(f"/history/{prompt_id}")
+            if prompt_id in history:
+                return Run(history[prompt_id])
+            time.sleep(0.05)
+        raise AssertionError(f"not done after {seconds} s:\n{self.log()[-3000:]}")
+
+    def run(self, prompt: dict, seconds: float = 300) -> Run:
+        return self.wait(self.queue(prompt), seconds)
+
+
+class Run:
+    """What the host says of one finished prompt."""
+
+    def __init__(self, history: dict):
+        self.status = history["status"]["status_str"]
+        self.messages = dict(history["status"]["messages"])
+        self.outputs = history["outputs"]
+
+    @property
+    def cached(self) -> set[str]:
+        return set(self.messages.get("execution_cached", {}).get("nodes", []))
+
+    @property
+    def error(self) -> str:
+        return self.messages.get("execution_error", {}).get("exception_message", "").strip()
+
+
+@pytest.fixture(scope="session")
+def server(host_path, host_python, tiny_models, tmp_path_factory):
+    running = Server(host_path, host_python, tmp_path_factory.mktemp("comfy"), tiny_models)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def node_infos(server) -> dict:
+    """The pack's nodes as the host describes them to its browser."""
+    return {name: info for name, info in server.get("/object_info").items() if PACK in info["python_module"]}
+
+
+@pytest.fixture(scope="session")
+def workflows() -> dict[str, dict]:
+    folder = ROOT / "workflows" / "api"
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}

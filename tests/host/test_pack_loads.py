@@ -1,0 +1,92 @@
+"""The pack in a running ComfyUI: loads fast and silently, describes itself, keeps its promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).with_name("golden_nodes.json")
+PACK = "sound-guide.pack"
+
+pytestmark = pytest.mark.host
+
+
+def test_loads_in_time_and_without_a_word(server):
+    log = re.sub(r"\x1b\[[0-9;]*m", "", server.log()).split("To see the GUI")[0]
+    lines = [line for line in log.splitlines() if PACK in line or "soundguide" in line.lower()]
+    table = [line for line in lines if re.search(r"\d seconds", line)]
+    assert len(table) == 1 and "FAILED" not in table[0]
+    assert float(re.search(r"([\d.]+) seconds", table[0])[1]) <= 0.3
+    # the host says which extra model folder it was told of; nothing else may be said about the pack
+    assert [line for line in lines if line not in table and "Adding extra search path" not in line] == []
+
+
+def test_nodes_are_as_promised(node_infos):
+    """Ids, inputs and outputs are what saved workflows hold on to. SOUNDGUIDE_UPDATE_GOLDEN=1 writes them anew."""
+    now = {name: promise(info) for name, info in sorted(node_infos.items())}
+    if os.environ.get("SOUNDGUIDE_UPDATE_GOLDEN"):
+        GOLDEN.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    assert now == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def promise(info: dict) -> dict:
+    """The parts of a node's description that a saved workflow depends on, in the order it depends on."""
+    inputs = {
+        group: {name: described(name, spec) for name, spec in info["input"].get(group, {}).items()}
+        for group in ("required", "optional")
+    }
+    outputs = [list(pair) for pair in zip(info["output_name"], info["output"])]
+    return {"inputs": inputs, "outputs": outputs, "output_node": info["output_node"]}
+
+
+def described(name: str, spec: list) -> list:
+    kind, options = spec[0], dict(spec[1]) if len(spec) > 1 else {}
+    if isinstance(kind, list):
+        kind, options["options"] = "COMBO", kind
+    if name == "name":  # model files differ from machine to machine
+        options.pop("options", None)
+    kept = ("default", "min", "max", "step", "options", "control_after_generate", "multiline")
+    return [kind, {key: options[key] for key in kept if key in options}]
+
+
+def test_every_node_explains_itself(node_infos):
+    assert len(node_infos) >= 14
+    for name, info in node_infos.items():
+        assert name.startswith("SoundGuide") and info["category"].split("/")[0] == "SoundGuide", name
+        assert len(info["category"].split("/")) <= 3 and len(info["description"]) > 30, name
+        assert info["display_name"] and not info["display_name"].startswith("SoundGuide"), name
+        for group in ("required", "optional"):
+            for input_name, spec in info["input"].get(group, {}).items():
+                assert len(spec) > 1 and spec[1].get("tooltip"), f"{name}.{input_name} has no tooltip"
+        assert len(info["output_tooltips"]) == len(info["output"]) and all(info["output_tooltips"]), name
+
+
+def test_every_node_has_a_help_page(server, node_infos):
+    pages = {path.stem for path in (ROOT / "web" / "docs").glob("*.md")}
+    assert pages == set(node_infos)
+    for name, info in node_infos.items():
+        page = server.get(f"/extensions/{PACK}/docs/{name}.md").decode()
+        assert page.startswith(f"# {info['display_name']}\n"), name
+        wanted = [*info["input"].get("required", {}), *info["input"].get("optional", {}), *info["output_name"]]
+        assert [word for word in wanted if f"`{word}`" not in page and word != "audioUI"] == [], name
+
+
+def test_workflows_are_offered_with_a_picture_each(server):
+    flat = {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    assert flat == {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}
+    assert flat == {path.stem for path in (ROOT / "workflows").glob("*.jpg")}
+    assert set(server.get("/api/workflow_templates")[PACK]) == flat
+
+
+def test_files_in_the_folders_of_extra_model_paths_are_offered(node_infos):
+    def names(node: str) -> list[str]:
+        spec = node_infos[node]["input"]["required"]["name"]
+        return spec[0] if isinstance(spec[0], list) else spec[1]["options"]
+
+    assert names("SoundGuideLoadStyleGAN") == ["miniature", "tiny.safetensors"]
+    assert names("SoundGuideLoadJointEncoder") == ["miniature", "other", "tiny"]

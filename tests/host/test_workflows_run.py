@@ -1,0 +1,199 @@
+"""Through the HTTP API of a running ComfyUI: every workflow, every node, the cache, Stop, and a person's mistakes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+WORKFLOWS = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "workflows" / "api").glob("*.json"))
+STEPS = 12  # of each optimisation; as shipped they would only take longer
+
+pytestmark = pytest.mark.host
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflow_runs_and_is_cached(server, workflows, name):
+    prompt = workflows[name]
+    for node in prompt.values():
+        if "steps" in node["inputs"]:
+            node["inputs"]["steps"] = STEPS
+    first = server.run(prompt)
+    assert first.status == "success", first.error
+    pictures = [picture for output in first.outputs.values() for picture in output.get("images", [])]
+    assert len(pictures) >= 3
+    for picture in pictures:
+        place = server.base / picture["type"] / picture["subfolder"] / picture["filename"]
+        assert place.read_bytes().startswith(b"\x89PNG")
+    again = server.run(prompt)
+    assert again.status == "success" and again.cached == set(prompt)
+
+
+def node(kind: str, **inputs) -> dict:
+    return {"class_type": f"SoundGuide{kind}", "inputs": inputs}
+
+
+SOUND = dict(phenomenon="rain", seconds=1.0, intensity=0.8, course="natural", seed=0)
+CHANGE = dict(steps=3, step_size=0.1, keep_source=0.002, adaptive_layers=True, variant="paper", crops=2, seed=0)
+FIND = dict(steps=2, step_size=0.1, stay_editable=0.003, candidates=16, seed=0)
+MIX = dict(weight_1=1.0, weight_2=1.0, weight_3=1.0, weight_4=1.0)
+CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing=0.2)
+HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
+
+
+def tiny_prompt() -> dict:
+    """Every node of the pack, on untrained models."""
+    return {
+        "G": node("LoadStyleGAN", name="tiny.safetensors"),
+        "J": node("LoadJointEncoder", name="tiny"),
+        "sound": node("ExampleSound", **SOUND),
+        "scene": node("ExampleScene", seed=1, phenomenon="calm", intensity=0.0, size=64),
+        "hear": node("AudioEncode", encoder=["J", 0], audio=["sound", 0], **{**HEAR, "per_frame": True}),
+        "text": node("TextEncode", encoder=["J", 0], text="a storm"),
+        "see": node("ImageEncode", encoder=["J", 0], image=["scene", 0]),
+        "mix": node("MixEmbeds", embeds_1=["hear", 0], embeds_2=["text", 0], embeds_4=["see", 0], **MIX),
+        "curve": node("SoundSchedule", audio=["sound", 0], **CURVE),
+        "draw": node("SampleLatents", generator=["G", 0], seed=2**32 - 1, batch_size=2, psi=0.7),
+        "find": node("InvertImage", generator=["G", 0], image=["scene", 0], encoder=["J", 0], **FIND),
+        "styles": node("MixStyles", base=["draw", 0], donor=["find", 0], layers="fine", first_layer=0, last_layer=1),
+        "change": node(
+            "SoundManipulate", generator=["G", 0], encoder=["J", 0], latents=["styles", 0], embeds=["mix", 0],
+            also=["text", 0], also_weight=1.0, **CHANGE,
+        ),
+        "render": node("StyleGANRender", generator=["G", 0], latents=["change", 0], chunk=1),
+        "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
+        "see_curve": {"class_type": "PreviewAny", "inputs": {"source": ["curve", 0]}},
+        "see_heard": {"class_type": "PreviewAny", "inputs": {"source": ["hear", 2]}},
+    }  # fmt: skip
+
+
+def test_every_node_works(server, node_infos):
+    prompt = tiny_prompt()
+    assert {step["class_type"] for step in prompt.values()} >= set(node_infos)
+    run = server.run(prompt)
+    assert run.status == "success", run.error
+    assert len(run.outputs["see_it"]["images"]) == 2
+    values = run.outputs["see_curve"]["text"][0].strip("[]").split(",")
+    assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
+    assert "%" in run.outputs["see_heard"]["text"][0]
+
+
+def test_stop_ends_the_optimisation_within_a_second(server):
+    prompt = tiny_prompt()
+    server.run(prompt)  # so that only the long node is left to do
+    prompt["change"]["inputs"]["steps"] = 5000
+    prompt_id = server.queue(prompt)
+    time.sleep(2.0)
+    assert server.get("/queue")["queue_running"], "it ended before Stop was pressed"
+    server.post("/interrupt", {})
+    pressed = time.monotonic()
+    while server.get("/queue")["queue_running"]:
+        assert time.monotonic() - pressed < 10
+        time.sleep(0.02)
+    assert time.monotonic() - pressed < 1.0
+    stopped = server.wait(prompt_id)
+    assert stopped.messages["execution_interrupted"]["node_id"] == "change"
+    prompt["change"]["inputs"]["steps"] = 4
+    after = server.run(prompt)  # nothing is left in a state that gradients cannot pass
+    assert after.status == "success", after.error
+
+
+def changed(**steps) -> dict:
+    """tiny_prompt with inputs replaced: changed(text={"text": ""}), and nodes added whole."""
+    prompt = tiny_prompt()
+    for name, change in steps.items():
+        if "class_type" in change:
+            prompt[name] = change
+        else:
+            prompt[name]["inputs"].update(change)
+    return prompt
+
+
+def drawn(count: int) -> dict:
+    return node("SampleLatents", generator=["G", 0], seed=0, batch_size=count, psi=0.7)
+
+
+def by_number(first: int, last: int) -> dict:
+    return {"layers": "by number", "first_layer": first, "last_layer": last}
+
+
+def heard(frames: int) -> dict:
+    return node(
+        "AudioEncode", encoder=["J", 0], audio=["sound", 0], **{**HEAR, "per_frame": True, "num_frames": frames}
+    )
+
+
+def rendered(name: str) -> dict:
+    return node("StyleGANRender", generator=["G", 0], latents=[name, 0], chunk=2)
+
+
+MISTAKES = {
+    "an empty text": (changed(text={"text": "  "}), "The text is empty."),
+    "weights that cancel": (
+        changed(mix={"embeds_2": ["hear", 0], "embeds_4": ["text", 0], "weight_2": -1.0, "weight_4": 0.0}),
+        "cancel",
+    ),
+    "layers the wrong way round": (changed(styles=by_number(3, 1)), "The first layer, 3, comes after the last, 1."),
+    "layers that are not there": (changed(styles=by_number(3, 60)), "do not all exist"),
+    "three meanings for two pictures": (
+        changed(draw3=drawn(3), seen3=rendered("draw3"), see={"image": ["seen3", 0]}, hear={"per_frame": False}),
+        "3 meanings meet 2 pictures.",
+    ),
+    "a batch mixed with frames": (
+        changed(draw3=drawn(3), seen3=rendered("draw3"), see={"image": ["seen3", 0]}),
+        "A batch of 3 meanings",
+    ),
+    "two pictures and three donors": (
+        changed(draw3=drawn(3), styles={"donor": ["draw3", 0]}),
+        "Batches of 2 and 3 pictures",
+    ),
+    "two encoders": (
+        changed(J2=node("LoadJointEncoder", name="other"), text={"encoder": ["J2", 0]}),
+        "meets encoder",
+    ),
+    "frames that differ": (changed(hear2=heard(5), mix={"embeds_4": ["hear2", 0]}), "frames at 12 a second"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_answered_in_two_sentences(server, mistake):
+    prompt, said = MISTAKES[mistake]
+    run = server.run(prompt)
+    assert run.status == "error" and said in run.error
+    assert run.error.endswith(".") and run.error.count(". ") >= 1 and "\n" not in run.error and len(run.error) < 300
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("change", {"steps": 0}),
+        ("draw", {"psi": 9.0}),
+        ("hear", {"fps": 800.0}),
+        ("render", {"chunk": 0}),
+    ],
+)
+def test_the_host_refuses_numbers_that_the_widgets_would_not_allow(server, name, values):
+    _, answer = server.post("/prompt", {"prompt": changed(**{name: values})})
+    assert name in answer["node_errors"], answer
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("change", {"variant": "best"}),
+        ("sound", {"phenomenon": "silence"}),
+        ("sound", {"course": "zigzag"}),
+        ("scene", {"phenomenon": "snow"}),
+        ("curve", {"curve": "joy"}),
+        ("styles", {"layers": "top"}),
+        ("J", {"name": "nobody"}),
+        ("G", {"name": "../../../etc/passwd"}),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused(server, name, values):
+    """By the host where it checks V3 nodes' combos, by the pack where it does not (0.3.64)."""
+    status, answer = server.post("/prompt", {"prompt": changed(**{name: values})})
+    if name not in answer["node_errors"]:
+        run = server.wait(answer["prompt_id"])
+        assert run.status == "error" and next(iter(values.values())) in run.error and run.error.endswith(".")

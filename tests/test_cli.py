@@ -1,0 +1,262 @@
+"""The command line: what it prints, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from soundguide_core.cli import main
+from soundguide_core.images import load_image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def manipulate(tiny, tmp_path):
+    """Run manipulate with the tiny models => (picture, report)"""
+
+    def run(*extra: str, name: str = "out"):
+        out, report = tmp_path / f"{name}.png", tmp_path / f"{name}.json"
+        models = ["--generator", str(tiny.generator), "--joint", str(tiny.joint), "--steps", "3", "--device", "cpu"]
+        assert main(["manipulate", *models, "--out", str(out), "--json", str(report), *extra]) == 0
+        return load_image(out), json.loads(report.read_text())
+
+    return run
+
+
+def test_commands_of_the_public_face(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert end.value.code == 0
+    for command in ("demo", "classify", "manipulate", "evaluate", "train", "models", "inspect"):
+        assert command in shown
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = "import sys, soundguide_core as sg, soundguide_core.cli as c; dir(sg); c.parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    heavy = {"torch", "numpy", "PIL", "librosa", "kornia", "open_clip", "timm", "matplotlib", "av", "scipy", "tqdm"}
+    assert not heavy & set(loaded.split())
+
+
+def test_every_public_name_exists():
+    import soundguide_core
+
+    for name in soundguide_core.__all__:
+        assert getattr(soundguide_core, name)
+    with pytest.raises(AttributeError):
+        soundguide_core.nonsense  # noqa: B018
+
+
+def test_classify_json(tiny, capsys):
+    assert main(["classify", str(tiny.sound), str(tiny.sound), "--labels", "rain, wind,sea waves",
+                 "--joint", str(tiny.joint), "--json"]) == 0  # fmt: skip
+    report = json.loads(capsys.readouterr().out)
+    assert [r["audio"] for r in report["results"]] == [str(tiny.sound)] * 2
+    scores = report["results"][0]["scores"]
+    assert list(scores) == ["rain", "wind", "sea waves"] and sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    assert report["results"][0]["label"] == max(scores, key=scores.get)
+    assert report["settings"]["labels"] == ["rain", "wind", "sea waves"]
+
+
+def test_classify_for_people(tiny, capsys):
+    assert main(["classify", str(tiny.sound), "--labels", "rain,wind", "--joint", str(tiny.joint)]) == 0
+    shown = capsys.readouterr().out
+    assert "rain" in shown and "%" in shown
+
+
+def test_classify_json_to_a_file(tiny, tmp_path, capsys):
+    target = tmp_path / "r.json"
+    command = ["classify", str(tiny.sound), "--labels", "a,b", "--joint", str(tiny.joint)]
+    assert main([*command, "--json", str(target)]) == 0
+    assert json.loads(target.read_text())["results"] and not capsys.readouterr().out
+
+
+def test_json_never_overwrites_a_recording(tiny):
+    before = tiny.sound.read_bytes()
+    with pytest.raises(SystemExit) as end:
+        main(["classify", "--labels", "a,b", "--json", str(tiny.sound)])
+    assert end.value.code == 2 and tiny.sound.read_bytes() == before
+
+
+def test_manipulate_report(manipulate, tiny):
+    img, report = manipulate("--audio", str(tiny.sound), "--seed", "3")
+    assert img.shape == (1, 3, 32, 32)
+    assert len(report["history"]) == 3 and {"sound", "source", "total"} <= report["history"][0].keys()
+    assert report["settings"]["seed"] == 3 and report["settings"]["config"]["schedule"]["steps"] == 3
+    assert {"before", "after"} == report["similarity"].keys() and report["seconds"] >= 0
+
+
+def test_manipulate_is_repeatable(manipulate, tiny):
+    first, _ = manipulate("--audio", str(tiny.sound), "--seed", "3", name="a")
+    again, _ = manipulate("--audio", str(tiny.sound), "--seed", "3", name="b")
+    other, _ = manipulate("--audio", str(tiny.sound), "--seed", "4", name="c")
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_manipulate_mixes(manipulate, tiny):
+    sound, text = ("--audio", str(tiny.sound)), ("--text", "rain")
+    only_text, _ = manipulate(*text, name="a")
+    weighted, _ = manipulate(*sound, *text, "--weight", "0", "--weight", "1", name="b")
+    assert torch.equal(only_text, weighted)
+    layered, report = manipulate(*sound, *text, "--mix", "layers", name="c")
+    assert not torch.equal(layered, weighted) and report["settings"]["mix"] == "layers"
+
+
+def test_manipulate_your_own_picture(manipulate, tiny, tmp_path, monkeypatch):
+    from soundguide_core import optimise, projection
+
+    monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "mine.png")
+    img, report = manipulate("--audio", str(tiny.sound), "--image", str(tmp_path / "mine.png"))
+    assert img.shape == (1, 3, 32, 32) and report["settings"]["image"].endswith("mine.png")
+
+
+def test_demo_leaves_a_page(tiny, tmp_path, monkeypatch, capsys):
+    from soundguide_core import optimise, projection
+    from soundguide_core.checkpoints import registry
+    from soundguide_core.cli import demo
+
+    joint = {part: tiny.joint / f"{part}.safetensors" for part in ("clip", "sound")}
+    rows = [
+        registry.Row("miniature", kind, files, "MIT", True, 0, "", "", "")
+        for kind, files in {"joint": joint, "generator": {"generator": tiny.generator}}.items()
+    ]
+    monkeypatch.setattr(registry, "rows", lambda: rows)
+    monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
+    monkeypatch.setattr(demo, "STEPS", 2)
+    monkeypatch.setattr(demo, "SECONDS", 1)
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
+    page = (tmp_path / "demo" / "index.html").read_text()
+    named = re.findall(r'src="([^"]+)"', page)
+    assert len(named) == 7 + 5 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
+    files = (path for path in (tmp_path / "demo").rglob("*") if path.is_file())
+    written = {path.relative_to(tmp_path / "demo").as_posix() for path in files}
+    assert written == {*named, "index.html", "my-photograph.png"}
+    assert "Done in" in capsys.readouterr().out
+
+
+def test_ctrl_c_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
+    def interrupted(*_, on_step, **__):
+        on_step(0, 3, {}, None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("soundguide_core.systems.image_manipulation.manipulate", interrupted)
+    assert main(["manipulate", "--audio", str(tiny.sound), "--generator", str(tiny.generator),
+                 "--joint", str(tiny.joint), "--out", str(tmp_path / "a.png")]) == 130  # fmt: skip
+    assert not list(tmp_path.iterdir()) and "Stopped" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+@pytest.mark.slow
+def test_a_real_ctrl_c(tiny, tmp_path):
+    command = [sys.executable, "-m", "soundguide_core", "manipulate", "--audio", tiny.sound, "--joint", tiny.joint,
+               "--generator", tiny.generator, "--out", tmp_path / "a.png", "--steps", "1000000"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    shown = ""
+    while "changing" not in shown and process.poll() is None:
+        shown += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in rest and not list(tmp_path.iterdir())
+
+
+def test_unexpected_errors_are_not_swallowed(monkeypatch):
+    monkeypatch.setattr("soundguide_core.checkpoints.registry.rows", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["models"])
+
+
+def test_models(capsys):
+    assert main(["models"]) == 0
+    assert "miniature" in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    kinds = {model["kind"] for model in json.loads(capsys.readouterr().out)["models"]}
+    assert kinds == {"joint", "generator", "scene-classifier"}
+
+
+def test_inspect(tiny, capsys):
+    assert main(["inspect", str(tiny.generator), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["config"]["resolution"] == 32 and report["tensors"]["mapping.w_avg"] == [8]
+    assert main(["inspect", str(tiny.generator), "--tensors"]) == 0
+    assert "mapping.w_avg" in capsys.readouterr().out
+
+
+RECIPE = """
+[scenes]
+count = 12
+held_out = 40
+[training]
+steps = 3
+pictures = 4
+lr = 1e-3
+warmup = 1
+weight_decay = 0.0
+augment = 1.0
+ema = 0.9
+[classifier]
+size = 32
+channels = [8, 8]
+"""
+
+
+def test_train_writes_what_can_be_loaded_and_resumes(tmp_path, capsys):
+    from soundguide_core.metrics.scene_classifier import load_scene_classifier
+
+    (tmp_path / "small.toml").write_text(RECIPE)
+    command = ["train", "scene-classifier", "--config", str(tmp_path / "small.toml"), "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "a")]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    weights = load_scene_classifier(path).state_dict()
+    assert main([*command, "--out", str(tmp_path / "a"), "--resume"]) == 0
+    again = load_scene_classifier(path).state_dict()
+    assert all(torch.equal(weights[key], again[key]) for key in weights)
+
+
+@pytest.fixture
+def esc_folder(tmp_path):
+    """Three clips of two classes in the ESC-50 layout, in folds 1 and 4."""
+    (tmp_path / "esc" / "audio").mkdir(parents=True)
+    (tmp_path / "esc" / "meta").mkdir()
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for i, (fold, target, category) in enumerate([(1, 10, "rain"), (4, 10, "rain"), (4, 11, "sea_waves")]):
+        wave = np.random.default_rng(i).uniform(-0.5, 0.5, 8000)
+        soundfile.write(tmp_path / "esc" / "audio" / f"{fold}-{i}-A-{target}.wav", wave, 8000)
+        lines.append(f"{fold}-{i}-A-{target}.wav,{fold},{target},{category},True,{i},A")
+    (tmp_path / "esc" / "meta" / "esc50.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "esc"
+
+
+def test_zero_shot(tiny, esc_folder, capsys):
+    command = ["evaluate", "zero-shot", str(esc_folder), "--joint", str(tiny.joint)]
+    assert main([*command, "--folds", "4", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["clips"] == 2 and len(report["per_class"]) == 2
+    assert report["accuracy"] == pytest.approx(sum(report["per_class"].values()) / 2)
+    assert report["settings"]["folds"] == [4]
+    assert main(command) == 0
+    assert "3 clips" in capsys.readouterr().out
+
+
+def test_seeing(tiny, tmp_path, capsys):
+    models = ["--generator", str(tiny.generator), "--joint", str(tiny.joint), "--judge", str(tiny.classifier)]
+    sizes = ["--sources", "2", "--steps", "2"]
+    assert main(["evaluate", "seeing", *sizes, *models, "--out", str(tmp_path / "grid.png"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["pictures"] == 14 and len(report["per_class"]) == 7 and len(report["seen"][0]) == 7
+    assert report["accuracy"] == pytest.approx(sum(report["per_class"].values()) / 7)
+    assert {"own", "others"} <= report["layout"].keys()
+    assert load_image(tmp_path / "grid.png").shape[3] > 8 * 32
