@@ -67,6 +67,7 @@ class ExampleSound(io.ComfyNode):
 
         from ..soundguide_core.miniature.sounds import synthesise
 
+        check_choice("phenomenon", phenomenon, PHENOMENA)
         check_choice("course", course, COURSES)
         wave = synthesise(
             phenomenon,

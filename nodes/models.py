@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..soundguide_core.checkpoints import registry
 from . import sockets
-from .host import Model, io, model_stamp
+from .host import Model, check_choice, io, model_stamp
 
 
 class LoadJointEncoder(io.ComfyNode):
@@ -39,6 +39,7 @@ class LoadJointEncoder(io.ComfyNode):
     def execute(cls, name):
         from ..soundguide_core.embedding.joint import load_joint
 
+        check_choice("joint", name, registry.names("joint"))
         return io.NodeOutput(Model(name, lambda device: load_joint(name, device)))
 
 
@@ -74,6 +75,7 @@ class LoadStyleGAN(io.ComfyNode):
     def execute(cls, name):
         from ..soundguide_core.generators.stylegan2 import load_generator
 
+        check_choice("generator", name, registry.names("generator"))
         return io.NodeOutput(Model(name, lambda device: load_generator(name, device)))
 
 

@@ -52,8 +52,10 @@ def upfirdn2d(
         batch, _, height, width = x.shape
         x = F.pad(x.reshape(batch, channels, height, 1, width, 1), [0, up - 1, 0, 0, 0, up - 1])
         x = x.reshape(batch, channels, height * up, width * up)
-    x = F.pad(x, [pad[0], pad[1], pad[0], pad[1]])
-    return F.conv2d(x, kernel.expand(channels, 1, -1, -1), stride=down, groups=channels)
+    inside = pad[0] if pad[0] == pad[1] >= 0 else 0  # the convolution pads by itself where both sides are alike
+    if not inside:
+        x = F.pad(x, [pad[0], pad[1], pad[0], pad[1]])
+    return F.conv2d(x, kernel.expand(channels, 1, -1, -1), stride=down, padding=inside, groups=channels)
 
 
 def upsample2d(img: Tensor) -> Tensor:

@@ -170,9 +170,10 @@ class Synthesis(nn.Module):
         noise_mode: str = "const",
         rng: torch.Generator | None = None,
         dtype: torch.dtype = torch.float32,
+        resolution: int | None = None,
     ) -> Tensor:
         """noise_mode: "const" (the stored noise), "random" (drawn from rng), "none". dtype of the features; the image
-        is summed in float32."""
+        is summed in float32. resolution: stop at this one and return the smaller image summed so far."""
         if noise_mode not in ("const", "random", "none"):
             raise InputError(f"There is no noise mode '{noise_mode}'.", "Use const, random or none.")
         if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
@@ -181,9 +182,11 @@ class Synthesis(nn.Module):
                 "Take latents from this generator's own sample_ws.",
             )
         x, img = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1), None
-        for i, resolution in enumerate(self.config.resolutions):
+        for i, size in enumerate(self.config.resolutions):
             first = max(2 * i - 1, 0)  # torgb shares its w with the next block's conv0
-            x, img = getattr(self, f"b{resolution}")(x, img, ws[:, first : 2 * i + 2], noise_mode, rng)
+            x, img = getattr(self, f"b{size}")(x, img, ws[:, first : 2 * i + 2], noise_mode, rng)
+            if size == resolution:
+                break
         return img
 
 

@@ -171,13 +171,20 @@ def _recolour(img: Tensor, generator: torch.Generator, strength: float) -> Tenso
 
 
 def _degrade(img: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Soften or sharpen, lower the resolution of some, add fine and coarse grain."""
+    """Soften (some as far as a young generator's pictures) or sharpen, add fine and coarse grain."""
     count, _, h, w = img.shape
-    small = F.interpolate(img, (h // 2, w // 2), mode="bilinear", antialias=True)
-    soft = F.interpolate(small, (h, w), mode="bilinear", align_corners=False)
+    far = torch.rand(count, 1, 1, 1, generator=generator) < 0.4
+    soft = torch.where(far.to(img.device), coarse(img, 6), coarse(img, 2))
     amount = _uniform((count, 1, 1, 1), generator, -0.3 * strength, 0.9 * strength).to(img)
-    img = torch.lerp(img, soft, amount)
+    img = torch.lerp(img, soft, amount.clamp(max=1.0))
     level = 0.12 * strength * torch.rand(count, 1, 1, 1, generator=generator).square()
     fine = torch.randn(img.shape, generator=generator)
-    coarse = F.interpolate(torch.randn(count, 3, h // 4, w // 4, generator=generator), (h, w), mode="bilinear")
-    return img + (level * (fine + coarse)).to(img)
+    broad = F.interpolate(torch.randn(count, 3, h // 4, w // 4, generator=generator), (h, w), mode="bilinear")
+    return img + (level * (fine + broad)).to(img)
+
+
+def coarse(img: Tensor, factor: int) -> Tensor:
+    """The picture as one `factor` times smaller shows it."""
+    h, w = img.shape[2:]
+    small = F.interpolate(img, (h // factor, w // factor), mode="bilinear", antialias=True)
+    return F.interpolate(small, (h, w), mode="bilinear", align_corners=False)

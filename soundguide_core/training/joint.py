@@ -11,6 +11,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def shifted(img: Tensor, loss_of: Callable[[Tensor], Tensor], radius: float) -> 
 
 
 def graded_distance(embeds: Tensor, names: Tensor, calm: Tensor, strengths: Tensor, margin: float) -> Tensor:
-    """Holds pictures between what they show and calm, by its strength: mean of (<v, t> - <v, calm> - m (2 sqrt(s) - 1))^2.
+    """Holds pictures between what they show and calm: mean of (<v, t> - <v, calm> - m (2 sqrt(s) - 1))^2.
 
     embeds v, names t [B,D] unit norm, calm [D]; strengths s [B] in 0..1; m: the margin at full strength. Without it a
     picture goes all the way over to its word at a fraction of the strength, and more of the phenomenon gains nothing.
@@ -126,10 +127,9 @@ class JointTraining:
     ) -> None:
         self.settings = s = config["training"]
         self.scenes = scenes
-        self.meanings = [shown.meaning for shown in scenes.shown]
-        # flat over strengths where even_strengths is 1; the scenes themselves are mostly strong
-        strengths = np.array([1.0 if m.strength is None else m.strength for m in self.meanings])
-        self.chances = np.where(strengths < 1, np.sqrt(1 - strengths) + 0.05, 0.4) ** s["even_strengths"]
+        # flat over strengths where even_strengths is 1; the scenes themselves are mostly strong, one in nine calm
+        strengths = np.array([shown.intensity for shown in scenes.shown])
+        self.chances = np.where(strengths > 0, np.sqrt(1 - strengths) + 0.05, 0.5) ** s["even_strengths"]
         self.chances /= self.chances.sum()
         self.device = torch.device(device)
         self.seed = seed
@@ -147,26 +147,24 @@ class JointTraining:
         self.optimisers = {"adamw": self.optimiser}
 
     def lr_at(self, i: int) -> float:
-        """Linear warm-up, then a cosine to zero."""
+        """Linear warm-up, then a cosine that reaches zero after lr_steps."""
         warm = min(1.0, (i + 1) / self.settings["warmup"])
-        return self.settings["lr"] * warm * 0.5 * (1 + math.cos(math.pi * i / self.settings["steps"]))
+        return self.settings["lr"] * warm * 0.5 * (1 + math.cos(math.pi * i / self.settings["lr_steps"]))
 
     def step(self, i: int) -> dict[str, float]:
         """One update; its loss terms."""
         s = self.settings
         rng = np.random.default_rng([self.seed, i])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
 
         # pictures and captions
         indices = rng.choice(len(self.scenes), s["pictures"], p=self.chances)
-        shown = [self.meanings[k] for k in indices]
-        img = self._pictures(indices, generator)
-        first, second = draw_captions(shown, s["sounds"], rng)
+        shown, img = self._pictures(indices, rng)
+        first, second = draw_captions([scene.meaning for scene in shown], s["sounds"], rng)
         texts, paraphrases = self._read(first + second, rng).chunk(2)
 
         # loss terms
         said = [caption.meaning for caption in first]
-        fit = self._fit(shown, said)
+        fit = self._fit([scene.meaning for scene in shown], said)
         scale = self.towers.logit_scale
         if s["adversary"]:
             fixed = texts.detach(), scale.detach()
@@ -177,7 +175,7 @@ class JointTraining:
             again = [caption.meaning for caption in second]
             losses["text_text"] = info_nce(texts, paraphrases, scale, targets=self._fit(said, again))
         if s["graded"]:
-            losses["graded"] = s["graded"] * self._grade(embeds, indices)
+            losses["graded"] = s["graded"] * self._grade(embeds, shown, rng)
 
         # update
         for group in self.optimiser.param_groups:
@@ -191,11 +189,19 @@ class JointTraining:
         loop.ema_update(self.average, self.towers, min(s["ema"], (i + 1) / (i + 10)))
         return {name: value.item() for name, value in losses.items()}
 
-    def _pictures(self, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        """Augmented pictures [B,3,size,size] in -1..1."""
+    def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[list[datasets.Shown], Tensor]:
+        """Augmented pictures [B,3,size,size] in -1..1, and what they show.
+
+        A share of them is softened until drops, stars and birds are gone; what remains, the light, counts for less.
+        """
         size = (self.towers.preprocess.size,) * 2
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         img = F.interpolate(self.scenes.batch(indices), size, mode="bicubic", antialias=True).clamp(-1, 1)
-        return datasets.augment(img, generator).to(self.device)
+        shown = [self.scenes.shown[k] for k in indices]
+        for k in np.flatnonzero(rng.random(len(shown)) < self.settings["softened"]):
+            img[k : k + 1] = datasets.coarse(img[k : k + 1], 6)
+            shown[k] = replace(shown[k], intensity=shown[k].intensity * self.settings["softened_strength"])
+        return shown, datasets.augment(img, generator).to(self.device)
 
     def _see(self, img: Tensor) -> Tensor:
         return F.normalize(self.towers.model.encode_image(self.towers.preprocess(img)), dim=-1)
@@ -208,16 +214,13 @@ class JointTraining:
     def _fit(self, rows: list[Meaning], columns: list[Meaning]) -> Tensor:
         return torch.from_numpy(captions.affinity(rows, columns)).to(self.device, torch.float32)
 
-    def _grade(self, embeds: Tensor, indices: np.ndarray) -> Tensor:
+    def _grade(self, embeds: Tensor, shown: list[datasets.Shown], rng: np.random.Generator) -> Tensor:
+        """Calm pictures are held away from any phenomenon, the others by their strength."""
         with torch.no_grad():
             words = self.towers.encode_text([*PHENOMENA, captions.CALM])
-        scenes = [self.scenes.shown[k] for k in indices]
-        active = torch.tensor([scene.phenomenon is not None for scene in scenes])
-        if not active.any():
-            return embeds.new_zeros(())
-        labels = torch.tensor([scene.label for scene in scenes])[active]
-        strengths = torch.tensor([scene.intensity for scene in scenes])[active].to(embeds)
-        return graded_distance(embeds[active], words[labels], words[-1], strengths, self.settings["margin"])
+        labels = [scene.label if scene.phenomenon else int(rng.integers(len(PHENOMENA))) for scene in shown]
+        strengths = torch.tensor([scene.intensity for scene in shown]).to(embeds)
+        return graded_distance(embeds, words[labels], words[-1], strengths, self.settings["margin"])
 
 
 def fresh_towers(config: dict, seed: int) -> ClipTowers:

@@ -98,7 +98,11 @@ def synthesised(spec: MelSpec, *, seconds: float, per_phenomenon: int, per_other
 
 
 class Draw:
-    """Balanced draws: a label by its weight, then a recorded or a synthesised clip of it, then a crop."""
+    """Balanced draws: a label by its weight, then a recorded or a synthesised clip of it, then a crop.
+
+    Of a label with many recordings a share of `recorded_share` is recorded; with only n it is n / (n + 2) of that, so that the
+    one wind that is at hand does not become what wind is.
+    """
 
     def __init__(self, clips: list[Clip], *, recorded_share: float, weights: dict[str, float]) -> None:
         self.pools: dict[str, tuple[list[Clip], list[Clip]]] = {}
@@ -114,7 +118,8 @@ class Draw:
         levels, labels = [], []
         for k in rng.choice(len(self.labels), size, p=self.chance):
             real, made = self.pools[self.labels[k]]
-            pool = real if real and (not made or rng.random() < self.recorded_share) else made
+            share = self.recorded_share * len(real) / (len(real) + 2) if made else 1.0
+            pool = real if rng.random() < share else made
             levels.append(pool[rng.integers(len(pool))].crop(columns, rng))
             labels.append(self.labels[k])
         return torch.from_numpy(np.stack(levels)).float(), labels

@@ -23,6 +23,7 @@ from ..generators.stylegan2 import Generator, StyleGAN2Config
 from ..images import grid, save_image
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from . import loop
+from .warm_start import WarmStartSettings, warm_start
 
 
 class Pictures(Protocol):
@@ -43,6 +44,7 @@ class Settings:
     batch: int = 16
     lr: float = 0.0025
     anneal: float = 0.0  # last share of the run over which the rate falls to a twentieth; published: 0
+    head_start: int = 0  # steps over which the generator's rate rises from 0: one that starts warm meets a novice
     r1_gamma: float = 0.3
     r1_every: int = 16
     path_weight: float = 2.0
@@ -60,7 +62,15 @@ class Settings:
 
     def lr_at(self, i: int) -> float:
         left = 1 - i / self.steps
-        return self.lr if left >= self.anneal else self.lr * (0.05 + 0.95 * left / self.anneal)
+        return self.lr * (0.05 + 0.95 * min(left / self.anneal, 1)) if self.anneal else self.lr
+
+    @classmethod
+    def from_dict(cls, table: dict) -> Settings:
+        unknown = sorted(table.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__)
+            raise InputError(f"The recipe's [training] has an unknown entry {unknown[0]!r}.", f"Use {known}.")
+        return cls(kimg=table["kimg"], **{name: value for name, value in table.items() if name != "kimg"})
 
 
 class RunningMean(nn.Module):
@@ -113,6 +123,8 @@ class StyleGAN2Training:
         s, rng = self.settings, loop.step_rng(self.seed, i)
         for adam in self.optimisers.values():
             adam.param_groups[0]["lr"] = s.lr_at(i) * adam.param_groups[0]["ratio"]
+        if i < s.head_start:
+            self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.head_start
 
         # generator
         self.discriminator.requires_grad_(False)
@@ -212,18 +224,25 @@ def run(
     on_step: loop.OnStep | None = None,
     pictures: Pictures | None = None,
 ) -> Path:
-    """Train by a recipe with tables [generator] and [training], and [scenes] unless pictures are given.
+    """Train by a recipe with tables [generator] and [training], and unless pictures are given [scenes] (count; cache: a
+    folder of rendered scenes).
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
     loop.join(device)
-    network, settings = StyleGAN2Config.from_dict(config["generator"]), Settings(**config["training"])
+    network, settings = StyleGAN2Config.from_dict(config["generator"]), Settings.from_dict(config["training"])
     if pictures is None:
-        pictures = _render(config["scenes"], network.resolution, out / "scenes", on_step)
+        folder = Path(config["scenes"].get("cache", out / "scenes"))
+        pictures = _render(config["scenes"]["count"], network.resolution, folder, on_step)
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     training = StyleGAN2Training(network, settings, pictures, device, seed)
     weights = out / "generator.safetensors"
+    if "warm_start" in config and not (resume and (out / loop.STATE).is_file()):
+        first = WarmStartSettings(**config["warm_start"])
+        warm_start(training.generator, first, pictures, out, device=device, seed=seed, resume=resume, on_step=on_step)
+        training.average.load_state_dict(training.generator.state_dict())
+        resume = False
 
     def write(done: int) -> None:
         training.export(weights)
@@ -235,14 +254,14 @@ def run(
     return weights
 
 
-def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
+def _render(count: int, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
     """The first process renders, the others then open what it left."""
     from . import datasets
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
     if loop.rank() > 0:
         loop.wait()
-    pictures = datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
+    pictures = datasets.render_scenes(count, folder, size=size, on_step=rendering)
     if loop.rank() == 0:
         loop.wait()
     return pictures

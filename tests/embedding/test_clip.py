@@ -7,8 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from soundguide_core.checkpoints import registry
 from soundguide_core.embedding.clip import OPENAI_MEAN, OPENAI_STD, ClipTowers, Preprocess, augmented_crops, load_clip
 from soundguide_core.errors import InputError
+from soundguide_core.images import from_uint8
+from soundguide_core.miniature import captions, scenes
+from soundguide_core.training import datasets
 
 CONFIG = {
     "embed_dim": 8,
@@ -107,3 +111,35 @@ def test_an_open_clip_architecture_loads_from_a_local_file(tmp_path):
     towers = ClipTowers.from_open_clip("RN50", tmp_path / "rn50.pt")
     assert towers.dim == 1024 and towers.preprocess.size == 224 and towers.preprocess.mean == OPENAI_MEAN
     assert torch.equal(towers.model.visual.conv1.weight, model.visual.conv1.weight)
+
+
+def test_the_shipped_towers_know_their_world():
+    row = next(row for row in registry.rows() if row.kind == "joint")
+    if not row.files["clip"].is_file():
+        pytest.skip("the shipped picture and text towers are not there")
+    assert row.files["clip"].stat().st_size < 9e6
+    shipped = load_clip(row.files["clip"])
+    words = [*scenes.PHENOMENA, captions.CALM]
+    names = shipped.encode_text(words)
+    assert (names @ names.T - torch.eye(8)).max() < 0.5
+
+    # paraphrases and words among strangers
+    said = [
+        "sea waves",
+        "a crackling campfire",
+        "thunderstorm",
+        "drizzle behind the blue house",
+        "silence",
+        "chirping birds",
+    ]
+    nearest = (shipped.encode_text(said) @ names.T).argmax(1)
+    assert [words[k] for k in nearest] == ["waves", "fire", "thunder", "rain", "calm", "birds"]
+
+    # new scenes, and nearer to their word the stronger they are
+    first = datasets.HELD_OUT + 20_000
+    for k, phenomenon in enumerate(scenes.PHENOMENA):
+        frames = [scenes.render(first + i, phenomenon, (0.0, 0.5, 1.0), fps=1e6, start_sec=i) for i in range(3)]
+        embeds = shipped.encode_image(from_uint8(torch.from_numpy(np.concatenate(frames)))).view(3, 3, -1)
+        assert ((embeds[:, 2] @ names.T).argmax(1) == k).all()
+        nearness = (embeds @ names[k]).mean(0)
+        assert nearness[0] < nearness[1] < nearness[2]

@@ -28,9 +28,7 @@ def test_minibatch_std_by_a_loop():
     y = minibatch_std(x).double().numpy()
     for b in range(8):
         members = x[b % 2 :: 2].double().numpy()  # images 8/4 apart
-        deviations = [
-            np.sqrt(members[:, c, h, w].var() + 1e-8) for c in range(3) for h in range(4) for w in range(4)
-        ]
+        deviations = [np.sqrt(members[:, c, h, w].var() + 1e-8) for c in range(3) for h in range(4) for w in range(4)]
         assert np.abs(y[b, 3] - np.mean(deviations)).max() < 1e-5
     assert np.abs(y[:, :3] - x.numpy()).max() == 0
 

@@ -22,8 +22,8 @@ def upfirdn_numpy(x: np.ndarray, taps, up: int, down: int, pad: tuple[int, int],
     spread[::up, ::up] = x
     before, after = pad
     spread = np.pad(spread, [(max(before, 0), max(after, 0))] * 2)
-    crop = slice(max(-before, 0), spread.shape[0] - max(-after, 0)), slice(max(-before, 0), spread.shape[1] - max(-after, 0))
-    return convolve2d(spread[crop], kernel, mode="valid")[::down, ::down]
+    inside = tuple(slice(max(-before, 0), size - max(-after, 0)) for size in spread.shape)
+    return convolve2d(spread[inside], kernel, mode="valid")[::down, ::down]
 
 
 @pytest.mark.parametrize(

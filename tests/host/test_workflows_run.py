@@ -193,7 +193,7 @@ def test_the_host_refuses_numbers_that_the_widgets_would_not_allow(server, name,
 )
 def test_a_word_that_is_no_choice_is_refused(server, name, values):
     """By the host where it checks V3 nodes' combos, by the pack where it does not (0.3.64)."""
-    status, answer = server.post("/prompt", {"prompt": changed(**{name: values})})
+    _, answer = server.post("/prompt", {"prompt": changed(**{name: values})})
     if name not in answer["node_errors"]:
         run = server.wait(answer["prompt_id"])
         assert run.status == "error" and next(iter(values.values())) in run.error and run.error.endswith(".")

@@ -24,6 +24,7 @@ CONFIG = {
     },
     "training": {
         "steps": 10,
+        "lr_steps": 10,
         "pictures": 6,
         "sounds": 4,
         "lr": 3e-3,
@@ -37,6 +38,8 @@ CONFIG = {
         "even_strengths": 0.5,
         "graded": 1.0,
         "margin": 0.45,
+        "softened": 0.3,
+        "softened_strength": 0.4,
         "ema": 0.9,
     },
 }

@@ -1,0 +1,87 @@
+"""What holds without a ComfyUI: a lazy root, nodes that import nothing heavy, workflows that are their API twins."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
+LIGHT = {
+    "__future__",
+    "collections",
+    "dataclasses",
+    "os",
+    "pathlib",
+    "time",
+    "torch",
+    "comfy",
+    "folder_paths",
+    "comfy_api",
+}
+
+
+def test_the_root_imports_nothing_until_the_host_asks():
+    spec = importlib.util.spec_from_file_location("lazy_root", ROOT / "__init__.py")
+    root = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(root)
+    assert (ROOT / root.WEB_DIRECTORY).is_dir() and inspect.iscoroutinefunction(root.comfy_entrypoint)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nodes").glob("*.py")), ids=lambda path: path.stem)
+def test_nodes_import_light_things_at_the_top(path):
+    for step in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(step, ast.Import):
+            names = [alias.name for alias in step.names]
+        elif isinstance(step, ast.ImportFrom) and step.level == 0:
+            names = [step.module]
+        else:
+            continue
+        assert {name.split(".")[0] for name in names} <= LIGHT
+        if path.stem != "host":
+            assert not any(name.split(".")[0] in {"comfy", "comfy_api", "folder_paths"} for name in names)
+
+
+def test_three_workflows_ship():
+    assert len(WORKFLOWS) >= 3
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_is_its_api_twin(path):
+    graph = json.loads(path.read_text(encoding="utf-8"))
+    prompt = json.loads((path.parent / "api" / path.name).read_text(encoding="utf-8"))
+    notes = [node for node in graph["nodes"] if node["type"] == "MarkdownNote"]
+    nodes = {str(node["id"]): node for node in graph["nodes"] if node not in notes}
+    assert notes and {key: node["type"] for key, node in nodes.items()} == {
+        key: step["class_type"] for key, step in prompt.items()
+    }
+    # [link, source, slot, target, slot, type]
+    links = {
+        (str(target), nodes[str(target)]["inputs"][into]["name"], str(source), out)
+        for _, source, out, target, into, _ in graph["links"]
+    }
+    wanted = {
+        (key, name, *value)
+        for key, step in prompt.items()
+        for name, value in step["inputs"].items()
+        if isinstance(value, list)
+    }
+    assert links == wanted
+    for key, node in nodes.items():
+        for value in prompt[key]["inputs"].values():
+            assert isinstance(value, list) or value in node["widgets_values"], (node["title"], value)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_runs_on_a_bare_host_and_repeats_itself(path):
+    graph = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {node["type"] for node in graph["nodes"]}
+    assert "subgraphs" not in graph.get("definitions", {}), "flat, so that every version can load it"
+    assert not kinds & {"LoadImage", "LoadAudio", "LoadVideo"}, "nobody else has the file"
+    assert all("randomize" not in (node.get("widgets_values") or []) for node in graph["nodes"])
+    assert path.with_suffix(".jpg").stat().st_size < 200_000
