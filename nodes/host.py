@@ -1,5 +1,4 @@
-"""All of the host in one file: gradients, devices, progress and Stop, model folders, and its sound and "
-"picture types.
+"""All of the host in one file: gradients, devices, progress and Stop, model folders, sound and picture types.
 
 ComfyUI runs nodes in inference mode. enable_grad alone does not leave it, and what is made there (tensors, weights)
 can never be differentiated; so models are made, moved and optimised through this file and nowhere else.
@@ -36,6 +35,7 @@ __all__ = [
     "in_chunks",
     "io",
     "model_stamp",
+    "on_device",
     "on_step",
     "ui",
     "wave_of",
@@ -102,20 +102,31 @@ class Model:
 
     def on_device(self) -> nn.Module:
         """The network on the compute device, its weights fit for gradients."""
-        with torch.inference_mode(False):
-            mm.load_model_gpu(self.patcher)
-            for part in self.patcher.model.modules():  # another node's unloading moves weights in inference mode
-                for name, weight in part.named_parameters(recurse=False):
-                    if weight.is_inference():
-                        part._parameters[name] = nn.Parameter(weight.clone(), requires_grad=False)
-                for name, buffer in part.named_buffers(recurse=False):
-                    if buffer.is_inference():
-                        part._buffers[name] = buffer.clone()
-        return self.patcher.model.network
+        return on_device(self)[0]
 
     def get_ram_usage(self) -> int:
         """Bytes, for the host's cache."""
         return self.patcher.model_size()
+
+
+def on_device(*models: Model) -> list[nn.Module]:
+    """The networks of several models on the compute device at once, whole, their weights fit for gradients."""
+    with torch.inference_mode(False):
+        mm.load_models_gpu([model.patcher for model in models], force_full_load=True)
+        for model in models:
+            _make_plain(model.patcher.model)
+    return [model.patcher.model.network for model in models]
+
+
+def _make_plain(module: nn.Module) -> None:
+    """Weights that another node's unloading has moved in inference mode are copied into normal ones."""
+    for part in module.modules():
+        for name, weight in part.named_parameters(recurse=False):
+            if weight.is_inference():
+                part._parameters[name] = nn.Parameter(weight.clone(), requires_grad=False)
+        for name, buffer in part.named_buffers(recurse=False):
+            if buffer.is_inference():
+                part._buffers[name] = buffer.clone()
 
 
 def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torch.device) -> Tensor:
@@ -151,8 +162,7 @@ def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torc
 
 
 def on_step() -> Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]:
-    """A fresh callback for one long run: progress bar, now and then a preview picture, and Stop, which it "
-    "raises."""
+    """A fresh callback for one long run: progress bar, now and then a preview picture, and Stop, which it raises."""
     bar = comfy.utils.ProgressBar(1)
     shown = 0.0
 

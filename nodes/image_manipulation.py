@@ -6,7 +6,7 @@ from ..soundguide_core.errors import InputError
 from ..soundguide_core.systems.image_manipulation import VARIANTS, ManipulationConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
-from .host import image_of, img_of, io, on_step, with_grad
+from .host import image_of, img_of, io, on_device, on_step, with_grad
 from .latents import generator_input
 from .sockets import Latents
 
@@ -76,12 +76,12 @@ class InvertImage(io.ComfyNode):
         from ..soundguide_core.optimise import Schedule
         from ..soundguide_core.projection import project
 
-        network = generator.on_device()
+        network, *joint = on_device(generator, *([encoder] if encoder else []))
         found = with_grad(
             project,
             img_of(image).to(generator.device),
             network,
-            features=None if encoder is None else encoder.on_device().encode_image,
+            features=joint[0].encode_image if joint else None,
             schedule=Schedule(steps=steps, lr=step_size),
             prior=stay_editable,
             candidates=candidates,
@@ -232,7 +232,7 @@ class SoundManipulate(io.ComfyNode):
             seed=seed,
             schedule=Schedule(steps=steps, lr=step_size),
         )
-        network, joint = generator.on_device(), encoder.on_device()
+        network, joint = on_device(generator, encoder)
         result = with_grad(
             manipulate,
             ws.to(generator.device),

@@ -1,14 +1,20 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all; and the one reader of TOML."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def check_writable(path: str | os.PathLike) -> Path:
@@ -41,7 +47,18 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     path = check_writable(path)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        os.chmod(temporary, mode)  # some writers keep what they write to themselves
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_toml(path: str | os.PathLike) -> dict:
+    """The table in a TOML file; InputError where it is not one."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a TOML file ({error}).", "Mend it, or start from one that works.") from error

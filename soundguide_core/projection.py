@@ -56,13 +56,13 @@ def project(
         prior: pull toward the generator's usual latents: higher is more editable, lower more faithful.
         candidates: random starts looked at; each costs one rendering.
         seed: of these starts.
-        on_step: see optimise.
+        on_step: see optimise; called for each chunk of candidates first, without terms.
     """
     check_shape(img, "B 3 H W", name="the picture")
     check_number(prior, "The prior weight", low=0)
     check_number(candidates, "The number of candidates", low=1)
     target = resize(img, (generator.resolution, generator.resolution), "cover").to(generator.w_avg)
-    ws_start = nearest_sample(target, generator, candidates, seed)
+    ws_start = nearest_sample(target, generator, candidates, seed, on_step)
     wanted = None if features is None else features(target).detach()
 
     def losses(ws: Tensor) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def project(
 
 
 @torch.no_grad()
-def nearest_sample(target: Tensor, generator, candidates: int, seed: int) -> Tensor:
+def nearest_sample(target: Tensor, generator, candidates: int, seed: int, on_step: OnStep | None = None) -> Tensor:
     """ws [B,L,D] of the random samples (psi 1) whose renderings, 16 pixels wide, are nearest to target [B,3,H,W]."""
     small = F.adaptive_avg_pool2d(target, 16).flatten(1)  # [B,768]
     best_ws, best = None, None
@@ -102,4 +102,6 @@ def nearest_sample(target: Tensor, generator, candidates: int, seed: int) -> Ten
         else:
             closer = distance < best
             best_ws, best = torch.where(closer[:, None, None], ws[index], best_ws), torch.minimum(distance, best)
+        if on_step is not None:
+            on_step(start // CHUNK, -(-candidates // CHUNK), {}, lambda: None)
     return best_ws

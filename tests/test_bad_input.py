@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import soundguide_core as sg
+from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.cli import main
 from soundguide_core.images import from_host, resize, to_host  # noqa: F401 (named in CALLS)
 from soundguide_core.optimise import optimise
@@ -177,6 +178,30 @@ def test_the_parser_refuses(command, capsys):
     with pytest.raises(SystemExit) as end:
         main(command.split())
     assert end.value.code == 2 and "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "part, change",
+    [
+        ("sound", {"encoder": {"dim": 16, "backbone": "test_resnet", "kwargs": {"pretrained": True}}}),
+        ("sound", {"encoder": {"dim": 16, "backbone": "test_resnet", "kwargs": {"checkpoint_path": "x.pt"}}}),
+        ("sound", {"encoder": {"dim": 16, "backbone": "hf-hub:someone/something", "kwargs": {}}}),
+        ("sound", {"encoder": {"dim": 16, "backbone": "test_resnet", "kwargs": {"nonsense": 1}}}),
+        ("clip", {"text_cfg": {"hf_model_name": "someone/something"}}),
+        ("clip", {"vision_cfg": {"timm_model_name": "test_resnet", "timm_model_pretrained": True}}),
+        ("clip", {"open_clip": "hf-hub:someone/something"}),
+        ("clip", {"preprocess": {"size": 32, "view": "sideways"}}),
+        ("clip", {"embed_dim": 32}),
+    ],
+)
+def test_configs_that_ask_for_something_else(part, change, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it went to the network"))
+    for name in ("clip", "sound"):
+        tensors, config = safetensors_io.load(tiny.joint / f"{name}.safetensors")
+        safetensors_io.save(tmp_path / f"{name}.safetensors", tensors, config | change if name == part else config)
+    with pytest.raises(sg.InputError) as error:
+        sg.load_joint(tmp_path)
+    assert_two_sentences(error.value)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -195,28 +195,14 @@ def test_inspect(tiny, capsys):
     assert "mapping.w_avg" in capsys.readouterr().out
 
 
-RECIPE = """
-[scenes]
-count = 12
-held_out = 40
-[training]
-steps = 3
-pictures = 4
-lr = 1e-3
-warmup = 1
-weight_decay = 0.0
-augment = 1.0
-ema = 0.9
-[classifier]
-size = 32
-channels = [8, 8]
-"""
-
-
 def test_train_writes_what_can_be_loaded_and_resumes(tmp_path, capsys):
     from soundguide_core.metrics.scene_classifier import load_scene_classifier
 
-    (tmp_path / "small.toml").write_text(RECIPE)
+    recipe = (ROOT / "soundguide_core" / "miniature" / "recipes" / "scene_classifier.toml").read_text()
+    small = {"count": 12, "held_out": 40, "steps": 3, "pictures": 4, "size": 32, "channels": [8, 8]}
+    for key, value in small.items():
+        recipe = re.sub(rf"^{key} = .*", f"{key} = {value}", recipe, flags=re.MULTILINE)
+    (tmp_path / "small.toml").write_text(recipe)
     command = ["train", "scene-classifier", "--config", str(tmp_path / "small.toml"), "--device", "cpu"]
     assert main([*command, "--out", str(tmp_path / "a")]) == 0
     path = Path(capsys.readouterr().out.strip())

@@ -1,5 +1,6 @@
 """Projection finds a latent that it could have come from."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -30,6 +31,15 @@ G = TinyGenerator()
 def test_nearest_sample_finds_the_sample_itself():
     target = G.synthesis(G.sample_ws([23, 5]))
     torch.testing.assert_close(nearest_sample(target, G, candidates=40, seed=0), G.sample_ws([23, 5]))
+
+
+def test_the_search_for_a_start_can_be_stopped():
+    def on_step(i, n, terms, preview):
+        assert (i, n, terms, preview()) == (0, 3, {}, None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        project(torch.zeros(1, 3, 16, 16), G, candidates=40, on_step=on_step)
 
 
 def test_projection_reaches_a_picture_of_the_generator_and_crops_others():

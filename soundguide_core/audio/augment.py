@@ -1,7 +1,7 @@
 """Augmentation of log-mels and captions.
 
-SpecAugment: D. S. Park et al., "SpecAugment", Interspeech 2019, with the widths of Lee et al. 2022 (frequency 0.15, time 0.30,
-two rounds). The rest answers "the same sound, another microphone, another room, another distance" on levels in dB:
+SpecAugment: D. S. Park et al., "SpecAugment", Interspeech 2019, with the widths of Lee et al. 2022 (frequency 0.15,
+time 0.30, two rounds). The rest answers "the same sound, another microphone, another room" on levels in dB:
 
     level [B,M,T] in dB  =>  level [B,M,T] in dB;   powers add, responses add in dB
 
@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 SILENT_DB = -100.0  # a crop that is nowhere louder than this below its file has nothing to hear
 
 
@@ -25,8 +24,9 @@ def _uniform(b: int, low: float, high: float, generator: torch.Generator | None)
     return low + (high - low) * torch.rand(b, 1, 1, generator=generator)  # [B,1,1]
 
 
-def spec_augment(mel: Tensor, freq: float = 0.15, time: float = 0.30, rounds: int = 2,
-                 generator: torch.Generator | None = None) -> Tensor:
+def spec_augment(
+    mel: Tensor, freq: float = 0.15, time: float = 0.30, rounds: int = 2, generator: torch.Generator | None = None
+) -> Tensor:
     """mel [B,1,M,T] with bands of U(0,freq) of its mels and U(0,time) of its columns set to 0, `rounds` times each."""
     out = mel.clone()
     b, _, mels, columns = mel.shape
@@ -42,8 +42,10 @@ def spec_augment(mel: Tensor, freq: float = 0.15, time: float = 0.30, rounds: in
     return out
 
 
-def stretch(level: Tensor, columns: int, generator: torch.Generator | None, *, speed: float = 1.25, bins: float = 3.0) -> Tensor:
-    """Another speed and pitch: level [B,M,T] => [B,M,columns], time scaled by 1/speed..speed, mels moved by -bins..bins."""
+def stretch(
+    level: Tensor, columns: int, generator: torch.Generator | None, *, speed: float = 1.25, bins: float = 3.0
+) -> Tensor:
+    """Another speed and pitch: level [B,M,T] => [B,M,columns], time times 1/speed..speed, mels moved by -bins..bins."""
     b, mels, have = level.shape
     factor = torch.exp(_uniform(b, -math.log(speed), math.log(speed), generator))[..., 0]  # [B,1]
     width = (columns * factor).clamp(max=have)
@@ -74,8 +76,9 @@ def response(b: int, mels: int, generator: torch.Generator | None, *, spread_db:
     return curve[..., None]
 
 
-def floor_noise(b: int, mels: int, columns: int, generator: torch.Generator | None, *, low_db: float = -85.0,
-                high_db: float = -25.0) -> Tensor:
+def floor_noise(
+    b: int, mels: int, columns: int, generator: torch.Generator | None, *, low_db: float = -85.0, high_db: float = -25.0
+) -> Tensor:
     """Hiss and hum of a recorder [B,M,T] in dB: a tilted floor with the ripple of real noise."""
     tilt = torch.randn(b, 1, 1, generator=generator) * 8 * torch.linspace(0.5, -0.5, mels)[None, :, None]
     ripple = torch.rand(b, mels, columns, generator=generator).clamp(min=1e-3).log().neg().log() * (4 / math.log(10))
@@ -84,7 +87,7 @@ def floor_noise(b: int, mels: int, columns: int, generator: torch.Generator | No
 
 def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.3, longest: float = 25.0) -> Tensor:
     """A room: part of each column's power decays into the following ones, over up to `longest` columns (1/e)."""
-    b, mels, columns = level.shape
+    b = len(level)
     taps = int(3 * longest)
     length = torch.exp(_uniform(b, math.log(2.0), math.log(longest), generator))[..., 0]
     wet = _uniform(b, 0.02, 0.4, generator)[..., 0] * (torch.rand(b, 1, generator=generator) < chance)
@@ -97,10 +100,20 @@ def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0
     return 10 * torch.log10(out.transpose(0, 1).clamp(min=1e-12))
 
 
-def augment_level(level: Tensor, columns: int, generator: torch.Generator | None, *, other: Tensor | None = None,
-                  mix: float = 0.35, quietest_db: float = 18.0, spread_db: float = 4.0,
-                  noisiest_db: float = -25.0, rooms: float = 0.3, top_db: float = 80.0) -> Tensor:
-    """The whole chain: raw levels [B,M,T0] in dB => mel [B,1,M,columns] in 0..1. Silence stays below the recorder's noise.
+def augment_level(
+    level: Tensor,
+    columns: int,
+    generator: torch.Generator | None,
+    *,
+    other: Tensor | None = None,
+    mix: float = 0.35,
+    quietest_db: float = 18.0,
+    spread_db: float = 4.0,
+    noisiest_db: float = -25.0,
+    rooms: float = 0.3,
+    top_db: float = 80.0,
+) -> Tensor:
+    """The whole chain: raw levels [B,M,T0] in dB => mel [B,1,M,columns] in 0..1; silence stays silent.
 
     Args:
         other: [B,M,T0] raw levels of recordings to put behind (power sum), for a share `mix` of the batch.
@@ -126,18 +139,41 @@ def augment_level(level: Tensor, columns: int, generator: torch.Generator | None
 
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "rain": ("rainfall", "raindrops"), "waves": ("surf", "breakers"), "sea": ("ocean",), "ocean": ("sea",),
-    "fire": ("flames", "blaze"), "flames": ("fire",), "wind": ("breeze", "gale"), "thunder": ("thunderstorm",),
-    "birds": ("songbirds",), "chirping": ("singing",), "singing": ("chirping",), "crickets": ("insects",),
-    "night": ("evening",), "sound": ("noise",), "noise": ("sound",), "loud": ("strong",), "heavy": ("strong",),
-    "light": ("gentle",), "gentle": ("soft",), "crying": ("sobbing",), "baby": ("infant",), "clock": ("watch",),
-    "dog": ("puppy", "hound"), "rooster": ("cockerel",), "helicopter": ("chopper",), "burning": ("blazing",),
-    "recording": ("take",), "distance": ("background",), "crackling": ("popping",), "howling": ("whistling",),
+    "rain": ("rainfall", "raindrops"),
+    "waves": ("surf", "breakers"),
+    "sea": ("ocean",),
+    "ocean": ("sea",),
+    "fire": ("flames", "blaze"),
+    "flames": ("fire",),
+    "wind": ("breeze", "gale"),
+    "thunder": ("thunderstorm",),
+    "birds": ("songbirds",),
+    "chirping": ("singing",),
+    "singing": ("chirping",),
+    "crickets": ("insects",),
+    "night": ("evening",),
+    "sound": ("noise",),
+    "noise": ("sound",),
+    "loud": ("strong",),
+    "heavy": ("strong",),
+    "light": ("gentle",),
+    "gentle": ("soft",),
+    "crying": ("sobbing",),
+    "baby": ("infant",),
+    "clock": ("watch",),
+    "dog": ("puppy", "hound"),
+    "rooster": ("cockerel",),
+    "helicopter": ("chopper",),
+    "burning": ("blazing",),
+    "recording": ("take",),
+    "distance": ("background",),
+    "crackling": ("popping",),
+    "howling": ("whistling",),
 }
 
 
 def augment_text(text: str, rng: np.random.Generator) -> str:
-    """One synonym replaced, one pair of words swapped, one synonym inserted, in that order; each where the text allows it."""
+    """One synonym replaced, two words swapped, one synonym inserted, in that order; each where the text allows it."""
     words = text.split()
     known = [i for i, word in enumerate(words) if word.lower() in SYNONYMS]
     if known:

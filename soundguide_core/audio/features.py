@@ -21,7 +21,7 @@ AUDIBLE = 1e-5  # rms under which there is nothing to follow
 def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dict[str, np.ndarray]:
     """wave [N] => {"loudness", "onset", "beat", "centroid"}, each [F] float32 in 0..1; silence is 0 in all of them.
 
-    loudness: dB over the 60 below the loudest moment. onset: strength of beginnings. beat: 1 on a beat, decaying after it.
+    loudness: dB over the 60 below the loudest moment. onset: strength of beginnings. beat: 1 on a beat, then decaying.
     centroid: where the spectrum's weight lies, on a log scale from 50 Hz (0) to 10 kHz (1).
 
     Raises:

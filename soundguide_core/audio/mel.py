@@ -3,8 +3,8 @@
     wave [B,N]  =>  power [B,1,M,T]  =>  mel [B,1,M,T] in 0..1 (0 is top_db below the reference, 1 the reference)
     one reference per file, windows cut afterwards: what is louder within a file stays louder
 
-A recording becomes windows of fixed length, which an encoder sees one by one. Axes: B batch, N samples, M mels, T mel time,
-W windows, F video frames.
+A recording becomes windows of fixed length, which an encoder sees one by one.
+Axes: B batch, N samples, M mels, T mel time, W windows, F video frames.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class MelSpec:
         layout: "plain" [1,M,T]; "reshaped" the released ResNet18's [1,128,512]; "square" [1,side,side] (Swin).
         fill: what lies outside the recording: "mirror" it, or "silence".
         focus: how much louder windows of a file count for more; 0 counts all the same.
+        frame_columns: width of the window around a video frame, None for `columns`; short ones follow closely.
     """
 
     sample_rate: int
@@ -47,11 +48,14 @@ class MelSpec:
     layout: str
     fill: str
     focus: float
+    frame_columns: int | None = None
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS or self.fill not in ("mirror", "silence"):
-            raise InputError(f"The mel layout is {self.layout!r} with fill {self.fill!r}.",
-                             f"Layouts are {', '.join(LAYOUTS)}; fills are mirror and silence.")
+            raise InputError(
+                f"The mel layout is {self.layout!r} with fill {self.fill!r}.",
+                f"Layouts are {', '.join(LAYOUTS)}; fills are mirror and silence.",
+            )
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -72,7 +76,7 @@ def _mel(hz: float) -> float:
 
 @lru_cache(maxsize=8)
 def filterbank(spec: MelSpec) -> Tensor:
-    """Slaney triangles of unit area [M, n_fft/2+1], librosa.filters.mel in torch (librosa itself takes seconds to import)."""
+    """Slaney triangles of unit area [M, n_fft/2+1]: librosa.filters.mel without its slow import."""
     bins = torch.linspace(0, spec.sample_rate / 2, spec.n_fft // 2 + 1, dtype=torch.float64)
     edges = _hz(torch.linspace(_mel(spec.fmin), _mel(spec.fmax), spec.n_mels + 2, dtype=torch.float64))  # [M+2]
     left, middle, right = (edges[i : spec.n_mels + i, None] for i in range(3))
@@ -81,7 +85,7 @@ def filterbank(spec: MelSpec) -> Tensor:
 
 
 def mel_power(wave: Tensor, spec: MelSpec) -> Tensor:
-    """wave [B,N] at spec.sample_rate => power [B,1,M,T], T = 1 + N // hop_length; Hann, centred, reflected at the ends."""
+    """wave [B,N] at spec.sample_rate => power [B,1,M,T], T = 1 + N // hop_length; Hann, centred, reflected ends."""
     wave = F.pad(wave, (0, max(spec.n_fft - wave.shape[-1], 0)))
     columns = 1 + wave.shape[-1] // spec.hop_length
     padded = F.pad(wave[:, None], (spec.n_fft // 2, spec.n_fft // 2), mode="reflect")[:, 0]
@@ -110,7 +114,7 @@ def log_mel(wave: Tensor, spec: MelSpec, ref: Tensor | float | None = None) -> T
 
 
 def fit_columns(mel: Tensor, columns: int, offset: int | None = None) -> Tensor:
-    """mel [...,T] => [...,columns]: crop, or pad with 0 (= -top_db). offset None is the centre, for one answer always."""
+    """mel [...,T] => [...,columns]: crop, or pad with 0 (= -top_db). offset None is the centre, always the same."""
     have = mel.shape[-1]
     offset = abs(have - columns) // 2 if offset is None else offset
     if have >= columns:
@@ -152,9 +156,9 @@ def _heard(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, Ten
     return db01(power, power.max(), spec.top_db), power
 
 
-def _cut(mel: Tensor, starts: Tensor, spec: MelSpec) -> Tensor:
+def _cut(mel: Tensor, starts: Tensor, columns: int, spec: MelSpec) -> Tensor:
     """mel [M,T] => windows [W,1,M,columns] from the given first columns, which may lie outside."""
-    index = starts[:, None] + torch.arange(spec.columns)  # [W,columns]
+    index = starts[:, None] + torch.arange(columns)  # [W,columns]
     last = mel.shape[-1] - 1
     if spec.fill == "mirror":
         turned = index.remainder(2 * last) if last else index * 0
@@ -168,13 +172,13 @@ def sound_windows(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tens
 
     wave: [N] at any rate. Returns: windows for the network [W,1,...] and their weights [W], which sum to 1.
     """
-    mel, power = _heard(wave, sample_rate, spec)
+    mel, _ = _heard(wave, sample_rate, spec)
     spare = mel.shape[-1] - spec.columns
     if spare <= 0:
         starts = torch.tensor([spare // 2])
     else:
         starts = torch.linspace(0, spare, math.ceil(spare / spec.stride) + 1).round().long()
-    windows = _cut(mel, starts, spec)
+    windows = _cut(mel, starts, spec.columns, spec)
     loudness = windows.amax(dim=2).mean(dim=(1, 2))  # [W], each column's strongest band, in top_db
     weights = torch.softmax(spec.focus * loudness, dim=0)
     return arrange(windows, spec), weights
@@ -186,5 +190,6 @@ def frame_windows(wave: Tensor, sample_rate: float, spec: MelSpec, *, fps: float
         raise InputError(f"{num_frames} frames at {fps} a second were asked for.", "Both must be above 0.")
     mel, _ = _heard(wave, sample_rate, spec)
     middle_sec = (torch.arange(num_frames, dtype=torch.float64) + 0.5) / fps
-    starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - spec.columns // 2
-    return arrange(_cut(mel, starts, spec), spec)
+    columns = spec.frame_columns or spec.columns
+    starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - columns // 2
+    return arrange(_cut(mel, starts, columns, spec), spec)

@@ -1,4 +1,4 @@
-"""Recordings in: any container to float samples, one channel, another rate, and the samples that belong to a video frame.
+"""Recordings in: any container to float samples, one channel, another rate, and the samples of a video frame.
 
 Axes: B batch, C channels, N samples. Samples are float32, nominally -1..1.
 """
@@ -35,15 +35,17 @@ def load_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
             stream_seen = bool(container.streams.audio)
             if stream_seen:
                 stream = container.streams.audio[0]
-                # layout and rate stay as recorded; packed, because PyAV reads planes of 8 channels and more out of bounds
+                # layout and rate stay; packed, because PyAV reads planes of 8 channels or more out of bounds
                 to_float = av.AudioResampler(format="flt")
                 for frame in container.decode(stream):
                     parts = [(part.to_ndarray(), part.layout.nb_channels) for part in to_float.resample(frame)]
                     chunks += [torch.from_numpy(samples).reshape(-1, channels).T for samples, channels in parts]
     except av.FFmpegError as error:
         if not chunks:  # a broken tail still leaves what came before it
-            raise InputError(f"{name} cannot be read as sound ({error.strerror or error}).",
-                             "Give a recording such as WAV, FLAC, MP3, OGG or MP4.") from error
+            raise InputError(
+                f"{name} cannot be read as sound ({error.strerror or error}).",
+                "Give a recording such as WAV, FLAC, MP3, OGG or MP4.",
+            ) from error
     if not stream_seen:
         raise InputError(f"{name} has no sound track.", "Give a recording, or a video with sound.")
     if not chunks or not sum(c.shape[-1] for c in chunks):
@@ -78,8 +80,10 @@ def to_mono(wave: Tensor) -> Tensor:
     if wave.ndim not in (2, 3):
         raise InputError(f"The sound has shape {list(wave.shape)}.", "Pass it as [C,N] or [B,C,N].")
     if not 1 <= wave.shape[-2] <= MAX_CHANNELS:
-        raise InputError(f"The sound has {wave.shape[-2]} channels.",
-                         f"Pass channels first, samples last, with 1 to {MAX_CHANNELS} channels.")
+        raise InputError(
+            f"The sound has {wave.shape[-2]} channels.",
+            f"Pass channels first, samples last, with 1 to {MAX_CHANNELS} channels.",
+        )
     return wave.mean(dim=-2)
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from ..errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..files import read_toml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -50,7 +45,7 @@ class Row:
 @cache
 def rows() -> tuple[Row, ...]:
     """Every row of registry.toml."""
-    table = tomllib.loads((PACKAGE / "checkpoints" / "registry.toml").read_text(encoding="utf-8"))
+    table = read_toml(PACKAGE / "checkpoints" / "registry.toml")
     return tuple(
         Row(**{**row, "files": {part: PACKAGE / path for part, path in row["files"].items()}}) for row in table["row"]
     )

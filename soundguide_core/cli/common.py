@@ -90,7 +90,8 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
     """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds."""
     from tqdm import tqdm
 
-    with tqdm(desc=title, delay=2, leave=False, file=sys.stderr) as bar:
+    often = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
+    with tqdm(desc=title, delay=2, leave=False, mininterval=often, maxinterval=often, file=sys.stderr) as bar:
 
         def on_step(i: int, n: int, terms: dict[str, float] | None = None, preview: object = None) -> None:
             bar.total = n

@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def stage(title: str) -> Iterator[None]:
-    print(f"{title} ... ", end="", flush=True)
+    print(title, flush=True)
     began = time.monotonic()
     yield
-    print(f"{time.monotonic() - began:.0f} s", flush=True)
+    print(f"    {time.monotonic() - began:.0f} s", flush=True)
 
 
 @dataclass
@@ -120,10 +120,10 @@ class Demo:
         mixes = {
             "waves": waves,
             "birds": birds,
-            "both": mix_embeds([waves, birds]),
+            "waves + birds": mix_embeds([waves, birds]),
             "thunder": thunder,
-            "text: rain": text,
-            "both ": mix_embeds([thunder, text]),
+            "“rain”": text,
+            "thunder + “rain”": mix_embeds([thunder, text]),
         }
         ws_src = self.generator.sample_ws([self.seed + 3])
         result = self._manipulate(ws_src, torch.cat(list(mixes.values())), "mixing")
@@ -172,7 +172,8 @@ PAGE = """<!doctype html>
 <style>
   body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #22252b }}
   img {{ max-width: 100%; image-rendering: auto }} figure {{ margin: 0 0 2.5rem }}
-  .sounds {{ display: flex; flex-wrap: wrap; gap: 1rem }} audio {{ width: 15rem; display: block }}
+  .sounds {{ display: flex; flex-wrap: wrap; gap: 1rem; margin-bottom: 2.5rem }}
+  h2 {{ font-size: 1.15rem }} audio {{ width: 15rem; display: block }}
 </style>
 <h1>Pictures changed by sounds</h1>
 <p>Listen to a sound, then find its column. Every model behind this page came with the package.</p>
@@ -191,8 +192,9 @@ FIGURES = {
 
 def write_page(folder: Path) -> None:
     """index.html over everything that the demo has written."""
-    paths = sorted((folder / "sounds").glob("*.wav"))
-    sounds = "".join(f'<label>{p.stem}<audio controls src="sounds/{p.name}"></audio></label>' for p in paths)
+    from ..miniature.scenes import PHENOMENA
+
+    sounds = "".join(f'<label>{p}<audio controls src="sounds/{p}.wav"></audio></label>' for p in PHENOMENA)
     figures = "".join(f'<figure><h2>{text}</h2><img src="{name}" alt=""></figure>' for name, text in FIGURES.items())
     with replacing(folder / "index.html") as temporary:
         temporary.write_text(PAGE.format(sounds=sounds, figures=figures), encoding="utf-8")

@@ -7,12 +7,11 @@ Ctrl-C and taken up again with --resume.
 from __future__ import annotations
 
 import argparse
-import sys
 from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import make_folder
+from ..files import make_folder, read_toml
 from .common import add_common, pick_device, progress
 
 # name -> module of training/, each with run(*, config, out, device, seed, resume, on_step) -> path of the weights
@@ -61,18 +60,10 @@ class Recipe(dict):
 
 def read_recipe(name_or_path: str) -> Recipe:
     """A recipe by path, or by the name of a shipped one."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     path = Path(name_or_path)
     if not path.is_file():
         path = RECIPES / f"{name_or_path}.toml"
     if not path.is_file():
         shipped = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
         raise InputError(f"There is no recipe {name_or_path}.", f"Give the path of a TOML file, or one of: {shipped}.")
-    try:
-        return Recipe(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a TOML file ({error}).", "Start from one of the shipped recipes.") from error
+    return Recipe(read_toml(path))

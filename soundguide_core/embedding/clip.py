@@ -82,7 +82,12 @@ class ClipTowers(nn.Module):
         """Untrained towers; no file is read and nothing is downloaded."""
         import open_clip
 
+        asks = [*config.get("vision_cfg", ()), *config.get("text_cfg", ())]
+        if any(key.startswith("hf_") or key == "timm_model_pretrained" for key in asks):
+            raise InputError("The picture and text model asks for a download.", "Use a file with all its weights.")
         if "open_clip" in config:
+            if config["open_clip"] not in open_clip.list_models():
+                raise InputError(f"open_clip has no model called {config['open_clip']!r}.", "Update open_clip_torch.")
             return cls(open_clip.create_model(config["open_clip"], load_weights=False, pretrained_text=False), config)
         from open_clip.model import CLIP
 

@@ -1,6 +1,6 @@
 """Sound encoder: a log-mel as a one-channel picture, through a convolution to three channels and any timm backbone.
 
-S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1; config RELEASED is the published file.
+S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1; RELEASED is the published file.
 Axes: B batch, M mels, T mel time, D dims.
 """
 
@@ -38,10 +38,15 @@ class SoundEncoder(nn.Module):
         import timm
 
         if not timm.is_model(config.backbone):
-            raise InputError(f"timm has no backbone called {config.backbone!r}.", "See timm.list_models() for the names.")
+            raise InputError(
+                f"timm has no backbone called {config.backbone!r}.", "See timm.list_models() for the names."
+            )
         self.config = config
         self.conv = nn.Conv2d(1, 3, kernel_size=3, padding=config.padding)
-        self.feature_extractor = timm.create_model(config.backbone, num_classes=config.dim, **config.kwargs)
+        # spelt out, so that a file's kwargs cannot fetch or open another file
+        self.feature_extractor = timm.create_model(
+            config.backbone, pretrained=False, checkpoint_path="", num_classes=config.dim, **config.kwargs
+        )
 
     @classmethod
     def from_config(cls, values: dict) -> SoundEncoder:
@@ -70,7 +75,8 @@ def load_sound(path: str | os.PathLike) -> tuple[SoundEncoder, MelSpec]:
     try:
         encoder, spec = SoundEncoder.from_config(config["encoder"]), MelSpec.from_dict(config["mel"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a sound encoder ({error}).",
-                         "Choose a file written by `train sound-encoder`.") from error
+        raise InputError(
+            f"{path} is not a sound encoder ({error}).", "Choose a file written by `train sound-encoder`."
+        ) from error
     safetensors_io.fill(encoder, tensors, path)
     return encoder.eval().requires_grad_(False), spec

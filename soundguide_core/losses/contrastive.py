@@ -1,6 +1,7 @@
 """InfoNCE between two sets of embeddings, and the three terms that place sound in a picture-text space.
 
-S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1. Axes: B batch, K captions, P pictures, D dims.
+S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section 3.1.
+Axes: B batch, K captions, P pictures, D dims.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Temperature(nn.Module):
 def info_nce(
     a: Tensor, b: Tensor, logit_scale: Tensor | float, *, targets: Tensor | None = None, mask: Tensor | None = None
 ) -> Tensor:
-    """L_nce = (1/N) sum_i (l_i^{a->b} + l_i^{b->a}),  l_i^{a->b} = -log( exp(<a_i,b_i>/tau) / sum_j exp(<a_i,b_j>/tau) ).
+    """L_nce = (1/N) sum_i (l_i^{a->b} + l_i^{b->a}),  l_i^{a->b} = -log(exp(<a_i,b_i>/tau) / sum_j exp(<a_i,b_j>/tau)).
 
     Args:
         a: [B,D], b: [K,D], normalised here. logit_scale: 1/tau.
@@ -53,14 +54,23 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return lines.sum() / (weights > 0).sum().clamp(min=1)
 
 
-def sound_terms(audio: Tensor, augmented: Tensor, text: Tensor, image: Tensor, logit_scale: Tensor | float, *,
-                same: Tensor | None = None, said: Tensor | None = None, shown: Tensor | None = None) -> dict[str, Tensor]:
+def sound_terms(
+    audio: Tensor,
+    augmented: Tensor,
+    text: Tensor,
+    image: Tensor,
+    logit_scale: Tensor | float,
+    *,
+    same: Tensor | None = None,
+    said: Tensor | None = None,
+    shown: Tensor | None = None,
+) -> dict[str, Tensor]:
     """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three.
 
     Args:
         audio, augmented: [B,D], two versions a and a_hat of the same clips. text: [K,D]; image: [P,D].
-        same [B,B], said [B,K], shown [B,P]: targets as of info_nce, which clips, captions and pictures answer a clip. None
-            is the paper's: row i answers row i. A clip that no picture answers has no picture term.
+        same [B,B], said [B,K], shown [B,P]: targets of info_nce, the clips, captions and pictures that answer a clip.
+            None is the paper's: row i answers row i. A clip that no picture answers has no picture term.
     """
     return {
         "text": info_nce(audio, text, logit_scale, targets=said),

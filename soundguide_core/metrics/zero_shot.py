@@ -1,6 +1,6 @@
 """Zero-shot accuracy: a sound is given the class whose name lies nearest, in a data set with the layout of ESC-50.
 
-    audio/{fold}-{clip}-{take}-{target}.*   meta/esc50.csv with filename, fold, category
+audio/{fold}-{clip}-{take}-{target}.*   meta/esc50.csv with filename, fold, category
 """
 
 from __future__ import annotations
@@ -35,14 +35,23 @@ def read_esc(folder: str | os.PathLike) -> list[dict]:
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     try:
-        return [{"path": folder / "audio" / row["filename"], "fold": int(row["fold"]), "category": row["category"]} for row in rows]
+        return [
+            {"path": folder / "audio" / row["filename"], "fold": int(row["fold"]), "category": row["category"]}
+            for row in rows
+        ]
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{table} lacks a column or holds a bad value ({error}).",
-                         "It needs filename, fold and category, as in ESC-50.") from error
+        raise InputError(
+            f"{table} lacks a column or holds a bad value ({error}).",
+            "It needs filename, fold and category, as in ESC-50.",
+        ) from error
 
 
-def zero_shot(joint, folder: str | os.PathLike, folds: Sequence[int] | None = None,
-              on_step: Callable[[int, int], None] | None = None) -> ZeroShot:
+def zero_shot(
+    joint,
+    folder: str | os.PathLike,
+    folds: Sequence[int] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> ZeroShot:
     """Accuracy of `joint` on the clips of `folds` (None: all) among the classes that the whole table names.
 
     Raises:
@@ -54,8 +63,10 @@ def zero_shot(joint, folder: str | os.PathLike, folds: Sequence[int] | None = No
     chosen = [row for row in rows if row["fold"] in folds]
     absent = sorted(set(folds) - set(known))
     if absent or not chosen:
-        raise InputError(f"{folder} has no clips in fold {', '.join(map(str, absent)) or 'any'}.",
-                         f"Choose among folds {', '.join(map(str, known))}.")
+        raise InputError(
+            f"{folder} has no clips in fold {', '.join(map(str, absent)) or 'any'}.",
+            f"Choose among folds {', '.join(map(str, known))}.",
+        )
     labels = sorted({row["category"] for row in rows})
 
     right = {label: 0 for label in labels}

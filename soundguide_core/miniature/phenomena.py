@@ -59,7 +59,7 @@ def lightning(f: Frame, weather: np.random.Generator) -> None:
     offset = weather.uniform(0, 64)
     strike = int(f.time * 2)
     fade = 1 - 0.45 * (f.time * 2 - strike)
-    x0 = 0.5 + 0.32 * float(f.noise(offset + 3.7 * strike, 1.0))
+    x0 = 0.5 + 0.32 * float(f.air(offset + 3.7 * strike, 1.0))
     ground = f.layout.horizon - 0.02
     bolts = [(x0, 0.0, ground, 1.0)]
     for k in range(2):
@@ -79,8 +79,8 @@ def lightning(f: Frame, weather: np.random.Generator) -> None:
 
 def _bolt_x(f: Frame, offset: float, strike: int, x0: float, down: np.ndarray) -> np.ndarray:
     """x of a jagged path that starts at x0."""
-    zigzag = f.noise(down * 13 + offset, 5.0 * strike) - f.noise(offset, 5.0 * strike)
-    fine = f.noise(down * 34 + offset, 7.0 * strike) - f.noise(offset, 7.0 * strike)
+    zigzag = f.air(down * 13 + offset, 5.0 * strike) - f.air(offset, 5.0 * strike)
+    fine = f.air(down * 34 + offset, 7.0 * strike) - f.air(offset, 7.0 * strike)
     return x0 + 0.085 * zigzag + 0.03 * fine
 
 
@@ -89,14 +89,14 @@ def flames(f: Frame, weather: np.random.Generator) -> None:
     centre, horizon = weather.uniform(0.3, 0.7), f.layout.horizon
     spread = 0.25 + 0.3 * f.power
     along = np.exp(-(((f.x - centre) / spread) ** 4))
-    smoke = smoothstep(-0.1, 0.8, f.noise.fractal(f.x * 5 - 0.3 * f.time, f.y * 5 + 1.1 * f.time))
+    smoke = smoothstep(-0.1, 0.8, f.air.fractal(f.x * 5 - 0.3 * f.time, f.y * 5 + 1.1 * f.time))
     over(f.canvas, rgb("1c1218"), 0.5 * f.power * smoke * smoothstep(horizon, 0.1, f.y))
     light = np.exp(-(((f.x - centre) / (spread + 0.1)) ** 2)) * np.exp(-np.clip(horizon - f.y, 0, 1) / 0.2)
     over(f.canvas, rgb("ff7a2a"), np.clip(0.75 * f.power * light, 0, 1) * (f.y < horizon + 0.01))
     offset = weather.uniform(0, 64)
     for k, (colour, scale) in enumerate(zip(FLAME, (1.0, 0.74, 0.42), strict=True)):
-        tongues = 0.5 + 0.5 * f.noise.fractal(f.x * 9 + offset, 2.6 * f.time + 3 * k + offset, octaves=3)
-        sway = 0.02 * f.noise(f.y * 14 + 3 * f.time, offset)
+        tongues = 0.5 + 0.5 * f.air.fractal(f.x * 9 + offset, 2.6 * f.time + 3 * k + offset, octaves=3)
+        sway = 0.02 * f.air(f.y * 14 + 3 * f.time, offset)
         height = (0.05 + 0.3 * tongues**1.5) * f.power * along * scale
         up = (horizon - f.y) / np.maximum(height, 1e-3) + 8 * np.abs(sway)
         over(f.canvas, colour, smoothstep(1.05, 0.75, up) * (f.y < horizon) * (height > 0.004))
@@ -118,12 +118,12 @@ def breakers(f: Frame, weather: np.random.Generator) -> None:
         depth = near**1.5
         amplitude = f.power * (0.012 + 0.085 * depth)
         phase = weather.uniform(0, 64)
-        swell = f.noise(f.x * (4.5 - 2.6 * near) + phase + 0.5 * f.time, 2.0 * k)
+        swell = f.air(f.x * (4.5 - 2.6 * near) + phase + 0.5 * f.time, 2.0 * k)
         line = horizon + 0.03 + 0.42 * depth - amplitude * (0.4 + 0.9 * np.maximum(swell, -0.4))
         under = np.clip((f.y - line) / (0.05 + 0.15 * depth), 0, 1)
         body = deep * 0.62 + (rgb("48d0cf") - deep * 0.62) * (0.75 * (1 - under))[..., None]
         over(f.canvas, body, f.below(line) * min(1.0, 1.3 * f.power))
-        lace = 0.5 + 0.5 * f.noise(f.x * 26 + phase, f.y * 30 - 2 * f.time)
+        lace = 0.5 + 0.5 * f.air(f.x * 26 + phase, f.y * 30 - 2 * f.time)
         foam = smoothstep((0.018 + 0.05 * depth), 0.0, (f.y - line) * (0.55 + 0.9 * lace)) * f.below(line)
         over(f.canvas, WHITE, f.power * foam * (0.55 + 0.4 * near))
 
@@ -147,7 +147,7 @@ def raindrops(f: Frame, weather: np.random.Generator) -> None:
     for layer, (columns, rows, width, bright) in enumerate(sheets):
         across = (f.x + 0.2 * f.y) * columns
         cell = np.floor(across)
-        chance = 0.5 + 0.5 * f.noise(cell * 1.618 + 7.3 * layer, 13.0 + layer)
+        chance = 0.5 + 0.5 * f.air(cell * 1.618 + 7.3 * layer, 13.0 + layer)
         fall = f.y * rows - f.time * (3.2 + layer) + 9 * chance
         streak = smoothstep(0.45, 0.95, fall % 1) * smoothstep(1.0, 0.95, fall % 1)
         thin = np.exp(-(((across - cell - 0.5) / width) ** 2))

@@ -61,8 +61,9 @@ def _paint(
     if phenomenon is not None:
         choices = LIGHT[phenomenon]
         palette = palette.towards(choices[variant % len(choices)], float(smoothstep(0, 0.7, power)))
-    weather = np.random.default_rng([layout.seed, 3, variant])
-    f = Frame(np.empty((size, size, 3), np.float32), x, y, layout, palette, noise, phenomenon, power, time)
+    weather = np.random.default_rng([3, variant])  # the same over every layout
+    air = Noise(weather)
+    f = Frame(np.empty((size, size, 3), np.float32), x, y, layout, palette, noise, air, phenomenon, power, time)
     sky(f)
     phenomena.in_the_sky(f, weather)
     ridges(f)

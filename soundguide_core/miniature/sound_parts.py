@@ -26,7 +26,12 @@ def coloured_noise(n: int, sample_rate: int, rng: Rng, points: list[tuple[float,
 
 def band_noise(n: int, sample_rate: int, rng: Rng, low_hz: float, high_hz: float, slope_db: float = 12.0) -> np.ndarray:
     """Noise [N] between two corners, falling by `slope_db` an octave outside."""
-    edge = [(low_hz / 8, -3 * slope_db), (low_hz, 0.0), (max(high_hz, low_hz * 1.01), 0.0), (high_hz * 8, -3 * slope_db)]
+    edge = [
+        (low_hz / 8, -3 * slope_db),
+        (low_hz, 0.0),
+        (max(high_hz, low_hz * 1.01), 0.0),
+        (high_hz * 8, -3 * slope_db),
+    ]
     return coloured_noise(n, sample_rate, rng, edge)
 
 
@@ -60,8 +65,17 @@ def ring(sample_rate: int, hz: float, decay_sec: float, phase: float = 0.0) -> n
     return np.exp(-t / decay_sec) * np.sin(2 * np.pi * hz * t + phase)
 
 
-def grains(n: int, sample_rate: int, rng: Rng, rate_hz: np.ndarray | float, hz: tuple[float, float],
-           decay_sec: tuple[float, float], spread_db: float = 12.0, kinds: int = 6, noisy: float = 0.3) -> np.ndarray:
+def grains(
+    n: int,
+    sample_rate: int,
+    rng: Rng,
+    rate_hz: np.ndarray | float,
+    hz: tuple[float, float],
+    decay_sec: tuple[float, float],
+    spread_db: float = 12.0,
+    kinds: int = 6,
+    noisy: float = 0.3,
+) -> np.ndarray:
     """Random impacts [N]: Poisson impulses of log-normal strength, shared out among a few resonances."""
     out = np.zeros(n)
     for _ in range(kinds):
@@ -116,7 +130,9 @@ def microphone(wave: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     curve_db -= 10 * np.log10(1 + (low / hz) ** 4) + 10 * np.log10(1 + (hz / high) ** 8)
     out = np.fft.irfft(np.fft.rfft(wave) * 10 ** (curve_db / 20), n)
     loudness = np.sqrt((out**2).mean()) + 1e-12
-    hiss = coloured_noise(n, sample_rate, rng, [(50, rng.uniform(-5, 15)), (1000, 0), (sample_rate / 2, rng.uniform(-10, 5))])
+    hiss = coloured_noise(
+        n, sample_rate, rng, [(50, rng.uniform(-5, 15)), (1000, 0), (sample_rate / 2, rng.uniform(-10, 5))]
+    )
     return out + loudness * 10 ** (-rng.uniform(24, 60) / 20) * hiss
 
 

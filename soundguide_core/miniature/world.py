@@ -100,7 +100,10 @@ def random_layout(seed: int) -> Layout:
 
 @dataclass
 class Frame:
-    """What the painters of one frame share; `power` in 0..1 is the intensity of the phenomenon, `time` in seconds."""
+    """What the painters of one frame share.
+
+    noise shapes the land, air the weather; power in 0..1 is the intensity of the phenomenon, time is in seconds.
+    """
 
     canvas: Array
     x: Array
@@ -108,6 +111,7 @@ class Frame:
     layout: Layout
     palette: Palette
     noise: Noise
+    air: Noise
     phenomenon: str | None
     power: float
     time: float

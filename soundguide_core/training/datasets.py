@@ -114,14 +114,15 @@ def _fingerprint(size: int) -> str:
     return digest.hexdigest()[:10]
 
 
-def augment(img: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
+def augment(img: Tensor, generator: torch.Generator, *, strength: float = 1.0, far: float = 0.0) -> Tensor:
     """Another camera's picture of the same scene: warped, recoloured, blurred or grainy.
 
-    img [B,3,H,W] in -1..1 => the same shape, in -1..1. generator: a CPU generator.
+    img [B,3,H,W] in -1..1 => the same shape, in -1..1. generator: a CPU generator. far: share of pictures that are
+    softened as much as a young generator's.
     """
     img = _warp(img, generator, strength)
     img = _recolour(img, generator, strength)
-    return _degrade(img, generator, strength).clamp(-1, 1)
+    return _degrade(img, generator, strength, far).clamp(-1, 1)
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator, low: float = -1.0, high: float = 1.0) -> Tensor:
@@ -170,11 +171,11 @@ def _recolour(img: Tensor, generator: torch.Generator, strength: float) -> Tenso
     return torch.einsum("bij,bjhw->bihw", matrix.to(img), img) + offset.to(img)
 
 
-def _degrade(img: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    """Soften (some as far as a young generator's pictures) or sharpen, add fine and coarse grain."""
+def _degrade(img: Tensor, generator: torch.Generator, strength: float, far: float) -> Tensor:
+    """Soften or sharpen, add fine and coarse grain."""
     count, _, h, w = img.shape
-    far = torch.rand(count, 1, 1, 1, generator=generator) < 0.4
-    soft = torch.where(far.to(img.device), coarse(img, 6), coarse(img, 2))
+    is_far = torch.rand(count, 1, 1, 1, generator=generator) < far
+    soft = torch.where(is_far.to(img.device), coarse(img, 6), coarse(img, 2))
     amount = _uniform((count, 1, 1, 1), generator, -0.3 * strength, 0.9 * strength).to(img)
     img = torch.lerp(img, soft, amount.clamp(max=1.0))
     level = 0.12 * strength * torch.rand(count, 1, 1, 1, generator=generator).square()

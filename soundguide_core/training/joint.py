@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoints.registry import PACKAGE
 from ..embedding.clip import ClipTowers, load_clip
 from ..files import replacing
 from ..losses.contrastive import info_nce
@@ -267,13 +266,13 @@ def run(
     """Train by a recipe; writes clip.safetensors (the average, in half precision), its scores and checkpoints into out.
 
     config: tables [scenes] (count, held_out; cache: a folder of rendered scenes), [training], and [clip]; or instead of
-        [clip], start: a clip.safetensors to go on from, found from the package's folder.
+        [clip], start: the path of a clip.safetensors to go on from.
     """
     folder = Path(config["scenes"].get("cache", out / "scenes"))
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
     scenes = datasets.render_scenes(config["scenes"]["count"], folder, on_step=rendering)
     held_out = datasets.render_scenes(config["scenes"]["held_out"], folder, first=datasets.HELD_OUT, on_step=rendering)
-    start = load_clip(PACKAGE / config["start"]) if "start" in config else None
+    start = load_clip(config["start"]) if "start" in config else None
     training = JointTraining(config, scenes, device, seed, start)
     loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step)
     training.average.save(out / "clip.safetensors")

@@ -61,7 +61,7 @@ class ClassifierTraining:
         img = F.interpolate(
             self.pictures.batch(indices), (self.classifier.config["size"],) * 2, mode="bilinear", antialias=True
         )
-        img = datasets.augment(img, generator, strength=s["augment"]).to(self.device)
+        img = datasets.augment(img, generator, strength=s["augment"], far=s["far"]).to(self.device)
         loss = F.cross_entropy(self.classifier(img), self.labels[indices].to(self.device), label_smoothing=0.05)
         warm = min(1.0, (i + 1) / s["warmup"])
         for group in self.optimiser.param_groups:

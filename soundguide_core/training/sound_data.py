@@ -1,4 +1,4 @@
-"""The sounds that the encoder learns from, as raw log-mels computed once: recordings where they are at hand, and synthesised ones.
+"""The sounds that the encoder learns from, as raw log-mels computed once: recordings at hand, and synthesised ones.
 
     recordings folder: esc10/ in the layout of ESC-50, ambience/ with one file a label; either may be absent
     Clip.level [M,T] in dB below the file's loudest bin, fp16, not yet cut at top_db: gains and rooms come later
@@ -57,8 +57,13 @@ def raw_level(wave: Tensor, sample_rate: float, spec: MelSpec) -> np.ndarray:
     return level_db.clamp(min=FLOOR_DB).half().numpy()
 
 
+def raw_key(spec: MelSpec) -> tuple:
+    """What raw levels depend on."""
+    return spec.sample_rate, spec.n_fft, spec.hop_length, spec.n_mels, spec.fmin, spec.fmax
+
+
 def recorded(folder: Path, spec: MelSpec, *, folds: list[int], ambience: dict[str, str]) -> list[Clip]:
-    """Clips of `folds` of esc10/ under their classes, and the files of ambience/ under the labels that the mapping gives."""
+    """Clips of `folds` of esc10/ under their classes, and the files of ambience/ under the labels of the mapping."""
     clips = []
     if folds and (folder / "esc10" / "meta" / "esc50.csv").is_file():
         for row in read_esc(folder / "esc10"):
@@ -76,12 +81,24 @@ def recorded(folder: Path, spec: MelSpec, *, folds: list[int], ambience: dict[st
     return clips
 
 
-def synthesised(spec: MelSpec, *, seconds: float, per_phenomenon: int, per_other: int, first_seed: int, cache: Path,
-                on_step: Callable[[int, int], None] | None = None) -> list[Clip]:
+def synthesised(
+    spec: MelSpec,
+    *,
+    seconds: float,
+    per_phenomenon: int,
+    per_other: int,
+    first_seed: int,
+    cache: Path,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[Clip]:
     """`per_phenomenon` sounds of each phenomenon and `per_other` of each other class, kept in the file `cache`."""
     table = {**sounds.SOUNDS, **sounds_other.SOUNDS}
-    plan = [(label, first_seed + i) for label in table for i in range(per_phenomenon if label in sounds.SOUNDS else per_other)]
-    key = np.array(repr((spec, seconds, plan[-1], len(plan))))
+    plan = [
+        (label, first_seed + i)
+        for label in table
+        for i in range(per_phenomenon if label in sounds.SOUNDS else per_other)
+    ]
+    key = np.array(repr((raw_key(spec), seconds, plan[-1], len(plan))))
     if cache.is_file():
         with np.load(cache) as kept:
             if str(kept["key"]) == str(key):
@@ -100,8 +117,8 @@ def synthesised(spec: MelSpec, *, seconds: float, per_phenomenon: int, per_other
 class Draw:
     """Balanced draws: a label by its weight, then a recorded or a synthesised clip of it, then a crop.
 
-    Of a label with many recordings a share of `recorded_share` is recorded; with only n it is n / (n + 2) of that, so that the
-    one wind that is at hand does not become what wind is.
+    Of a label with n recordings a share `recorded_share` n / (n + 2) is recorded, so that the one wind at hand does not
+    become what wind is.
     """
 
     def __init__(self, clips: list[Clip], *, recorded_share: float, weights: dict[str, float]) -> None:

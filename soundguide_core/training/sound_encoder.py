@@ -4,8 +4,8 @@ S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section
 
     L = L_nce(a <-> v) + L_nce(a <-> t) + L_self(a <-> a_hat)
 
-with a true temperature and without same-label negatives. a and a_hat are two augmentations of one crop; classes that have no
-scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
+with a true temperature and without same-label negatives. a and a_hat are two augmentations of one crop; classes that
+have no scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
 """
 
 from __future__ import annotations
@@ -33,13 +33,21 @@ OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 class SoundTraining:
-    """One training step after another; what step i sees depends on the seed and i alone, so a resumed run repeats itself.
+    """One training step after another; what step i sees depends on the seed and i alone.
 
     clips: what is heard. towers: frozen. pictures: {label: embeds [P,D]} of scenes that show the label.
     """
 
-    def __init__(self, config: dict, spec: MelSpec, clips: list[Clip], towers: ClipTowers, pictures: dict[str, Tensor],
-                 device: str | torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        config: dict,
+        spec: MelSpec,
+        clips: list[Clip],
+        towers: ClipTowers,
+        pictures: dict[str, Tensor],
+        device: str | torch.device,
+        seed: int,
+    ) -> None:
         self.settings, self.augment = config["training"], config["augment"]
         self.spec, self.towers, self.pictures = spec, towers, pictures
         self.device, self.seed = torch.device(device), seed
@@ -52,7 +60,10 @@ class SoundTraining:
         self.temperature = Temperature(self.settings["tau"]).to(self.device)
         matrices = [p for p in self.encoder.parameters() if p.ndim > 1]
         rest = [p for p in self.encoder.parameters() if p.ndim <= 1] + list(self.temperature.parameters())
-        groups = [{"params": matrices, "weight_decay": self.settings["weight_decay"]}, {"params": rest, "weight_decay": 0.0}]
+        groups = [
+            {"params": matrices, "weight_decay": self.settings["weight_decay"]},
+            {"params": rest, "weight_decay": 0.0},
+        ]
         build = OPTIMISERS[self.settings["optimiser"]]
         self.optimiser = build(groups, lr=self.settings["lr"], **config["optimiser"])
         self.modules = {"encoder": self.encoder, "average": self.average, "temperature": self.temperature}
@@ -71,8 +82,9 @@ class SoundTraining:
         levels, labels = self.draw.batch(self.settings["batch"], round(columns * 1.3), rng)
         views = []
         for turn in (1, 2):  # behind each sound lies another one of the batch, or none
-            mel = augment_level(levels, columns, generator, other=levels.roll(turn, 0), top_db=self.spec.top_db,
-                                **self.augment["level"])
+            mel = augment_level(
+                levels, columns, generator, other=levels.roll(turn, 0), top_db=self.spec.top_db, **self.augment["level"]
+            )
             views.append(arrange(spec_augment(mel, generator=generator, **self.augment["mask"]), self.spec))
         return views[0], views[1], labels
 
@@ -100,8 +112,11 @@ class SoundTraining:
         said = labels if self.settings["candidates"] == "batch" else self.draw.labels
         shown = [label for label in said if label in self.pictures]
         text, image, scale = self.say(said, rng), self.show(shown, rng), self.temperature()
-        targets = {"same": self._answers(labels, labels), "said": self._answers(labels, said),
-                   "shown": self._answers(labels, shown)}
+        targets = {
+            "same": self._answers(labels, labels),
+            "said": self._answers(labels, said),
+            "shown": self._answers(labels, shown),
+        }
         one = sound_terms(audio, augmented, text, image, scale, **targets)
         other = sound_terms(augmented, audio, text, image, scale, **targets)
         losses = {name: (one[name] + other[name]) / 2 for name in one}
@@ -120,8 +135,10 @@ class SoundTraining:
 
 
 @torch.no_grad()
-def picture_pools(towers: ClipTowers, count: int, folder: Path, on_step: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
-    """Embeds of rendered scenes by what they show: {phenomenon or calm: [P,D]}, of those at least half as strong as can be."""
+def picture_pools(
+    towers: ClipTowers, count: int, folder: Path, on_step: Callable[[int, int], None] | None = None
+) -> dict[str, Tensor]:
+    """Embeds of rendered scenes by what they show, {phenomenon or calm: [P,D]}; weak phenomena are left out."""
     scenes = datasets.render_scenes(count, folder, on_step=on_step)
     pools: dict[str, list[Tensor]] = {}
     for part in np.array_split(np.arange(count), max(count // 64, 1)):
@@ -142,12 +159,20 @@ def gather(config: dict, spec: MelSpec, out: Path, on_step: Callable[[int, int],
     return clips
 
 
-def run(*, config: dict, out: Path, resume: bool = False, device: str = "cpu", seed: int = 0,
-        on_step: Callable[[int, int, dict[str, float]], None] | None = None) -> Path:
+def run(
+    *,
+    config: dict,
+    out: Path,
+    resume: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
+    on_step: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> Path:
     """Trains by a recipe (a table of miniature/recipes) and writes out/sound.safetensors, whose path it returns.
 
     Args:
-        out: takes the checkpoints, and the sounds and pictures made for training. resume: go on from the last checkpoint.
+        out: takes the checkpoints, and the sounds and pictures made for training.
+        resume: go on from the last checkpoint.
         on_step: on_step(i, n, terms); what it raises stops the run.
 
     Raises:
@@ -163,5 +188,7 @@ def run(*, config: dict, out: Path, resume: bool = False, device: str = "cpu", s
     settings = config["training"]
     loop.run(training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step)
     target = out / "sound.safetensors"
-    save_sound(target, training.average, spec, recordings=sum(c.source != "synthesised" for c in clips), clips=len(clips))
+    save_sound(
+        target, training.average, spec, recordings=sum(c.source != "synthesised" for c in clips), clips=len(clips)
+    )
     return target

@@ -50,6 +50,7 @@ class Settings:
     path_weight: float = 2.0
     path_every: int = 4
     style_mixing: float = 0.9
+    noise: bool = True  # off: the layers' noise is never used, and stays at strength 0
     ema_kimg: float = 5.0
     mirror: bool = False
     dtype: str = "float32"  # of features in the main terms; regularisers stay in float32
@@ -89,6 +90,7 @@ class StyleGAN2Training:
     ):
         self.settings, self.pictures, self.device, self.seed = settings, pictures, torch.device(device), seed
         self.dtype = getattr(torch, settings.dtype)
+        self.noise_mode = "random" if settings.noise else "none"
         self.batch = settings.batch // loop.num_processes()  # this process's share
         if settings.batch % (4 * loop.num_processes()):
             raise InputError(
@@ -128,7 +130,7 @@ class StyleGAN2Training:
 
         # generator
         self.discriminator.requires_grad_(False)
-        fake = self.generator.synthesis(self._ws(self.batch, rng), "random", self._noise_rng(rng), self.dtype)
+        fake = self.generator.synthesis(self._ws(self.batch, rng), self.noise_mode, self._noise_rng(rng), self.dtype)
         loss = generator_loss(self.discriminator(fake, self.dtype))
         self._update("generator", loss)
         losses = {"generator": loss}
@@ -175,7 +177,7 @@ class StyleGAN2Training:
     def _regularise_paths(self, rng: torch.Generator) -> Tensor:
         """Path length on half a batch."""
         ws = self._ws(max(self.batch // 2, 1), rng)
-        img = self.generator.synthesis(ws, "random", self._noise_rng(rng))
+        img = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng))
         lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
         penalty, mean = path_length_penalty(lengths, self.path_mean.value)
         self.path_mean.value.copy_(loop.mean(mean))
@@ -239,7 +241,7 @@ def run(
     training = StyleGAN2Training(network, settings, pictures, device, seed)
     weights = out / "generator.safetensors"
     if "warm_start" in config and not (resume and (out / loop.STATE).is_file()):
-        first = WarmStartSettings(**config["warm_start"])
+        first = WarmStartSettings.from_dict(config["warm_start"])
         warm_start(training.generator, first, pictures, out, device=device, seed=seed, resume=resume, on_step=on_step)
         training.average.load_state_dict(training.generator.state_dict())
         resume = False

@@ -26,8 +26,20 @@ def test_equals_librosa(spec):
 
     wave = chirp(spec.sample_rate)
     power = librosa.feature.melspectrogram(
-        y=wave.numpy(), sr=spec.sample_rate, n_fft=spec.n_fft, hop_length=spec.hop_length, n_mels=spec.n_mels, fmin=spec.fmin,
-        fmax=spec.fmax, window="hann", center=True, pad_mode="reflect", power=2.0, htk=False, norm="slaney")
+        y=wave.numpy(),
+        sr=spec.sample_rate,
+        n_fft=spec.n_fft,
+        hop_length=spec.hop_length,
+        n_mels=spec.n_mels,
+        fmin=spec.fmin,
+        fmax=spec.fmax,
+        window="hann",
+        center=True,
+        pad_mode="reflect",
+        power=2.0,
+        htk=False,
+        norm="slaney",
+    )
     expected = librosa.power_to_db(power, ref=np.max, amin=1e-10, top_db=80) / 80 + 1
     ours = m.log_mel(wave[None], spec)[0, 0]
     assert ours.shape == expected.shape
@@ -87,6 +99,7 @@ def test_released_layout_of_a_mel_ramp():
 
 def inter_linear(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """cv2.INTER_LINEAR from its definition: half-pixel centres, two neighbours an axis, edges repeated."""
+
     def axis(n_in: int, n_out: int):
         at = np.clip((np.arange(n_out) + 0.5) * n_in / n_out - 0.5, 0, n_in - 1)
         low = np.floor(at).astype(int)
@@ -134,9 +147,9 @@ def test_short_sounds_give_one_finite_window(n, spec):
 
 def test_fill_is_a_mirror_or_silence():
     ramp = torch.arange(3.0)[None] + 1
-    mirror, silence = dataclasses.replace(SMALL, columns=7), dataclasses.replace(SMALL, columns=7, fill="silence")
-    assert m._cut(ramp, torch.tensor([-2]), mirror).flatten().tolist() == [3, 2, 1, 2, 3, 2, 1]
-    assert m._cut(ramp, torch.tensor([-2]), silence).flatten().tolist() == [0, 0, 1, 2, 3, 0, 0]
+    mirror, silence = SMALL, dataclasses.replace(SMALL, fill="silence")
+    assert m._cut(ramp, torch.tensor([-2]), 7, mirror).flatten().tolist() == [3, 2, 1, 2, 3, 2, 1]
+    assert m._cut(ramp, torch.tensor([-2]), 7, silence).flatten().tolist() == [0, 0, 1, 2, 3, 0, 0]
 
 
 def test_frame_windows_share_the_reference():
@@ -148,6 +161,8 @@ def test_frame_windows_share_the_reference():
     whole = m.log_mel(wave[None], SMALL)[0, 0]
     centre = round((16 + 0.5) / 4 * 22050 / 256)
     assert torch.equal(windows[16, 0], whole[:, centre - 128 : centre + 128])
+    short = m.frame_windows(wave, 22050, dataclasses.replace(SMALL, frame_columns=64), fps=4, num_frames=32)
+    assert torch.equal(short, windows[..., 96:160])
 
 
 def test_spec_round_trip_and_refusals():

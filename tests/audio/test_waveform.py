@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -62,7 +63,7 @@ def test_fit_length():
 
 def test_frame_spans_tile_the_sound():
     spans = [w.frame_span(i, 44100, 24000 / 1001) for i in range(50)]
-    assert spans[0][0] == 0 and all(a[1] == b[0] for a, b in zip(spans, spans[1:]))
+    assert spans[0][0] == 0 and all(a[1] == b[0] for a, b in pairwise(spans))
     assert spans[49][1] == round(50 * 44100 * 1001 / 24000)
 
 
@@ -78,7 +79,8 @@ def test_windows_are_centred_on_their_frame():
     (torch.zeros(0), 44100, "no samples"), (torch.zeros(2, 0), 44100, "no samples"),
     (torch.tensor([0.0, math.nan]), 44100, "not finite"), (torch.tensor([math.inf]), 44100, "not finite"),
     (torch.zeros(5, dtype=torch.int16), 44100, "not finite floats"), (torch.zeros(5), 0, "sample rate"),
-    (torch.zeros(5), -8000, "sample rate"), (torch.zeros(5), 10**9, "sample rate"), (torch.zeros(5), math.nan, "sample rate"),
+    (torch.zeros(5), -8000, "sample rate"), (torch.zeros(5), 10**9, "sample rate"),
+    (torch.zeros(5), math.nan, "sample rate"),
     (torch.zeros(1, 1, 1, 5), 44100, "shape"), ([0.0], 44100, "shape"),
 ])  # fmt: skip
 def test_unheard(wave, rate, cause):

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import struct
 
@@ -56,6 +57,13 @@ def test_saving_again_replaces_the_file_whole(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         io.save(path, TENSORS, {"version": 2})
     assert io.load(path)[1] == {"version": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_others_may_read_what_is_saved(tmp_path):
+    io.save(tmp_path / "a.safetensors", TENSORS, CONFIG)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_describe_reads_the_header(tmp_path):

@@ -34,7 +34,9 @@ def test_released_keys_and_shapes():
 def test_first_convolution_then_backbone():
     encoder = sound.SoundEncoder(NARROW).eval()
     x = torch.rand(2, 1, 64, 100)
-    expected = encoder.feature_extractor(torch.nn.functional.conv2d(x, encoder.conv.weight, encoder.conv.bias, padding=1))
+    expected = encoder.feature_extractor(
+        torch.nn.functional.conv2d(x, encoder.conv.weight, encoder.conv.bias, padding=1)
+    )
     assert torch.equal(encoder(x), expected) and expected.shape == (2, 16)
 
 

@@ -28,7 +28,9 @@ def loop(a, b, scale, targets=None, mask=None):
             used += 1
             seen = [t > 0 or mask is None or not bool(mask[p][q]) for t, (p, q) in zip(target, at)]
             bottom = sum(math.exp(scale * cos[p][q]) for s, (p, q) in zip(seen, at) if s)
-            lines -= sum(t / sum(target) * math.log(math.exp(scale * cos[p][q]) / bottom) for t, (p, q) in zip(target, at) if t)
+            lines -= sum(
+                t / sum(target) * math.log(math.exp(scale * cos[p][q]) / bottom) for t, (p, q) in zip(target, at) if t
+            )
         total += lines / used
     return total
 

@@ -30,7 +30,9 @@ def folder(tmp_path):
     (tmp_path / "meta").mkdir()
     (tmp_path / "audio").mkdir()
     lines = ["filename,fold,target,category,esc10,src_file,take"]
-    for i, (fold, category, level) in enumerate([(1, "dog", 0.9), (1, "dog", 0.1), (1, "sea_waves", 0.1), (2, "dog", 0.9)]):
+    for i, (fold, category, level) in enumerate(
+        [(1, "dog", 0.9), (1, "dog", 0.1), (1, "sea_waves", 0.1), (2, "dog", 0.9)]
+    ):
         with wave.open(str(tmp_path / "audio" / f"{i}.wav"), "wb") as file:
             file.setparams((1, 2, 8000, 0, "NONE", ""))
             file.writeframes((np.full(800, level) * 32767).astype(np.int16).tobytes())

@@ -17,14 +17,17 @@ from soundguide_core.training import sound_encoder
 from soundguide_core.training.sound_data import Clip, Draw, recorded
 
 CONFIG = {
-    "data": {"clip": "set by the test", "recordings": "no such folder", "folds": [1], "scenes": 12, "ambience": {"wind": "wind"}},
+    "data": {"clip": "set by the test", "recordings": "no such folder", "folds": [1], "scenes": 12,
+             "ambience": {"wind": "wind"}},
     "synthesised": {"seconds": 0.6, "per_phenomenon": 1, "per_other": 1, "first_seed": 0},
     "label_weights": {"calm": 0.5},
-    "mel": {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmin": 0.0, "fmax": 4000.0, "top_db": 80.0,
-            "columns": 32, "stride": 16, "layout": "plain", "fill": "mirror", "focus": 4.0},
+    "mel": {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmin": 0.0, "fmax": 4000.0,
+            "top_db": 80.0, "columns": 32, "stride": 16, "layout": "plain", "fill": "mirror", "focus": 4.0},
     "encoder": {"backbone": "resnet10t", "padding": 1, "kwargs": {"stem_width": 8, "channels": [8, 8, 8, 16]}},
-    "training": {"steps": 4, "batch": 6, "columns": 32, "candidates": "labels", "recorded_share": 0.5, "optimiser": "adamw",
-                 "lr": 2e-3, "lr_last": 1e-5, "cycles": 1, "warmup": 2, "weight_decay": 0.05, "clip_norm": 2.0, "tau": 0.07,
+    "training": {"steps": 4, "batch": 6, "columns": 32, "candidates": "labels", "recorded_share": 0.5,
+                 "optimiser": "adamw",
+                 "lr": 2e-3, "lr_last": 1e-5, "cycles": 1, "warmup": 2, "weight_decay": 0.05, "clip_norm": 2.0,
+                 "tau": 0.07,
                  "ema": 0.99, "bfloat16": False, "save_every": 2, "weights": {"text": 1.0, "image": 1.0, "self": 1.0}},
     "optimiser": {},
     "augment": {"text": 0.5, "level": {"spread_db": 2.0}, "mask": {"freq": 0.15, "time": 0.3, "rounds": 2}},
@@ -51,7 +54,9 @@ def tones(count: int = 3) -> list[Clip]:
 def training(config: dict, steps: int = 4) -> sound_encoder.SoundTraining:
     config["training"]["steps"] = steps
     towers = load_clip(config["data"]["clip"])
-    pictures = {"rain": torch.nn.functional.normalize(torch.randn(4, towers.dim, generator=torch.Generator().manual_seed(0)))}
+    pictures = {
+        "rain": torch.nn.functional.normalize(torch.randn(4, towers.dim, generator=torch.Generator().manual_seed(0)))
+    }
     spec = MelSpec.from_dict(config["mel"])
     return sound_encoder.SoundTraining(config, spec, tones(), towers, pictures, "cpu", 0)
 
