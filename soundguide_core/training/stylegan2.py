@@ -226,8 +226,8 @@ def run(
     on_step: loop.OnStep | None = None,
     pictures: Pictures | None = None,
 ) -> Path:
-    """Train by a recipe with tables [generator] and [training], and unless pictures are given [scenes] (count; cache: a
-    folder of rendered scenes).
+    """Train by a recipe with tables [generator] and [training], and unless pictures are given [scenes] (count, or coded;
+    cache: a folder of rendered scenes). With [warm_start] the pictures must be coded: latents name them.
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
@@ -235,7 +235,7 @@ def run(
     network, settings = StyleGAN2Config.from_dict(config["generator"]), Settings.from_dict(config["training"])
     if pictures is None:
         folder = Path(config["scenes"].get("cache", out / "scenes"))
-        pictures = _render(config["scenes"]["count"], network.resolution, folder, on_step)
+        pictures = _render(config["scenes"], network.resolution, folder, on_step)
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     training = StyleGAN2Training(network, settings, pictures, device, seed)
@@ -256,14 +256,18 @@ def run(
     return weights
 
 
-def _render(count: int, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
+def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
     """The first process renders, the others then open what it left."""
+    from ..miniature.codes import CodedScenes
     from . import datasets
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
     if loop.rank() > 0:
         loop.wait()
-    pictures = datasets.render_scenes(count, folder, size=size, on_step=rendering)
+    if scenes.get("coded"):
+        pictures = CodedScenes(folder, size, rendering)
+    else:
+        pictures = datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
     if loop.rank() == 0:
         loop.wait()
     return pictures

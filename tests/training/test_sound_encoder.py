@@ -89,6 +89,7 @@ def test_learning_rate_is_a_cosine(config, cycles):
     assert run.lr_at(99) < 5e-5
 
 
+@pytest.mark.slow
 def test_run_writes_an_encoder_and_resumes_to_the_same(config, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         whole = sound_encoder.run(config=config, out=tmp_path / "a")
