@@ -5,7 +5,6 @@ installs what it needs there, and remembers what is installed, so that the next 
 Arguments after the command are passed on: `python start.py demo --out pictures`, `python start.py test -k mel`.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -59,9 +58,9 @@ def requirements(command):
 
 def install(command):
     wanted = requirements(command)
-    mark = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()
     stamp = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.exists() else {}
-    if stamp.get(command) == mark:
+    installed = stamp.get("installed", []) if stamp.get("python") == sys.version else []
+    if set(wanted) <= set(installed):
         return
     say(f"Installing {len(wanted)} packages, PyTorch among them: some minutes and gigabytes the first time")
     began = time.monotonic()
@@ -70,7 +69,8 @@ def install(command):
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
     if subprocess.run([*pip, "install", "--disable-pip-version-check", *wanted]).returncode:
         sys.exit("pip could not install the packages; its last lines say why. Mend that and run the command again.")
-    STAMP.write_text(json.dumps({**stamp, command: mark}), encoding="utf-8")
+    stamp = {"python": sys.version, "installed": sorted({*installed, *wanted})}
+    STAMP.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
     say(f"Installed in {time.monotonic() - began:.0f} seconds")
 
 

@@ -18,17 +18,15 @@ class SoundSchedule(io.ComfyNode):
             node_id="SoundGuideSoundSchedule",
             display_name="Sound Curve",
             category="SoundGuide/audio",
-            description="Follows one property of a sound, one number for each video frame, to drive anything "
-            "that takes a "
-            "list of numbers.",
+            description="Follows one property of a sound, one number for each video frame, to drive anything that "
+            "takes a list of numbers.",
             inputs=[
                 io.Audio.Input("audio", tooltip="Any length, rate and number of channels."),
                 io.Combo.Input(
                     "curve",
                     options=list(CURVES),
                     tooltip="loudness in dB; onset: how strongly something begins; beat: 1 on each beat, then "
-                    "fading; "
-                    "centroid: dark to bright.",
+                    "fading; centroid: dark to bright.",
                 ),
                 *frame_inputs(),
                 io.Float.Input(

@@ -16,8 +16,7 @@ from .sockets import Embeds
 
 WORDS = (
     "rain, waves, fire, wind, thunder, birds, crickets, dog, crying baby, clock tick, sneezing, helicopter, "
-    "chainsaw, "
-    "rooster"
+    "chainsaw, rooster"
 )
 
 
@@ -67,9 +66,8 @@ class AudioEncode(io.ComfyNode):
                     "words",
                     default=WORDS,
                     multiline=True,
-                    tooltip="What the sound may be heard as, separated by commas. Only for 'heard_as': the "
-                    "meaning itself "
-                    "does not depend on it.",
+                    tooltip="What the sound may be heard as, separated by commas. Only for 'heard_as': the meaning "
+                    "itself does not depend on it.",
                 ),
             ],
             outputs=[
@@ -142,8 +140,7 @@ class TextEncode(io.ComfyNode):
                     default="thunder",
                     multiline=True,
                     tooltip="A few plain words. The miniature knows landscapes, weather, fire, water, birds, "
-                    "insects and the "
-                    "ten sounds of ESC-10.",
+                    "insects and the ten sounds of ESC-10.",
                 ),
             ],
             outputs=[sockets.SoundEmbeds.Output("embeds", display_name="embeds", tooltip="The text's meaning.")],

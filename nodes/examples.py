@@ -42,8 +42,8 @@ class ExampleSound(io.ComfyNode):
                 io.Combo.Input(
                     "course",
                     options=list(COURSES),
-                    tooltip="How the strength moves over time; 'natural' wanders by itself, 'swelling' rises "
-                    "and falls once.",
+                    tooltip="How the strength moves over time; 'natural' wanders by itself, 'swelling' rises and "
+                    "falls once.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -97,8 +97,8 @@ class ExampleScene(io.ComfyNode):
             node_id="SoundGuideExampleScene",
             display_name="Example Scene",
             category="SoundGuide/examples",
-            description="Paints a landscape of the world that the miniature models were trained on. "
-            "For your own picture use Load Image in its place.",
+            description="Paints a landscape of the world that the miniature models were trained on. For your own "
+            "picture use Load Image in its place.",
             inputs=[
                 io.Int.Input(
                     "seed",

@@ -19,8 +19,7 @@ class InvertImage(io.ComfyNode):
             display_name="Find Picture in Generator",
             category="SoundGuide/latents",
             description="Finds the latents whose rendering is most like your own picture, so that a sound can "
-            "change it. "
-            "The generator can only paint what it has learned: the miniature knows landscapes.",
+            "change it. The generator can only paint what it has learned: the miniature knows landscapes.",
             inputs=[
                 generator_input(),
                 io.Image.Input("image", tooltip="One picture or a batch; cropped to the generator's square."),
@@ -29,12 +28,11 @@ class InvertImage(io.ComfyNode):
                     default=200,
                     min=1,
                     max=5000,
-                    tooltip="Steps of search: more is closer, to a point. Time grows in proportion; 200 take "
-                    "under a minute on "
-                    "two CPU cores with the miniature.",
+                    tooltip="Steps of search: more is closer, to a point. Time grows in proportion; 200 take under "
+                    "a minute on two CPU cores with the miniature.",
                 ),
                 io.Float.Input(
-                    "step_size", default=0.1, min=0.001, max=1.0, step=0.01, tooltip="How far one step goes, at most."
+                    "step_size", default=0.1, min=0.01, max=1.0, step=0.01, tooltip="How far one step goes, at most."
                 ),
                 io.Float.Input(
                     "stay_editable",
@@ -42,8 +40,8 @@ class InvertImage(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.001,
-                    tooltip="Pull toward the generator's usual pictures: higher is easier to change later, "
-                    "lower is more faithful.",
+                    tooltip="Pull toward the generator's usual pictures: higher is easier to change later, lower "
+                    "is more faithful.",
                 ),
                 io.Int.Input(
                     "candidates",
@@ -107,9 +105,8 @@ class SoundManipulate(io.ComfyNode):
                 encoder_input(),
                 sockets.WLatents.Input(
                     "latents",
-                    tooltip="The picture to change: from Sample Pictures, Find Picture in "
-                    "Generator, or an earlier change. "
-                    "One picture meets many meanings, many pictures meet one, or as many of each.",
+                    tooltip="The picture to change: from Sample Pictures, Find Picture in Generator, or an earlier "
+                    "change. One picture meets many meanings, many pictures meet one, or as many of each.",
                 ),
                 sockets.SoundEmbeds.Input(
                     "embeds", tooltip="What it shall mean: a sound, a text, a picture or a mixture."
@@ -119,14 +116,13 @@ class SoundManipulate(io.ComfyNode):
                     default=usual.schedule.steps,
                     min=1,
                     max=5000,
-                    tooltip="Steps of change. Time grows in proportion: 100 take about ten seconds a picture "
-                    "on two CPU cores with the "
-                    "miniature.",
+                    tooltip="Steps of change. Time grows in proportion: 100 take 10 to 30 seconds a picture on two "
+                    "CPU cores with the miniature.",
                 ),
                 io.Float.Input(
                     "step_size",
                     default=usual.schedule.lr,
-                    min=0.001,
+                    min=0.01,
                     max=1.0,
                     step=0.01,
                     tooltip="How far one step goes, at most: higher changes more.",
@@ -160,8 +156,8 @@ class SoundManipulate(io.ComfyNode):
                     min=0,
                     max=64,
                     tooltip="Views of the picture that are compared with the sound beside the whole, against "
-                    "changes that please only "
-                    "the encoder. Each costs one look of the encoder in every step; 0 as published.",
+                    "changes that please only the encoder. Each costs one look of the encoder in every step; 0 as "
+                    "published.",
                 ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="Of these views."

@@ -75,8 +75,8 @@ class MixStyles(io.ComfyNode):
                     "layers",
                     options=[*GROUPS, BY_NUMBER],
                     default="fine",
-                    tooltip="coarse: layout; mid: parts and shapes; fine: colour and texture. 'by number' "
-                    "uses the two below.",
+                    tooltip="coarse: layout; mid: parts and shapes; fine: colour and texture. 'by number' uses the "
+                    "two below.",
                 ),
                 io.Int.Input(
                     "first_layer", default=0, min=0, max=63, tooltip="Only 'by number': the first layer that is given."
@@ -114,8 +114,8 @@ class StyleGANRender(io.ComfyNode):
             node_id="SoundGuideStyleGANRender",
             display_name="Render Pictures",
             category="SoundGuide/latents",
-            description="Paints latents as pictures, a few at a time, so that a long sequence needs no more "
-            "memory than a short one.",
+            description="Paints latents as pictures, a few at a time, so that a long sequence needs no more memory "
+            "than a short one.",
             inputs=[
                 generator_input(),
                 sockets.WLatents.Input("latents", tooltip="One picture, a batch, or the frames of a video."),

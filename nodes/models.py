@@ -14,8 +14,8 @@ class LoadJointEncoder(io.ComfyNode):
             node_id="SoundGuideLoadJointEncoder",
             display_name="Load Sound Encoder",
             category="SoundGuide/models",
-            description="Loads the encoder that puts sounds, texts and pictures into one space, where they "
-            "can be compared.",
+            description="Loads the encoder that puts sounds, texts and pictures into one space, where they can be "
+            "compared.",
             inputs=[
                 io.Combo.Input(
                     "name",
@@ -55,9 +55,8 @@ class LoadStyleGAN(io.ComfyNode):
                 io.Combo.Input(
                     "name",
                     options=registry.names("generator"),
-                    tooltip="'miniature' (landscapes, 128 x 128) comes with SoundGuide. Others are "
-                    ".safetensors files in "
-                    "ComfyUI/models/soundguide/generator.",
+                    tooltip="'miniature' (landscapes, 128 x 128) comes with SoundGuide. Others are .safetensors "
+                    "files in ComfyUI/models/soundguide/generator.",
                 ),
             ],
             outputs=[

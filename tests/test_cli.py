@@ -141,7 +141,7 @@ def test_demo_leaves_a_page(tiny, tmp_path, monkeypatch, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
     page = (tmp_path / "demo" / "index.html").read_text()
     named = re.findall(r'src="([^"]+)"', page)
-    assert len(named) == 7 + 5 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
+    assert len(named) == 7 + 6 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
     files = (path for path in (tmp_path / "demo").rglob("*") if path.is_file())
     written = {path.relative_to(tmp_path / "demo").as_posix() for path in files}
     assert written == {*named, "index.html", "my-photograph.png"}

@@ -10,7 +10,7 @@ from soundguide_core.optimise import Schedule, optimise
 
 
 def released_lr(t, initial=0.05, rampdown=0.25, rampup=0.05):
-    """Written from the published description: t in 0..1, cosine ramp over the last quarter, linear over the first 5 %."""
+    """Written from the published description: t in 0..1, cosine over the last quarter, linear over the first 5 %."""
     factor = min(1, (1 - t) / rampdown)
     factor = 0.5 - 0.5 * math.cos(factor * math.pi)
     return initial * factor * min(1, t / rampup)

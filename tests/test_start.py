@@ -68,6 +68,13 @@ def test_makes_installs_runs_and_the_second_time_only_runs(start, ran):
     assert not any("install" in command for command in ran), "either order"
 
 
+def test_what_the_tests_need_is_enough_for_the_demo(start, ran):
+    start.main(["test"])
+    ran.clear()
+    start.main(["demo"])
+    assert not any("install" in command for command in ran)
+
+
 def test_a_failed_install_is_not_remembered(start, ran, monkeypatch):
     run = start.subprocess.run
     monkeypatch.setattr(

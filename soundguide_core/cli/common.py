@@ -16,6 +16,9 @@ from ..files import replacing
 if TYPE_CHECKING:
     import torch
 
+    from ..embedding.joint import JointEncoder
+    from ..generators.stylegan2 import Generator
+
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """--seed and --device, which every command has."""
@@ -34,6 +37,21 @@ def add_joint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--joint", default="miniature", help="joint encoder: a registry name, or a folder (default miniature)"
     )
+
+
+def add_generator(parser: argparse.ArgumentParser) -> None:
+    """--generator and --psi."""
+    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
+    parser.add_argument("--psi", type=float, default=0.7, help="how far random pictures are from the average (0.7)")
+
+
+def load_models(args: argparse.Namespace) -> tuple[JointEncoder, Generator]:
+    """What --joint, --generator and --device name."""
+    from ..embedding.joint import load_joint
+    from ..generators.stylegan2 import load_generator
+
+    device = pick_device(args)
+    return load_joint(args.joint, device), load_generator(args.generator, device)
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +120,7 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
         yield on_step
 
 
-def encode_files(joint: object, paths: list[str]) -> torch.Tensor:
+def encode_files(joint: JointEncoder, paths: list[str]) -> torch.Tensor:
     """Recordings => embeds [B,D], unit norm."""
     import torch
 

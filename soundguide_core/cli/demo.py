@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SECONDS = 5
 STEPS = 60
 SOURCES = 3
+WORLD_SEEDS = (9, 8, 21, 11)
 PHOTOGRAPH_SEED = 20_000  # a scene that no training set has
 
 
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     folder = make_folder(args.out)
     began = time.monotonic()
     demo = Demo.prepare(args, folder)
+    with stage("Painting the miniature world"):
+        world_sheet(folder / "scenes.png")
     with stage("Synthesising seven sounds, and listening to them"):
         demo.listen()
     with stage(f"Changing {SOURCES} pictures by each of the seven"):
@@ -42,6 +45,23 @@ def run(args: argparse.Namespace) -> int:
     write_page(folder)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
     return 0
+
+
+def world_sheet(path: Path) -> None:
+    """Four layouts, calm and under each of the seven phenomena."""
+    import numpy as np
+    import torch
+
+    from ..images import from_uint8
+    from ..miniature.scenes import PHENOMENA, render
+    from .pictures import labelled_sheet
+
+    rows = [
+        render(seed, kind, 0.95, size=160, variant=k)[0]
+        for k, seed in enumerate(WORLD_SEEDS)
+        for kind in (None, *PHENOMENA)
+    ]
+    labelled_sheet(from_uint8(torch.from_numpy(np.stack(rows))), ["calm", *PHENOMENA], [""], path)
 
 
 @contextmanager
@@ -182,6 +202,7 @@ PAGE = """<!doctype html>
 """
 
 FIGURES = {
+    "scenes.png": "The miniature world: the same layouts, calm and under each phenomenon. The models learned these.",
     "edits.png": "Each source, changed by each of the seven sounds.",
     "mixes.png": "Two sounds as one, a sound and a text as one, and the two mixed by style layers.",
     "photograph.png": "A picture from outside, found in the generator and then changed.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, check_number
 from ..files import check_writable
-from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress
+from .common import add_common, add_generator, add_joint, add_json_flag, emit_json, load_models, pick_device, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,10 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with rain.*, waves.* and so on to change them by (default: synthesised, new ones per picture)",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimisation steps (default 100)")
-    parser.add_argument("--psi", type=float, default=0.7, help="how far the sources are from the average (0.7)")
-    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
     parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
     parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
+    add_generator(parser)
     add_joint(parser)
     add_json_flag(parser)
     add_common(parser)
@@ -93,13 +92,9 @@ def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor]:
     """(source pictures [S,3,H,W], each changed by the seven sounds [S*7,3,H,W])"""
     import torch
 
-    from ..embedding.joint import load_joint
-    from ..generators.stylegan2 import load_generator
     from ..systems.image_manipulation import manipulate
 
-    device = pick_device(args)
-    joint = load_joint(args.joint, device=device)
-    generator = load_generator(args.generator, device=device)
+    joint, generator = load_models(args)
     sources, edits = [], []
     n = args.sources * config.schedule.steps
     with progress("changing") as on_step:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, check_number
 from ..files import check_writable
-from .common import add_common, add_joint, emit_json, encode_files, pick_device, progress
+from .common import add_common, add_generator, add_joint, emit_json, encode_files, load_models, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sound and text as one direction, or sound in the coarse layers and text in the fine (default embedding)",
     )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="the picture to change, instead of a random one")
-    parser.add_argument("--psi", type=float, default=0.7, help="how far a random picture is from the average (0.7)")
-    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
+    add_generator(parser)
     add_joint(parser)
     parser.add_argument("--steps", type=int, help="optimisation steps; more change more (default 100)")
     parser.add_argument("--similarity", type=float, help="pull towards the source; more changes less (default 0.002)")
@@ -77,13 +76,9 @@ def edit(args: argparse.Namespace, config) -> tuple[dict, Tensor]:
     """(report, changed picture [1,3,H,W])"""
     import torch
 
-    from ..embedding.joint import load_joint
-    from ..generators.stylegan2 import load_generator
     from ..systems.image_manipulation import manipulate, mix_styles
 
-    device = pick_device(args)
-    joint = load_joint(args.joint, device=device)
-    generator = load_generator(args.generator, device=device)
+    joint, generator = load_models(args)
     embeds = target_embeds(args, joint)
     ws_src = source_latents(args, generator, joint)
     with progress("changing") as on_step:
@@ -100,7 +95,7 @@ def edit(args: argparse.Namespace, config) -> tuple[dict, Tensor]:
     settings = {
         **{key: getattr(args, key) for key in ("audio", "text", "weight", "mix", "image", "psi", "seed")},
         **{key: getattr(args, key) for key in ("generator", "joint")},
-        "device": str(device),
+        "device": str(joint.device),
         "config": asdict(config),
     }
     return {

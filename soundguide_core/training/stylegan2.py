@@ -226,8 +226,8 @@ def run(
     on_step: loop.OnStep | None = None,
     pictures: Pictures | None = None,
 ) -> Path:
-    """Train by a recipe with tables [generator] and [training], and unless pictures are given [scenes] (count, or coded;
-    cache: a folder of rendered scenes). With [warm_start] the pictures must be coded: latents name them.
+    """Train by a recipe with tables [generator] and [training], and unless pictures are given [scenes] (count, or
+    coded; cache: a folder of rendered scenes). With [warm_start] the pictures must be coded: latents name them.
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """

@@ -24,16 +24,18 @@ from . import loop
 
 
 class Coded(Protocol):
-    """Pictures that are known by factors, and by latents: datasets of a maker who can say what z should stand for."""
+    """Pictures that latents name: data of a maker who can say which z stands for which."""
 
-    factors: tuple[int, ...]  # how many values each factor has
-
-    def draw(self, batch: int, dims: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """z [B,D] standard normal, factors [B,K] of what they stand for, and anything [B] that picture() needs."""
+    def draw(self, batch: int, z_dim: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """z [B,D] standard normal, and what picture() needs."""
         ...
 
-    def picture(self, factors: Tensor, indices: Tensor) -> Tensor:
+    def picture(self, which: Tensor) -> Tensor:
         """=> [B,3,H,W] in -1..1"""
+        ...
+
+    def write_mapping(self, mapping: nn.Module) -> None:
+        """Sets a mapping that keeps the pictures' latents apart, and gives them a plain code in w."""
         ...
 
 
@@ -42,26 +44,18 @@ class WarmStartSettings:
     """How long and how.
 
     stages: (resolution, kimg) in turn, kimg being thousands of pictures shown.
-    psi: the smallest truncation at which a latent must still render its picture.
-    mapping_*: of the mapping, which sees no pictures.
+    psi: the smallest truncation at which w must still render its picture.
     """
 
     stages: tuple[tuple[int, float], ...]
     batch: int = 16
     lr: float = 0.01
-    psi: float = 0.6
+    psi: float = 0.5
     dtype: str = "float32"
-    mapping_steps: int = 4000
-    mapping_batch: int = 512
-    mapping_lr: float = 0.003
-
-    @property
-    def synthesis_steps(self) -> int:
-        return sum(round(kimg * 1000 / self.batch) for _, kimg in self.stages)
 
     @property
     def steps(self) -> int:
-        return self.synthesis_steps + self.mapping_steps
+        return sum(round(kimg * 1000 / self.batch) for _, kimg in self.stages)
 
     def resolution_at(self, i: int) -> int:
         for resolution, kimg in self.stages:  # noqa: B007
@@ -84,71 +78,39 @@ class WarmStartSettings:
 
 
 class WarmStart:
-    """First the synthesis, from free latents w that are sums over factors; then the mapping, from z to those w."""
+    """The synthesis learns to render w = mapping(z), one regression step at a time; the mapping is the data's own."""
 
     def __init__(self, generator: Generator, settings: WarmStartSettings, coded: Coded, device, seed: int):
         self.settings, self.coded, self.device, self.seed = settings, coded, torch.device(device), seed
         self.generator, self.dtype = generator, getattr(torch, settings.dtype)
-        spread = len(coded.factors) ** -0.5
-        self.tables = loop.seeded(
-            seed + 2, lambda: nn.ModuleList(nn.Embedding(n, generator.w_dim) for n in coded.factors)
-        ).to(self.device)
-        for table in self.tables:
-            table.weight.data.mul_(spread)  # w has unit variance
-        synthesis = [*generator.synthesis.parameters(), *self.tables.parameters()]
-        self.synthesis_adam = torch.optim.Adam(synthesis, betas=(0.9, 0.99), foreach=True)
-        self.mapping_adam = torch.optim.Adam(generator.mapping.parameters(), betas=(0.9, 0.99), foreach=True)
-        self.modules = {"generator": generator, "tables": self.tables}
-        self.optimisers = {"synthesis_adam": self.synthesis_adam, "mapping_adam": self.mapping_adam}
+        coded.write_mapping(generator.mapping)
+        generator.measure_w(keep_avg=False)
+        self.adam = torch.optim.Adam(generator.synthesis.parameters(), betas=(0.9, 0.99), foreach=True)
+        self.modules, self.optimisers = {"generator": generator}, {"adam": self.adam}
 
     def step(self, i: int) -> dict[str, float]:
-        rng = loop.step_rng(self.seed, i)
-        if i < self.settings.synthesis_steps:
-            return self._synthesis_step(i, rng)
-        return self._mapping_step(i - self.settings.synthesis_steps, rng)
-
-    def w_of(self, factors: Tensor) -> Tensor:
-        """factors [B,K] => w [B,D]"""
-        return sum(table(column) for table, column in zip(self.tables, factors.to(self.device).unbind(1)))
-
-    def _synthesis_step(self, i: int, rng: torch.Generator) -> dict[str, float]:
-        s, size = self.settings, self.settings.resolution_at(i)
-        _, factors, indices = self.coded.draw(s.batch, self.generator.z_dim, rng)
-        real = F.interpolate(self.coded.picture(factors, indices).to(self.device), size, mode="area")
-        w = self.w_of(factors)
-        self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
-        psi = s.psi + (1 - s.psi) * torch.rand(len(w), 1, generator=rng).to(w)
-        ws = self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
+        s, rng, size = self.settings, loop.step_rng(self.seed, i), self.settings.resolution_at(i)
+        z, which = self.coded.draw(s.batch, self.generator.z_dim, rng)
+        real = F.interpolate(self.coded.picture(which).to(self.device), size, mode="area")
+        with torch.no_grad():
+            w = self.generator.mapping(z.to(self.device))
+            psi = s.psi + (1 - s.psi) * torch.rand(len(w), 1, generator=rng).to(w)
+            ws = self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
         img = self.generator.synthesis(ws, "none", None, self.dtype, size)
         loss = pyramid_distance(img, real, levels=3).mean()
-        self._update(self.synthesis_adam, loss, s.lr * s.fall(i / s.synthesis_steps))
-        return {"likeness": float(loss.detach())}
-
-    def _mapping_step(self, i: int, rng: torch.Generator) -> dict[str, float]:
-        s = self.settings
-        z, factors, _ = self.coded.draw(s.mapping_batch, self.generator.z_dim, rng)
-        with torch.no_grad():
-            w = self.w_of(factors)
-        loss = (self.generator.mapping(z.to(self.device)) - w).square().mean()
-        lr = s.mapping_lr / self.generator.mapping.fc0.lr_mul  # undoes the slow learning of published mappings
-        self._update(self.mapping_adam, loss, lr * s.fall(i / s.mapping_steps))
-        return {"mapping": float(loss.detach() / w.var())}
-
-    def _update(self, adam: torch.optim.Adam, loss: Tensor, lr: float) -> None:
-        adam.param_groups[0]["lr"] = lr
-        adam.zero_grad()
+        self.adam.param_groups[0]["lr"] = s.lr * s.fall(i / s.steps)
+        self.adam.zero_grad()
         loss.backward()
-        loop.mean_gradients(adam.param_groups[0]["params"])
-        adam.step()
+        loop.mean_gradients(self.adam.param_groups[0]["params"])
+        self.adam.step()
+        return {"likeness": float(loss.detach())}
 
     @torch.no_grad()
     def sheet(self, count: int = 16) -> Tensor:
-        """Pictures, their renderings from the tables, and those from z [3,H',W']."""
-        z, factors, indices = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
-        rows = [self.coded.picture(factors, indices).to(self.device)]
-        for w in (self.w_of(factors), self.generator.mapping(z.to(self.device))):
-            rows.append(self.generator.synthesis(self.generator.broadcast(w), "none"))
-        return grid(torch.cat(rows), count // 2)
+        """Pictures over their renderings [3,H',W']."""
+        z, which = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
+        made = self.generator(z.to(self.device), noise_mode="none")
+        return grid(torch.cat([self.coded.picture(which).to(self.device), made]), count // 2)
 
 
 def warm_start(

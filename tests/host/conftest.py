@@ -21,7 +21,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "sound-guide.pack"  # a folder name that is no Python identifier, as users have them
-NEEDED = ("torch", "aiohttp", "yaml", "alembic", "comfyui_frontend_package", "open_clip", "librosa", "timm", "kornia")
+NEEDED = (
+    *(
+        "torch",
+        "aiohttp",
+        "yaml",
+        "alembic",
+        "einops",
+        "psutil",
+        "transformers",
+        "comfyui_frontend_package",
+    ),  # the host's
+    *("open_clip", "librosa", "timm", "kornia", "matplotlib"),  # the pack's
+)
 START_SEC = 180
 
 TINY_CLIP = {
@@ -59,6 +71,14 @@ def host_python(host_path) -> str:
         if has_requirements(python):
             return python
     pytest.skip(f"no Python has all of {', '.join(NEEDED)}: set COMFYUI_PYTHON to the one that runs {host_path}")
+
+
+@pytest.fixture(scope="session")
+def importable_host(host_path) -> Path:
+    """The host, for tests that import its modules into this very Python."""
+    if not has_requirements(sys.executable):
+        pytest.skip(f"this Python lacks one of {', '.join(NEEDED)}")
+    return host_path
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
-"""Latents that name scenes are standard normal, and name the scene that they come with."""
+"""Latents that name scenes: signs of z, plain codes in w, and the pictures that go with them."""
 
-import numpy as np
 import pytest
 import torch
 
+from soundguide_core.errors import InputError
+from soundguide_core.generators.stylegan2 import Mapping, StyleGAN2Config
 from soundguide_core.miniature import codes
-from soundguide_core.miniature.codes import KIND, LAYOUT, MIRROR, POWER, SCENES, WEATHER, CodedScenes
+from soundguide_core.miniature.codes import BITS, PLACES, SCENES, WEATHERS, CodedScenes, read_bits, write_mapping
 
 
 @pytest.fixture(scope="module")
@@ -14,34 +15,54 @@ def coded(tmp_path_factory):
 
 
 def test_every_scene_once():
-    assert len(SCENES) == len(set(SCENES)) == codes.LAYOUTS * (7 * codes.WEATHERS * len(codes.POWERS) + 1)
+    assert len(SCENES) == len(set(SCENES)) == codes.LAYOUTS * (7 * WEATHERS * len(codes.POWERS) + 1)
 
 
-def test_z_names_its_factors(coded):
-    z, factors, indices = coded.draw(300, 64, torch.Generator().manual_seed(0))
-    for row, (place, weather_code), index in zip(z, factors.tolist(), indices.tolist()):
-        layout, kind, weather, power = SCENES[index]
-        assert int(row[LAYOUT].argmax()) == layout == place // 2
-        assert int(row[KIND].argmax()) == kind
-        assert place % 2 == int(row[MIRROR] > 0)
-        assert weather_code == (kind * codes.WEATHERS + weather) * len(codes.POWERS) + power
-        if codes.KINDS[kind] is not None:
-            assert int(row[WEATHER].argmax()) == weather
-            assert int(torch.special.ndtr(row[POWER]) * len(codes.POWERS)) == power
+def test_bits_are_binary_numbers():
+    z = torch.tensor([[1.0, -1, 1, 1, -1], [-1, -1, -1, -1, 3]])
+    assert read_bits(z, slice(0, 5)).tolist() == [0b10110, 0b00001]
 
 
-def test_z_is_standard_normal_where_all_scenes_are_equally_likely(coded):
-    coded = CodedScenes.__new__(CodedScenes)
-    calm = np.array([codes.KINDS[kind] is None for _, kind, _, _ in SCENES])
-    coded.chance = np.where(calm, codes.WEATHERS * len(codes.POWERS), 1.0)
-    coded.chance /= coded.chance.sum()
-    z, _, _ = coded.draw(20000, 40, torch.Generator().manual_seed(1))
-    assert z.mean(0).abs().max() < 0.04
-    assert (torch.cov(z.T) - torch.eye(40)).abs().max() < 0.05
-    assert (z.pow(4).mean(0) - 3).abs().max() < 0.3
+def test_pictures_follow_the_signs_of_z(coded):
+    z, which = coded.draw(300, 20, torch.Generator().manual_seed(0))
+    for row, (index, mirrored) in zip((z > 0).long().tolist(), which.tolist()):
+        place, kind, weather, power = (int("".join(map(str, row[part])), 2) for part in BITS.values())
+        expected = (place // 2, kind, weather % WEATHERS, power) if kind < 7 else (place // 2, 7, 0, 0)
+        assert SCENES[index] == expected and mirrored == place % 2
 
 
-def test_mirrored_factors_give_mirrored_pictures(coded):
-    picture = coded.picture(torch.tensor([[0, 0], [1, 0]]), torch.tensor([5, 5]))
+def test_mapping_spells_the_scene():
+    """One direction for the place, one for the weather as far along as it is strong, next to nothing elsewhere."""
+    mapping = Mapping(StyleGAN2Config(8, 24, 128, mapping_layers=3))
+    write_mapping(mapping)
+    z = torch.randn(400, 24, generator=torch.Generator().manual_seed(1))
+    z = z.sign() * z.abs().clamp(min=0.05)
+    w = mapping(z)
+    place, kind, weather, power = (read_bits(z, part).tolist() for part in BITS.values())
+    for row, p, k, v, s in zip(w, place, kind, weather, power):
+        expected = torch.zeros(128)
+        expected[p] = codes.AMPLITUDE
+        if codes.KINDS[k] is not None:
+            expected[PLACES + k * WEATHERS + v % WEATHERS] = codes.AMPLITUDE * codes.POWERS[s]
+        assert (row - expected).abs().max() < 0.25
+        assert (row - expected)[expected > 0].abs().max() < 0.08
+
+
+def test_mapping_needs_room():
+    for config in (StyleGAN2Config(8, 24, 64, mapping_layers=3), StyleGAN2Config(8, 24, 128, mapping_layers=2)):
+        with pytest.raises(InputError, match="cannot spell"):
+            write_mapping(Mapping(config))
+
+
+def test_mirrored_places_show_mirrored_pictures(coded):
+    picture = coded.picture(torch.tensor([[5, 0], [5, 1]]))
     assert picture.shape == (2, 3, 8, 8) and torch.equal(picture[0], picture[1].flip(2))
-    assert -1 <= picture.min() and picture.max() <= 1
+    assert picture.min() >= -1 and picture.max() <= 1
+
+
+def test_a_second_opening_reads_what_the_first_rendered(tmp_path):
+    calls = []
+    CodedScenes(tmp_path, size=8, on_step=lambda i, n: calls.append((i, n)))
+    assert calls[-1] == (len(SCENES) - 1, len(SCENES))
+    again = CodedScenes(tmp_path, size=8, on_step=lambda i, n: calls.append("rendered twice"))
+    assert calls[-1] != "rendered twice" and len(again) == len(SCENES)

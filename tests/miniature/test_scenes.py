@@ -50,7 +50,7 @@ def edges(picture):
 
 
 def test_layout_survives_the_phenomenon():
-    """The horizon stays: rows of strongest edges of a calm scene and of its windy night agree better than two layouts'."""
+    """The horizon stays: rows of strongest edges of a calm scene and its windy night agree better than two layouts'."""
 
     def profile(seed, phenomenon):
         return edges(render(seed, phenomenon, 0.9, size=64)[0]).mean(axis=1)
