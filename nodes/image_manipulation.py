@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.errors import InputError
-from ..soundguide_core.systems.image_manipulation import VARIANTS, ManipulationConfig
+from ..soundguide_core.systems.image_manipulation import SPACES, VARIANTS, ManipulationConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import image_of, img_of, io, on_device, on_step, with_grad
@@ -159,6 +159,21 @@ class SoundManipulate(io.ComfyNode):
                     "changes that please only the encoder. Each costs one look of the encoder in every step; 0 as "
                     "published.",
                 ),
+                io.Combo.Input(
+                    "space",
+                    options=list(SPACES),
+                    default=usual.space,
+                    tooltip="w: all layers move together, which keeps to pictures that the generator knows. w+: each "
+                    "layer by itself, as published: goes further, and may fall apart.",
+                ),
+                io.Int.Input(
+                    "samples",
+                    default=usual.samples,
+                    min=0,
+                    max=4096,
+                    tooltip="Random pictures of the generator that show the way to the meaning before the steps begin. "
+                    "Each costs one rendering; 0 as published.",
+                ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="Of these views."
                 ),
@@ -203,6 +218,8 @@ class SoundManipulate(io.ComfyNode):
         adaptive_layers,
         variant,
         crops,
+        space,
+        samples,
         seed,
         also_weight,
         also=None,
@@ -225,6 +242,8 @@ class SoundManipulate(io.ComfyNode):
             similarity=keep_source,
             layer_masking=adaptive_layers,
             crops=crops,
+            space=space,
+            samples=samples,
             seed=seed,
             schedule=Schedule(steps=steps, lr=step_size),
         )

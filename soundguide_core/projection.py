@@ -65,13 +65,15 @@ def project(
     ws_start = nearest_sample(target, generator, candidates, seed, on_step)
     wanted = None if features is None else features(target).detach()
 
+    spread = generator.w_std.clamp(min=0.01 * float(generator.w_std.max()))  # some dims may never move
+
     def losses(ws: Tensor) -> dict[str, Tensor]:
         rendering = generator.synthesis(ws)
         terms = {"pixels": pyramid_distance(rendering, target)}
         if wanted is not None:
             terms["features"] = cosine_distance(features(rendering), wanted)
         if prior:
-            terms["prior"] = ((ws - generator.w_avg) / generator.w_std).square().mean(dim=(1, 2))
+            terms["prior"] = ((ws - generator.w_avg) / spread).square().mean(dim=(1, 2))
         return terms
 
     weights = {"pixels": 1.0, "features": 0.1 if wanted is not None else 0.0, "prior": prior}

@@ -32,7 +32,7 @@ PLACES, WAYS = 2 * LAYOUTS, len(KINDS) * WEATHERS
 BITS = {"place": slice(0, 5), "kind": slice(5, 8), "weather": slice(8, 10), "power": slice(10, 12)}  # signs of z
 NUM_BITS = 12
 AMPLITUDE = 2.0  # of a code in w
-STEEPNESS = 150.0  # a number of z is read as its sign where it is further than 1 / STEEPNESS from 0
+STEEPNESS = 50.0  # a number of z is read as its sign where it is further than 1 / STEEPNESS from 0
 
 # (layout, kind, weather, power) of every picture
 SCENES = [

@@ -23,6 +23,9 @@ from ..optimise import OnStep, Schedule, optimise
 from ..shapes import check_shape
 
 VARIANTS = ("paper", "released")
+SPACES = ("w", "w+")
+SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
+CHUNK = 16  # samples rendered at once
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class ManipulationConfig:
 
     similarity, identity: lambda_sim and lambda_ID.
     layer_masking: adapt g; off, g = 1. mask_lr: learning rate of the learned g.
+    space: "w+" moves every layer by itself, as published; "w" moves all by one offset, which keeps a generator that has
+    never seen its layers disagree among pictures that it knows.
+    samples: random pictures of the generator that are looked at for a start (sampled_start); 0 starts at the source, as
+    published.
     crops: augmented views of the picture that the sound is compared with beside the whole, against edits that only
     please the encoder; 0 as published. seed: of these views.
     variant: "paper" learns g by gradient and returns the picture of the final code; "released" scales the cosine
@@ -42,13 +49,18 @@ class ManipulationConfig:
     identity: float = 0.0
     layer_masking: bool = True
     mask_lr: float = 0.02
-    crops: int = 4
+    space: str = "w"
+    samples: int = 256
+    crops: int = 1
     seed: int = 0
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=100, lr=0.1))
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=60, lr=0.02))
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise InputError(f"There is no variant {self.variant!r}.", f"Use one of: {', '.join(VARIANTS)}.")
+        if self.space not in SPACES:
+            raise InputError(f"There is no space {self.space!r}.", f"Use one of: {', '.join(SPACES)}.")
+        check_number(self.samples, "The number of samples", low=0, high=100_000)
         check_number(self.similarity, "The weight of the source term", low=0)
         check_number(self.identity, "The weight of the identity term", low=0)
         check_number(self.mask_lr, "The learning rate of the layer mask", low=0)
@@ -56,7 +68,9 @@ class ManipulationConfig:
 
 
 PUBLISHED = {
-    name: ManipulationConfig(variant, similarity, identity, masking, crops=0, schedule=Schedule(300, lr))
+    name: ManipulationConfig(
+        variant, similarity, identity, masking, space="w+", samples=0, crops=0, schedule=Schedule(300, lr)
+    )
     for name, variant, similarity, identity, masking, lr in (
         ("ffhq-paper", "paper", 0.008, 0.004, True, 0.05),
         ("lsun-paper", "paper", 0.002, 0.000, True, 0.05),
@@ -115,13 +129,18 @@ def manipulate(
     m = ws_src.new_full((sizes["B"], sizes["L"]), 1.0 if released else 0.0)
     views = torch.Generator(device="cpu").manual_seed(config.seed)
     last = {"ws": ws_src, "img": img_src}
+    layers = sizes["L"] if config.space == "w+" else 1
+    offset = ws_src.new_zeros(sizes["B"], layers, sizes["D"])
+    if config.samples:
+        offset += sampled_start(img_src, embeds, generator=generator, joint=joint, config=config, on_step=on_step)
 
     def mask() -> Tensor | None:
         if not config.layer_masking:
             return None
         return released_mask(m).sqrt() if released else learned_mask(m)  # g enters squared
 
-    def losses(ws: Tensor) -> dict[str, Tensor]:
+    def losses(offset: Tensor) -> dict[str, Tensor]:
+        ws = ws_src + offset
         img = generator.synthesis(ws)
         last.update(ws=ws.detach(), img=img.detach())
         terms = {"sound": sound_distance(joint, img, embeds, config, views)}
@@ -137,19 +156,45 @@ def manipulate(
     weights = {"sound": 1.0, "source": config.similarity, "identity": config.identity}
     learn_mask = config.layer_masking and bool(config.similarity)
     result = optimise(
-        ws_src,
+        offset,
         losses,
         {name: weight for name, weight in weights.items() if weight},
         config.schedule,
         also=[(m, config.mask_lr)] if learn_mask and not released else [],
         after_step=rule if learn_mask and released else None,
-        preview=generator.synthesis,
+        preview=lambda offset: generator.synthesis(ws_src + offset),
         on_step=on_step,
     )
+    ws = ws_src + result.latent
     with torch.no_grad():
-        img = last["img"] if released else generator.synthesis(result.latent)
+        img = last["img"] if released else generator.synthesis(ws)
         g = mask()
-    return Manipulation(result.latent, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
+    return Manipulation(ws, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
+
+
+@torch.no_grad()
+def sampled_start(
+    img_src: Tensor, embeds: Tensor, *, generator, joint, config: ManipulationConfig, on_step: OnStep | None = None
+) -> Tensor:
+    """The way from what the source shows to what the sound means, in random pictures of the generator. => [B,1,D]
+
+    mean of w over the samples nearest to the sound, minus that over the samples nearest to the source; in both means the
+    layouts cancel. Nearest is a sixteenth of config.samples, by cosine in the joint space.
+    """
+    ws, seen = [], []
+    for first in range(0, config.samples, CHUNK):
+        count = min(CHUNK, config.samples - first)
+        ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
+        seen.append(joint.encode_image(generator.synthesis(ws[-1])))
+        if on_step is not None:
+            on_step(first // CHUNK, -(-config.samples // CHUNK), {}, lambda: None)
+    w, seen = torch.cat(ws).mean(dim=1), torch.cat(seen)  # [N,D], [N,D]
+    nearest = max(1, config.samples // 16)
+
+    def mean_w(wanted: Tensor) -> Tensor:
+        return w[(wanted @ seen.T).topk(nearest, dim=1).indices].mean(dim=1)
+
+    return (mean_w(embeds) - mean_w(joint.encode_image(img_src)))[:, None]
 
 
 def sound_distance(joint, img: Tensor, embeds: Tensor, config: ManipulationConfig, views: torch.Generator) -> Tensor:

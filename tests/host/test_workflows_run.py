@@ -36,6 +36,7 @@ def node(kind: str, **inputs) -> dict:
 
 SOUND = dict(phenomenon="rain", seconds=1.0, intensity=0.8, course="natural", seed=0)
 CHANGE = dict(steps=3, step_size=0.1, keep_source=0.002, adaptive_layers=True, variant="paper", crops=2, seed=0)
+CHANGE |= dict(space="w+", samples=20)
 FIND = dict(steps=2, step_size=0.1, stay_editable=0.003, candidates=16, seed=0)
 MIX = dict(weight_1=1.0, weight_2=1.0, weight_3=1.0, weight_4=1.0)
 CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing=0.2)
@@ -182,6 +183,7 @@ def test_the_host_refuses_numbers_that_the_widgets_would_not_allow(server, name,
     "name, values",
     [
         ("change", {"variant": "best"}),
+        ("change", {"space": "outer"}),
         ("sound", {"phenomenon": "silence"}),
         ("sound", {"course": "zigzag"}),
         ("scene", {"phenomenon": "snow"}),
