@@ -121,6 +121,11 @@ def manipulate(
     check_shape(embeds, "B D", name="the embeddings")
     if len(embeds) not in (1, sizes["B"]):
         raise InputError(f"{len(embeds)} embeddings meet {sizes['B']} latents.", "Give one embedding, or one for each.")
+    if config.samples and embeds.shape[1] != joint.dim:
+        raise InputError(
+            f"Embeddings of {embeds.shape[1]} dims do not fit an encoder of {joint.dim}.",
+            "Take both from the same joint encoder.",
+        )
     if config.identity and identity is None:
         raise InputError("An identity weight is set without a face recogniser.", "Load one, or set the weight to 0.")
     released = config.variant == "released"

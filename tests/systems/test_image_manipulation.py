@@ -14,6 +14,7 @@ from soundguide_core.systems.image_manipulation import (
     manipulate,
     mix_embeds,
     mix_styles,
+    sampled_start,
 )
 
 
@@ -28,6 +29,8 @@ class LinearGenerator:
 
 
 class LinearJoint:
+    dim = 5
+
     def __init__(self):
         self.matrix = torch.randn(192, 5, generator=torch.Generator().manual_seed(2))
         self.calls = 0
@@ -43,7 +46,7 @@ SOUND = F.normalize(torch.randn(1, 5, generator=torch.Generator().manual_seed(4)
 
 
 def config(**changes):
-    return ManipulationConfig(**{"crops": 0, "schedule": Schedule(40, 0.05), **changes})
+    return ManipulationConfig(**{"crops": 0, "samples": 0, "space": "w+", "schedule": Schedule(40, 0.05), **changes})
 
 
 def similarity(ws):
@@ -113,6 +116,35 @@ def test_same_seed_same_edit_with_augmented_views():
     assert torch.equal(views[0], views[1]) and not torch.equal(views[0], views[2])
 
 
+def test_space_w_moves_all_layers_by_one_offset():
+    moved = manipulate(WS, SOUND, generator=G, joint=J, config=config(space="w")).ws - WS
+    torch.testing.assert_close(moved, moved[:, :1].expand_as(moved))
+    assert (similarity(WS + moved) > similarity(WS) + 0.1).all()
+
+
+class SamplingGenerator(LinearGenerator):
+    def sample_ws(self, seeds, psi):
+        assert psi == 1.0
+        rows = [torch.randn(1, 6, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.cat(rows)[:, None].expand(-1, 4, -1)
+
+
+def test_sampled_start_is_the_difference_of_two_means():
+    """The nearest sixteenth of the samples to the sound, less the nearest to the source, by a loop."""
+    generator, settings = SamplingGenerator(), config(samples=48)
+    start = sampled_start(generator.synthesis(WS), SOUND, generator=generator, joint=J, config=settings)
+    ws = generator.sample_ws(range(1_000_000, 1_000_048), psi=1.0)
+    seen = J.encode_image(generator.synthesis(ws))
+    for b in range(2):
+        means = []
+        for wanted in (SOUND[0], J.encode_image(generator.synthesis(WS))[b]):
+            order = sorted(range(48), key=lambda i: -float(seen[i] @ wanted))[:3]
+            means.append(sum(ws[i, 0] for i in order) / 3)
+        torch.testing.assert_close(start[b, 0], means[0] - means[1], atol=1e-5, rtol=1e-5)
+    edit = manipulate(WS, SOUND, generator=generator, joint=J, config=config(samples=48, schedule=Schedule(1, 0.0)))
+    torch.testing.assert_close(edit.ws, WS + start)
+
+
 def test_mix_embeds():
     a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     torch.testing.assert_close(mix_embeds([a, b], [3.0, 4.0]), torch.tensor([[0.6, 0.8]]))
@@ -129,7 +161,7 @@ def test_mix_styles_takes_the_papers_halves():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"variant": "mine"}, {"similarity": -1}, {"identity": float("inf")}, {"crops": -1}, {"mask_lr": "fast"}]
+    "wrong", [{"variant": "mine"}, {"space": "z"}, {"samples": -1}, {"similarity": -1}, {"identity": float("inf")}, {"crops": -1}, {"mask_lr": "fast"}]
 )
 def test_config_refuses(wrong):
     with pytest.raises(InputError):
