@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SECONDS = 5
-STEPS = 60
-SOURCES = 3
+STEPS = 25
+SOURCES = 2
 WORLD_SEEDS = (9, 8, 21, 11)
 PHOTOGRAPH_SEED = 20_000  # a scene that no training set has
 
