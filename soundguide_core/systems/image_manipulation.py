@@ -183,8 +183,8 @@ def sampled_start(
 ) -> Tensor:
     """The way from what the source shows to what the sound means, in random pictures of the generator. => [B,1,D]
 
-    mean of w over the samples nearest to the sound, minus that over the samples nearest to the source; in both means the
-    layouts cancel. Nearest is a sixteenth of config.samples, by cosine in the joint space.
+    mean of w over the samples nearest to the sound, minus that over the samples nearest to the source; in both means
+    the layouts cancel. Nearest is a sixteenth of config.samples, by cosine in the joint space.
     """
     ws, seen = [], []
     for first in range(0, config.samples, CHUNK):

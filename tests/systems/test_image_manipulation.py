@@ -161,7 +161,16 @@ def test_mix_styles_takes_the_papers_halves():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"variant": "mine"}, {"space": "z"}, {"samples": -1}, {"similarity": -1}, {"identity": float("inf")}, {"crops": -1}, {"mask_lr": "fast"}]
+    "wrong",
+    [
+        {"variant": "mine"},
+        {"space": "z"},
+        {"samples": -1},
+        {"similarity": -1},
+        {"identity": float("inf")},
+        {"crops": -1},
+        {"mask_lr": "fast"},
+    ],
 )
 def test_config_refuses(wrong):
     with pytest.raises(InputError):
