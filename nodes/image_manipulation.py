@@ -28,18 +28,18 @@ class InvertImage(io.ComfyNode):
                     default=200,
                     min=1,
                     max=5000,
-                    tooltip="Steps of search: more is closer, to a point. Time grows in proportion; 200 take under "
-                    "a minute on two CPU cores with the miniature.",
+                    tooltip="Steps of search: more is closer, to a point. Time grows in proportion; 200 take 10 to "
+                    "30 seconds on two CPU cores with the miniature.",
                 ),
                 io.Float.Input(
                     "step_size", default=0.1, min=0.01, max=1.0, step=0.01, tooltip="How far one step goes, at most."
                 ),
                 io.Float.Input(
                     "stay_editable",
-                    default=0.003,
+                    default=0.1,
                     min=0.0,
-                    max=1.0,
-                    step=0.001,
+                    max=10.0,
+                    step=0.01,
                     tooltip="Pull toward the generator's usual pictures: higher is easier to change later, lower "
                     "is more faithful.",
                 ),
@@ -116,8 +116,8 @@ class SoundManipulate(io.ComfyNode):
                     default=usual.schedule.steps,
                     min=1,
                     max=5000,
-                    tooltip="Steps of change. Time grows in proportion: 100 take 10 to 30 seconds a picture on two "
-                    "CPU cores with the miniature.",
+                    tooltip="Steps of change. Time grows in proportion: 60 take a few seconds a picture on two CPU "
+                    "cores with the miniature.",
                 ),
                 io.Float.Input(
                     "step_size",
