@@ -1,8 +1,8 @@
 """A finite part of the miniature world in which every scene has its own share of the standard normal distribution.
 
 A generator that has minutes to learn and not days is first shown which z stands for which scene
-(training/warm_start). The signs of twelve numbers of z ~ N(0, I) name one: its place (a layout or its mirror image),
-the phenomenon, one of its weathers, and how strong it is. In w the same scene has a plain code: its place is one
+(training/warm_start). The signs of twelve numbers of z ~ N(0, I) name one: its layout, the phenomenon, one of its
+weathers, and how strong it is. In w the same scene has a plain code: its layout is one
 direction, and its weather another, as far along as it is strong; so a picture changes phenomenon by moving along these.
 That mapping needs no training: it is written down, in three layers of the published form.
 Axes: B batch, D dims, H W.
@@ -27,9 +27,8 @@ from ..images import from_uint8
 from .scenes import PHENOMENA, render
 
 KINDS = (*PHENOMENA, None)
-LAYOUTS, WEATHERS, POWERS = 16, 3, (0.45, 0.65, 0.85, 1.0)
-PLACES, WAYS = 2 * LAYOUTS, len(KINDS) * WEATHERS
-BITS = {"place": slice(0, 5), "kind": slice(5, 8), "weather": slice(8, 10), "power": slice(10, 12)}  # signs of z
+LAYOUTS, WEATHERS, POWERS = 32, 3, (0.45, 0.65, 0.85, 1.0)
+BITS = {"layout": slice(0, 5), "kind": slice(5, 8), "weather": slice(8, 10), "power": slice(10, 12)}  # signs of z
 NUM_BITS = 12
 AMPLITUDE = 2.0  # of a code in w
 STEEPNESS = 50.0  # a number of z is read as its sign where it is further than 1 / STEEPNESS from 0
@@ -46,7 +45,7 @@ class CodedScenes:
     """Every scene of SCENES, rendered once into a memory-mapped file, with latents that name them."""
 
     def __init__(self, folder: str | os.PathLike, size: int = 128, on_step: Callable[[int, int], None] | None = None):
-        path = make_folder(folder) / f"coded-{size}.npy"
+        path = make_folder(folder) / f"coded-{len(SCENES)}-{size}.npy"
         if not path.is_file():
             _render_all(path, size, on_step)
         self.pixels = np.load(path, mmap_mode="r")  # [S,H,W,3] uint8
@@ -59,19 +58,12 @@ class CodedScenes:
         return from_uint8(torch.from_numpy(self.pixels[np.asarray(indices)]))
 
     def draw(self, batch: int, z_dim: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """z [B,D] standard normal, and `which` [B,2] for picture()."""
+        """z [B,D] standard normal, and the indices [B] of its pictures."""
         z = torch.randn(batch, z_dim, generator=rng)
-        place, kind, weather, power = (read_bits(z, part) for part in BITS.values())
+        layout, kind, weather, power = (read_bits(z, part) for part in BITS.values())
         calm = kind == KINDS.index(None)
-        codes = torch.stack([place // 2, kind, (weather % WEATHERS).where(~calm, 0), power.where(~calm, 0)], dim=1)
-        indices = torch.tensor([NUMBER[tuple(code)] for code in codes.tolist()])
-        return z, torch.stack([indices, place % 2], dim=1)
-
-    def picture(self, which: Tensor) -> Tensor:
-        """The pictures [B,3,H,W] of draws."""
-        indices, mirrored = which.unbind(1)
-        img = self.batch(indices)
-        return torch.where(mirrored[:, None, None, None] == 1, img.flip(3), img)
+        codes = torch.stack([layout, kind, (weather % WEATHERS).where(~calm, 0), power.where(~calm, 0)], dim=1)
+        return z, torch.tensor([NUMBER[tuple(code)] for code in codes.tolist()])
 
     def write_mapping(self, mapping: nn.Module) -> None:
         write_mapping(mapping)
@@ -85,14 +77,14 @@ def read_bits(z: Tensor, part: slice) -> Tensor:
 
 @torch.no_grad()
 def write_mapping(mapping: nn.Module) -> None:
-    """Sets three layers so that w = AMPLITUDE * (1 at the place, power at the weather, about 0 elsewhere).
+    """Sets three layers so that w = AMPLITUDE * (1 at the layout, power at the weather, about 0 elsewhere).
 
     Each layer computes sqrt(2) lrelu(W x + b). Two facts are used: lrelu(x + 1) - lrelu(x - 1) is 0.4 for x < -1 and 2
     for x > 1, a step; and a code of n signs s is met where sum_j s_j t_j = n, at most n - 2 elsewhere.
     """
     z_dim, w_dim = mapping.fc0.weight.shape[1], mapping.fc0.weight.shape[0]
     ways = [(kind, spelled) for kind in range(len(KINDS) - 1) for spelled in range(4)]
-    columns = [("place", p) for p in range(PLACES)] + [("way", way) for way in ways]
+    columns = [("layout", i) for i in range(LAYOUTS)] + [("way", way) for way in ways]
     if mapping.num_layers != 3 or z_dim < NUM_BITS or w_dim < 2 * len(columns) + 2:
         raise InputError(
             f"A mapping of {mapping.num_layers} layers of {w_dim} cannot spell the scenes.",
@@ -123,7 +115,7 @@ def write_mapping(mapping: nn.Module) -> None:
     weight, bias = layers[2]
     low, high = POWERS[0], POWERS[-1]
     for k, (name, code) in enumerate(columns):
-        out = k if name == "place" else PLACES + code[0] * WEATHERS + code[1] % WEATHERS
+        out = k if name == "layout" else LAYOUTS + code[0] * WEATHERS + code[1] % WEATHERS
         weight[out, 2 * k], weight[out, 2 * k + 1] = 1 / 0.8, -1 / 0.8
         bias[out] += -0.25
         if name == "way" and code[1] < WEATHERS:
@@ -139,7 +131,7 @@ def write_mapping(mapping: nn.Module) -> None:
 
 def _signs(name: str, code) -> dict[int, float]:
     """bit of z => the sign that the code wants there"""
-    parts = [("place", code)] if name == "place" else [("kind", code[0]), ("weather", code[1])]
+    parts = [("layout", code)] if name == "layout" else [("kind", code[0]), ("weather", code[1])]
     signs = {}
     for part, number in parts:
         bits = range(NUM_BITS)[BITS[part]]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io
@@ -22,6 +23,7 @@ from ..generators.latents import truncate
 from ..generators.stylegan2 import Generator, StyleGAN2Config
 from ..images import grid, save_image
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
+from ..losses.perceptual import pyramid_distance
 from . import loop
 from .warm_start import WarmStartSettings, warm_start
 
@@ -51,6 +53,8 @@ class Settings:
     path_every: int = 4
     style_mixing: float = 0.9
     noise: bool = True  # off: the layers' noise is never used, and stays at strength 0
+    learn_mapping: bool = True  # off: it stays as the warm start wrote it
+    anchor: float = 0.0  # weight of likeness, at a quarter of the size, to the pictures that coded latents name
     ema_kimg: float = 5.0
     mirror: bool = False
     dtype: str = "float32"  # of features in the main terms; regularisers stay in float32
@@ -97,9 +101,12 @@ class StyleGAN2Training:
                 f"A batch of {settings.batch} does not split into groups of 4 in {loop.num_processes()} processes.",
                 "Use a multiple of 4 for each process.",
             )
+        if settings.anchor and not hasattr(pictures, "draw"):
+            raise InputError("anchor needs pictures that latents name.", "Set coded = true in [scenes], or anchor = 0.")
         layout = {"device": self.device, "memory_format": torch.channels_last}
         self.generator: Generator = loop.seeded(seed, lambda: Generator(config)).to(**layout)
         self.discriminator: Discriminator = loop.seeded(seed + 1, lambda: Discriminator(config)).to(**layout)
+        self.generator.mapping.requires_grad_(settings.learn_mapping)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.path_mean = RunningMean().to(self.device)
         self.modules = {
@@ -116,7 +123,8 @@ class StyleGAN2Training:
     def _adam(self, module: nn.Module, every: int) -> torch.optim.Adam:
         """Adam (0, 0.99), corrected for one regularising update after each `every` main ones (appendix B)."""
         ratio = every / (every + 1) if every else 1.0
-        adam = torch.optim.Adam(module.parameters(), betas=(0.0, 0.99**ratio), eps=1e-8)
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        adam = torch.optim.Adam(parameters, betas=(0.0, 0.99**ratio), eps=1e-8)
         adam.param_groups[0]["ratio"] = ratio
         return adam
 
@@ -130,10 +138,17 @@ class StyleGAN2Training:
 
         # generator
         self.discriminator.requires_grad_(False)
-        fake = self.generator.synthesis(self._ws(self.batch, rng), self.noise_mode, self._noise_rng(rng), self.dtype)
+        z, named = self._latents(self.batch, rng)
+        ws, mixed = self._ws(z, rng)
+        fake = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng), self.dtype)
         loss = generator_loss(self.discriminator(fake, self.dtype))
-        self._update("generator", loss)
         losses = {"generator": loss}
+        if s.anchor:
+            target = self.pictures.batch(named).to(fake)
+            distance = pyramid_distance(F.avg_pool2d(fake, 4), F.avg_pool2d(target, 4), levels=2)
+            losses["likeness"] = distance[~mixed].mean().nan_to_num()  # nan where every latent is mixed
+            loss = loss + s.anchor * losses["likeness"]
+        self._update("generator", loss)
         if s.path_weight and i % s.path_every == 0:
             losses["path"] = self._regularise_paths(rng)
 
@@ -152,15 +167,23 @@ class StyleGAN2Training:
         loop.ema_update(self.average, self.generator, beta)
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _ws(self, batch: int, rng: torch.Generator) -> Tensor:
-        """ws [B,L,D] of fresh latents; some switch to a second latent at a random layer (style mixing)."""
-        z = torch.randn(2, batch, self.generator.z_dim, generator=rng).to(self.device)
+    def _latents(self, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Fresh z [B,D], and where the training is anchored the indices [B] of the pictures they name."""
+        if self.settings.anchor:
+            return self.pictures.draw(batch, self.generator.z_dim, rng)
+        return torch.randn(batch, self.generator.z_dim, generator=rng), None
+
+    def _ws(self, z: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """z [B,D] => ws [B,L,D], and which [B] switch to a second latent at a random layer (style mixing)."""
+        batch = len(z)
         mixed = torch.rand(batch, 1, generator=rng) < self.settings.style_mixing
         first = torch.randint(1, self.generator.num_ws, (batch, 1), generator=rng)
         second = (mixed & (torch.arange(self.generator.num_ws) >= first)).to(self.device)  # [B,L]
-        w, other = self.generator.mapping(z.flatten(0, 1)).chunk(2)
+        both = torch.cat([z, torch.randn(z.shape, generator=rng)]).to(self.device)
+        w, other = self.generator.mapping(both).chunk(2)
         self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
-        return torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w))
+        ws = torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w))
+        return ws, mixed[:, 0].to(self.device)
 
     def _noise_rng(self, rng: torch.Generator) -> torch.Generator:
         seed = int(torch.randint(2**62, (1,), generator=rng))
@@ -176,7 +199,9 @@ class StyleGAN2Training:
 
     def _regularise_paths(self, rng: torch.Generator) -> Tensor:
         """Path length on half a batch."""
-        ws = self._ws(max(self.batch // 2, 1), rng)
+        z, _ = self._latents(max(self.batch // 2, 1), rng)
+        ws, _ = self._ws(z, rng)
+        ws = ws if ws.requires_grad else ws.requires_grad_()
         img = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng))
         lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
         penalty, mean = path_length_penalty(lengths, self.path_mean.value)

@@ -27,11 +27,11 @@ class Coded(Protocol):
     """Pictures that latents name: data of a maker who can say which z stands for which."""
 
     def draw(self, batch: int, z_dim: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """z [B,D] standard normal, and what picture() needs."""
+        """z [B,D] standard normal, and the indices [B] of their pictures."""
         ...
 
-    def picture(self, which: Tensor) -> Tensor:
-        """=> [B,3,H,W] in -1..1"""
+    def batch(self, indices) -> Tensor:
+        """indices [B] => [B,3,H,W] in -1..1"""
         ...
 
     def write_mapping(self, mapping: nn.Module) -> None:
@@ -93,8 +93,8 @@ class WarmStart:
 
     def step(self, i: int) -> dict[str, float]:
         s, rng, size = self.settings, loop.step_rng(self.seed, i), self.settings.resolution_at(i)
-        z, which = self.coded.draw(s.batch, self.generator.z_dim, rng)
-        real = F.interpolate(self.coded.picture(which).to(self.device), size, mode="area")
+        z, indices = self.coded.draw(s.batch, self.generator.z_dim, rng)
+        real = F.interpolate(self.coded.batch(indices).to(self.device), size, mode="area")
         with torch.no_grad():
             w = self.generator.mapping(z.to(self.device))
             psi = s.psi + (1 - s.psi) * torch.rand(len(w), 1, generator=rng).to(w)
@@ -111,9 +111,9 @@ class WarmStart:
     @torch.no_grad()
     def sheet(self, count: int = 16) -> Tensor:
         """Pictures over their renderings [3,H',W']."""
-        z, which = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
+        z, indices = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
         made = self.generator(z.to(self.device), noise_mode="none")
-        return grid(torch.cat([self.coded.picture(which).to(self.device), made]), count // 2)
+        return grid(torch.cat([self.coded.batch(indices).to(self.device), made]), count // 2)
 
 
 def warm_start(

@@ -106,16 +106,46 @@ def test_the_rate_falls_at_the_end():
     assert stylegan2.Settings(kimg=1, lr=1.0).lr_at(10**6) == 1.0
 
 
-def test_style_mixing_changes_late_layers_only():
-    settings = stylegan2.Settings(kimg=1, style_mixing=1.0)
+@pytest.mark.parametrize("style_mixing", [0.0, 0.5, 1.0])
+def test_style_mixing_changes_late_layers_only(style_mixing):
+    settings = stylegan2.Settings(kimg=1, style_mixing=style_mixing)
     training = stylegan2.StyleGAN2Training(StyleGAN2Config.from_dict(NETWORK), settings, Stripes(), "cpu", 0)
-    ws = training._ws(32, torch.Generator().manual_seed(0)).detach()
+    z = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
+    ws, mixed = training._ws(z, torch.Generator().manual_seed(0))
     changes = (ws[:, 1:] != ws[:, :-1]).any(2).sum(1)
-    assert (changes == 1).all()
-    settings = stylegan2.Settings(kimg=1, style_mixing=0.0)
+    assert torch.equal(changes == 1, mixed) and (changes <= 1).all()
+    assert mixed.float().mean() == pytest.approx(style_mixing, abs=0.25)
+    assert torch.equal(ws[:, 0], training.generator.mapping(z))
+
+
+class NamedStripes(Stripes):
+    """The sign of z's first number names one of two rows."""
+
+    def draw(self, batch, z_dim, rng):
+        z = torch.randn(batch, z_dim, generator=rng)
+        return z, 8 * (z[:, 0] > 0).long()
+
+
+def test_an_anchored_generator_keeps_to_the_pictures_that_latents_name():
+    settings = stylegan2.Settings(kimg=1, batch=8, lr=0.01, anchor=100.0, style_mixing=0.5, path_weight=0, r1_gamma=0)
+    training = stylegan2.StyleGAN2Training(StyleGAN2Config.from_dict(NETWORK), settings, NamedStripes(), "cpu", 0)
+    likeness = [training.step(i)["likeness"] for i in range(60)]
+    assert sum(likeness[-10:]) < 0.6 * sum(likeness[:10])
+
+
+def test_an_anchor_needs_named_pictures():
+    with pytest.raises(InputError, match="coded = true"):
+        stylegan2.StyleGAN2Training(
+            StyleGAN2Config.from_dict(NETWORK), stylegan2.Settings(kimg=1, anchor=1), Stripes(), "cpu", 0
+        )
+
+
+def test_a_written_mapping_is_left_alone():
+    settings = stylegan2.Settings(kimg=1, batch=8, learn_mapping=False)
     training = stylegan2.StyleGAN2Training(StyleGAN2Config.from_dict(NETWORK), settings, Stripes(), "cpu", 0)
-    ws = training._ws(32, torch.Generator().manual_seed(0)).detach()
-    assert (ws == ws[:, :1]).all()
+    before = training.generator.mapping.fc0.weight.clone()
+    losses = training.step(0)
+    assert losses["path"] > 0 and torch.equal(training.generator.mapping.fc0.weight, before)
 
 
 def test_a_batch_must_split_into_groups():

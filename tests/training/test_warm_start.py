@@ -20,16 +20,14 @@ class Shades:
     def __len__(self) -> int:
         return 4
 
-    def batch(self, indices) -> torch.Tensor:
-        return self.picture(torch.as_tensor(indices))
-
     def draw(self, batch, z_dim, rng):
         z = torch.randn(batch, z_dim, generator=rng)
         return z, 2 * (z[:, 0] > 0).long() + (z[:, 1] > 0).long()
 
-    def picture(self, which):
-        grey = 1.2 * (which // 2).float() - 0.6
-        colour = torch.stack([grey + 0.3 * (which % 2), grey, grey], 1)
+    def batch(self, indices) -> torch.Tensor:
+        indices = torch.as_tensor(indices)
+        grey = 1.2 * (indices // 2).float() - 0.6
+        colour = torch.stack([grey + 0.3 * (indices % 2), grey, grey], 1)
         return colour[:, :, None, None].expand(-1, -1, 16, 16).contiguous()
 
     @torch.no_grad()
@@ -52,8 +50,8 @@ def test_pictures_are_learned():
     training = WarmStart(loop.seeded(0, lambda: Generator(CONFIG)), settings, Shades(), "cpu", 0)
     likeness = [training.step(i)["likeness"] for i in range(settings.steps)]
     assert len(likeness) == 200 and sum(likeness[-5:]) < 0.6 * sum(likeness[:5])
-    z, which = Shades().draw(64, 8, torch.Generator().manual_seed(9))
-    made, real = training.generator(z, noise_mode="none"), Shades().picture(which)
+    z, indices = Shades().draw(64, 8, torch.Generator().manual_seed(9))
+    made, real = training.generator(z, noise_mode="none"), Shades().batch(indices)
     assert (made - real).abs().mean() < 0.7 * (made - real.roll(1, 0)).abs().mean()
 
 
