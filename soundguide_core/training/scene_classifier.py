@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoints import safetensors_io
+from ..errors import InputError
 from ..files import replacing
 from ..metrics.scene_classifier import SceneClassifier
 from ..miniature import captions, scenes
@@ -76,10 +77,11 @@ class ClassifierTraining:
 def accuracy(classifier: SceneClassifier, pictures: datasets.SceneSet, *, above: float = 0.5) -> float:
     """Share of pictures named rightly, among calm ones and those whose phenomenon is stronger than `above`."""
     chosen = np.array([i for i, s in enumerate(pictures.shown) if s.phenomenon is None or s.intensity > above])
+    if not len(chosen):
+        raise InputError(f"No picture is calm or stronger than {above}.", "Render more: raise held_out in [scenes].")
     device = next(classifier.parameters()).device
-    named = torch.cat(
-        [classifier.predict(pictures.batch(part).to(device)).argmax(-1).cpu() for part in np.array_split(chosen, 8)]
-    )
+    parts = np.array_split(chosen, math.ceil(len(chosen) / 64))
+    named = torch.cat([classifier.predict(pictures.batch(part).to(device)).argmax(-1).cpu() for part in parts])
     return (named == torch.tensor([pictures.shown[i].label for i in chosen])).float().mean().item()
 
 
