@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from ..audio.waveform import load_audio, to_mono
 from ..errors import InputError
 
@@ -69,20 +71,24 @@ def zero_shot(
         )
     labels = sorted({row["category"] for row in rows})
 
+    embeds = []
+    for i, row in enumerate(chosen):
+        wave, sample_rate = load_audio(row["path"])
+        embeds.append(joint.encode_audio(to_mono(wave), sample_rate))
+        if on_step is not None:
+            on_step(i + 1, len(chosen))
+
     right = {label: 0 for label in labels}
     total = dict(right)
     confusions: dict[str, dict[str, int]] = {}
-    for i, row in enumerate(chosen):
-        wave, sample_rate = load_audio(row["path"])
-        embeds = joint.encode_audio(to_mono(wave), sample_rate)
-        answer = labels[int(joint.classify(embeds, labels)[0].argmax())]
+    answers = joint.classify(torch.cat(embeds), labels).argmax(dim=1)
+    for row, index in zip(chosen, answers.tolist(), strict=True):
+        answer = labels[index]
         total[row["category"]] += 1
         right[row["category"]] += answer == row["category"]
         if answer != row["category"]:
             wrong = confusions.setdefault(row["category"], {})
             wrong[answer] = wrong.get(answer, 0) + 1
-        if on_step is not None:
-            on_step(i + 1, len(chosen))
     return ZeroShot(
         accuracy=sum(right.values()) / len(chosen),
         clips=len(chosen),
