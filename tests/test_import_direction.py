@@ -12,7 +12,7 @@ CORE = ROOT / "soundguide_core"
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "server", "execution", "node_helpers"}
 
 # folder or file of soundguide_core -> what it may import besides its own folder
-BASE = {"errors", "files", "shapes", "images", "checkpoints"}
+BASE = {"errors", "files", "shapes", "images", "video", "checkpoints"}
 NETWORKS = {"audio", "embedding", "generators"}
 LAYERS = {
     **{name: BASE for name in BASE},
@@ -21,11 +21,12 @@ LAYERS = {
     "generators": BASE,
     "losses": BASE | NETWORKS,
     "optimise": BASE | NETWORKS | {"losses"},
+    "trajectory": BASE | NETWORKS,
 }
-BELOW = BASE | NETWORKS | {"losses", "optimise"}
+BELOW = BASE | NETWORKS | {"losses", "optimise", "trajectory"}
 LAYERS |= {
     "projection": BELOW,
-    "systems": BELOW,
+    "systems": BELOW | {"projection"},
     "miniature": BELOW,
     "metrics": BELOW | {"projection", "systems", "miniature"},
     "training": BELOW | {"miniature", "metrics"},
