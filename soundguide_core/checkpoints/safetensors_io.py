@@ -71,8 +71,13 @@ def describe(path: str | os.PathLike) -> tuple[dict[str, list[int]], dict]:
         return shapes, _config(path, file.metadata())
 
 
-def fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | os.PathLike) -> None:
-    """Load tensors into module, every key and every shape; InputError names the first that does not fit."""
+def fill(
+    module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | os.PathLike, *, assign: bool = False
+) -> None:
+    """Load tensors into module, every key and every shape; InputError names the first that does not fit.
+
+    assign: the tensors themselves become the module's, which may so be built on the meta device.
+    """
     wanted = module.state_dict()
     odd = sorted(wanted.keys() ^ tensors.keys()) or [k for k in wanted if wanted[k].shape != tensors[k].shape]
     if odd:
@@ -80,18 +85,45 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | o
             f"{source} does not hold the weights that its config describes ({odd[0]} does not fit).",
             "Export the file again with the program that made it.",
         )
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), assign=assign)
+
+
+def is_safetensors(path: str | os.PathLike) -> bool:
+    """Does the file begin, or at least end its name, as a .safetensors file? Errors as `load` where it is none."""
+    path = Path(path)
+    start = _start(path)
+    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size:
+        return True
+    return path.suffix == ".safetensors" and not start.startswith((b"PK\x03\x04", b"\x80"))
+
+
+def has_config(path: str | os.PathLike) -> bool:
+    """Was this file written by `save`? Errors as `load` where a .safetensors file is damaged."""
+    if not is_safetensors(path):
+        return False
+    with _opened(Path(path)) as file:
+        return CONFIG_KEY in (file.metadata() or {})
+
+
+def tensors_of(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of any .safetensors file, in their own types. Errors as `load`, but for a config."""
+    with _opened(Path(path)) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
+
+
+def _start(path: Path) -> bytes:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Give the file inside it.")
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Check the path, or list what is here with `models`.")
+    with path.open("rb") as file:
+        return file.read(64)
 
 
 def _opened(path: Path):
     from safetensors import SafetensorError, safe_open
 
-    if path.is_dir():
-        raise InputError(f"{path} is a folder.", "Give the .safetensors file inside it.")
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.", "Check the path, or list what is here with `models`.")
-    with path.open("rb") as file:
-        start = file.read(64)
+    start = _start(path)
     # a safetensors file opens with the length of its JSON header in eight bytes
     if start[8:9] != b"{":
         for magic, what in FOREIGN:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import safetensors_io
+from ..checkpoints import safetensors_io, weights
 from ..errors import InputError
 from ..shapes import check_shape
 
@@ -167,7 +167,7 @@ class ClipTowers(nn.Module):
 
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:
     """Frozen towers from a safetensors file with their config in its metadata."""
-    tensors, config = safetensors_io.load(path)
+    tensors, config = weights.load(path, "clip")
     try:
         towers = ClipTowers.from_config(config)
     except (KeyError, TypeError) as error:

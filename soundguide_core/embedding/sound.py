@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
-from ..checkpoints import safetensors_io
+from ..checkpoints import safetensors_io, weights
 from ..errors import InputError
 
 
@@ -71,7 +71,7 @@ def save_sound(path: str | os.PathLike, encoder: SoundEncoder, spec: MelSpec, *,
 
 def load_sound(path: str | os.PathLike) -> tuple[SoundEncoder, MelSpec]:
     """The encoder of such a file, frozen and in evaluation mode, and the spec of the mels that it takes."""
-    tensors, config = safetensors_io.load(path)
+    tensors, config = weights.load(path, "sound")
     try:
         encoder, spec = SoundEncoder.from_config(config["encoder"]), MelSpec.from_dict(config["mel"])
     except (KeyError, TypeError) as error:

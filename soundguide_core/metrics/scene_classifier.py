@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import registry, safetensors_io
+from ..checkpoints import registry, safetensors_io, weights
 from ..errors import InputError
 from ..shapes import check_shape
 
@@ -61,7 +61,7 @@ def load_scene_classifier(
 ) -> SceneClassifier:
     """A trained classifier by registry name or path, in evaluation mode."""
     path = registry.find("scene-classifier", name_or_path).files["classifier"]
-    tensors, config = safetensors_io.load(path)
+    tensors, config = weights.load(path, "scene-classifier")
     try:
         classifier = SceneClassifier(config)
     except (KeyError, TypeError) as error:

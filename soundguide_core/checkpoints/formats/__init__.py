@@ -1,0 +1,75 @@
+"""Foreign layouts of weights, one module each, and the way to the one that a file is in.
+
+A module has NAME (what a person calls the layout), KIND (a key of registry.KINDS), recognises(content) -> bool and
+convert(content) -> (tensors under our keys, our config). content is what safe_pickle.read gives, or the tensors of a
+.safetensors file without our config. convert is strict: every key is used or known to be unused.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import InputError
+from .. import safe_pickle, safetensors_io
+
+# asked in this order
+FORMATS: tuple[str, ...] = ()
+
+SHOWN = 4  # names in a message
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A foreign file in our keys. format: what a person calls its layout; kind: a key of registry.KINDS."""
+
+    format: str
+    kind: str
+    tensors: dict[str, Tensor]
+    config: dict
+
+
+def open_foreign(path: str | os.PathLike) -> Converted:
+    """A file of any known foreign layout.
+
+    Raises:
+        InputError: it cannot be read, no layout fits it (the message says what it holds), or it is not whole.
+    """
+    content = safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
+    for name in FORMATS:
+        layout = import_module(f".{name}", __package__)
+        if not layout.recognises(content):
+            continue
+        try:
+            tensors, config = layout.convert(content)
+        except InputError as error:
+            raise InputError(f"{path} looks like {layout.NAME}, but: {error.cause}", error.remedy) from error
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path} looks like {layout.NAME}, but what it holds does not fit together.",
+                "Download or copy it again, or get the weights from the people who made them.",
+            ) from error
+        return Converted(layout.NAME, layout.KIND, tensors, config)
+    raise InputError(
+        f"{path} holds {described(content)}, which is no layout of weights that SoundGuide knows.",
+        "Use one of the checkpoints that `models` lists, or a file that SoundGuide has written.",
+    )
+
+
+def described(content: Any) -> str:
+    """What a file holds, in a few words."""
+    if isinstance(content, (safe_pickle.Foreign, safe_pickle.Persistent)):
+        name = content.name if isinstance(content, safe_pickle.Foreign) else content.class_name
+        return f"one {ascii(name)[1:-1]}"
+    if not isinstance(content, dict):
+        return f"one {type(content).__name__}"
+    if not content:
+        return "nothing"
+    names = [ascii(name)[:60] for name in list(content)[:SHOWN]]
+    more = f" and {len(content) - SHOWN} more" if len(content) > SHOWN else ""
+    what = "tensors" if all(isinstance(x, Tensor) for x in content.values()) else "entries"
+    return f"{what} called {', '.join(names)}{more}"
