@@ -72,7 +72,7 @@ class LoadStyleGAN(io.ComfyNode):
 
     @classmethod
     def execute(cls, name):
-        from ..soundguide_core.generators.stylegan2 import load_generator
+        from ..soundguide_core.generators.loading import load_generator
 
         check_choice("generator", name, registry.names("generator"))
         return io.NodeOutput(Model(name, lambda device: load_generator(name, device)))

@@ -10,7 +10,7 @@ _HOMES = {
     "InputError": ".errors",
     "load_joint": ".embedding.joint",
     "JointEncoder": ".embedding.joint",
-    "load_generator": ".generators.stylegan2",
+    "load_generator": ".generators.loading",
     "manipulate": ".systems.image_manipulation",
     "mix_embeds": ".systems.image_manipulation",
     "mix_styles": ".systems.image_manipulation",

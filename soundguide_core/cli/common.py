@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..embedding.joint import JointEncoder
-    from ..generators.stylegan2 import Generator
+    from ..generators.generator import StyleGenerator
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +45,10 @@ def add_generator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--psi", type=float, default=0.7, help="how far random pictures are from the average (0.7)")
 
 
-def load_models(args: argparse.Namespace) -> tuple[JointEncoder, Generator]:
+def load_models(args: argparse.Namespace) -> tuple[JointEncoder, StyleGenerator]:
     """What --joint, --generator and --device name."""
     from ..embedding.joint import load_joint
-    from ..generators.stylegan2 import load_generator
+    from ..generators.loading import load_generator
 
     device = pick_device(args)
     return load_joint(args.joint, device), load_generator(args.generator, device)

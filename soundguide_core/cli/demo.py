@@ -86,7 +86,7 @@ class Demo:
     def prepare(cls, args: argparse.Namespace, folder: Path) -> Demo:
         with stage("Loading the miniature"):
             from ..embedding.joint import load_joint
-            from ..generators.stylegan2 import load_generator
+            from ..generators.loading import load_generator
 
             device = pick_device(args)
             return cls(folder, args.seed, load_joint(device=device), load_generator(device=device), {})

@@ -8,17 +8,14 @@ Axes: B batch, C channels, H W, L layers (num_ws), D dims.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, check_number
-from .latents import truncate
-from .ops import FullyConnected, act, modulated_conv2d, rms_norm, upsample2d
+from ..errors import InputError
+from .generator import Mapping, StyleGenerator, check_synthesis
+from .ops import FullyConnected, act, modulated_conv2d, upsample2d
 
 
 @dataclass(frozen=True)
@@ -66,30 +63,6 @@ class StyleGAN2Config:
         if "resolution" not in known:
             raise InputError("The generator's config names no resolution.", "Export the checkpoint again.")
         return cls(**known)
-
-
-class Mapping(nn.Module):
-    """z [B,D] standard normal => w [B,D]; keeps w's mean, tracked in training, and its standard deviation per dim."""
-
-    def __init__(self, config: StyleGAN2Config):
-        super().__init__()
-        self.num_layers = config.mapping_layers
-        for i in range(config.mapping_layers):
-            size_in = config.z_dim if i == 0 else config.w_dim
-            setattr(self, f"fc{i}", FullyConnected(size_in, config.w_dim, lr_mul=0.01, act=True))
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-        self.register_buffer("w_std", torch.zeros(config.w_dim))  # 0: not measured yet
-
-    def forward(self, z: Tensor) -> Tensor:
-        x = rms_norm(z)
-        for i in range(self.num_layers):
-            x = getattr(self, f"fc{i}")(x)
-        return x
-
-    @torch.no_grad()
-    def track(self, mean: Tensor, beta: float = 0.998) -> None:
-        """w_avg <- lerp(mean w of a batch [D], w_avg, beta)"""
-        self.w_avg.copy_(torch.lerp(mean, self.w_avg, beta))
 
 
 class SynthesisLayer(nn.Module):
@@ -174,13 +147,7 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """noise_mode: "const" (the stored noise), "random" (drawn from rng), "none". dtype of the features; the image
         is summed in float32. resolution: stop at this one and return the smaller image summed so far."""
-        if noise_mode not in ("const", "random", "none"):
-            raise InputError(f"There is no noise mode '{noise_mode}'.", "Use const, random or none.")
-        if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
-            raise InputError(
-                f"ws must be [B,{self.config.num_ws},{self.config.w_dim}] for this generator, not {list(ws.shape)}.",
-                "Take latents from this generator's own sample_ws.",
-            )
+        check_synthesis(ws, noise_mode, self.config)
         x, img = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1), None
         for i, size in enumerate(self.config.resolutions):
             first = max(2 * i - 1, 0)  # torgb shares its w with the next block's conv0
@@ -190,69 +157,10 @@ class Synthesis(nn.Module):
         return img
 
 
-class Generator(nn.Module):
-    """z [B,D] -> mapping -> w [B,D] -> ws [B,L,D] -> synthesis -> img [B,3,H,W]."""
+class Generator(StyleGenerator):
+    """StyleGAN2 as a whole."""
+
+    config_type = StyleGAN2Config
 
     def __init__(self, config: StyleGAN2Config):
-        super().__init__()
-        self.config = config
-        self.z_dim, self.w_dim, self.num_ws = config.z_dim, config.w_dim, config.num_ws
-        self.resolution = config.resolution
-        self.mapping = Mapping(config)
-        self.synthesis = Synthesis(config)
-
-    @property
-    def w_avg(self) -> Tensor:
-        """[D] mean of w"""
-        return self.mapping.w_avg
-
-    @property
-    def w_std(self) -> Tensor:
-        """[D] standard deviation of each dim of w; measured at first use where the checkpoint stores none."""
-        if not self.mapping.w_std.any():
-            self.measure_w()
-        return self.mapping.w_std
-
-    @torch.no_grad()
-    def measure_w(self, samples: int = 10000, seed: int = 123, *, keep_avg: bool = True) -> None:
-        """Measures w_std, and w_avg too unless keep_avg, over mapped samples."""
-        z = torch.from_numpy(np.random.RandomState(seed).randn(samples, self.z_dim)).to(self.w_avg)
-        w = self.mapping(z)
-        self.mapping.w_std.copy_(w.std(dim=0))
-        if not keep_avg:
-            self.mapping.w_avg.copy_(w.mean(dim=0))
-
-    def broadcast(self, w: Tensor) -> Tensor:
-        """w [B,D] => ws [B,L,D]"""
-        return w[:, None].expand(-1, self.num_ws, -1)
-
-    @torch.no_grad()
-    def sample_ws(self, seeds: Iterable[int], psi: float = 0.7, cutoff: int | None = None) -> Tensor:
-        """ws [B,L,D], one per seed, pulled towards w_avg by 1 - psi; the same latents as NVIDIA's tools give a seed."""
-        seeds = list(seeds)
-        if not seeds:
-            raise InputError("No seed is given.", "Give one seed for each latent.")
-        for seed in seeds:
-            check_number(seed, "A seed", low=0, high=2**32 - 1)
-        check_number(psi, "psi")
-        z = np.concatenate([np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds])
-        ws = self.broadcast(self.mapping(torch.from_numpy(z).to(self.w_avg)))
-        return truncate(ws, self.w_avg, psi, cutoff)
-
-    def forward(self, z: Tensor, psi: float = 1.0, noise_mode: str = "const") -> Tensor:
-        """z [B,D] => img [B,3,H,W]"""
-        ws = truncate(self.broadcast(self.mapping(z)), self.w_avg, psi)
-        return self.synthesis(ws, noise_mode)
-
-
-def load_generator(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> Generator:
-    """A generator for use: evaluation mode, parameters frozen. A registry name, or a .safetensors file."""
-    from ..checkpoints import registry, safetensors_io
-
-    path = registry.find("generator", name_or_path).files["generator"]
-    tensors, config = safetensors_io.load(path)
-    generator = Generator(StyleGAN2Config.from_dict(config))
-    tensors.setdefault("mapping.w_std", generator.mapping.w_std)  # foreign checkpoints have none
-    safetensors_io.fill(generator, tensors, path)
-    generator.w_std  # noqa: B018  measured now if absent, not within somebody's inference mode
-    return generator.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        super().__init__(config, Mapping(config), Synthesis(config))

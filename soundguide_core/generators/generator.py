@@ -1,0 +1,115 @@
+"""What the style-based generators share (Karras et al. 2019, 2020, 2021): the mapping network and the way to use them.
+
+Axes: B batch, C channels, H W, L layers (num_ws), D dims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError, check_number
+from .latents import truncate
+from .ops import FullyConnected, rms_norm
+
+NOISE_MODES = ("const", "random", "none")
+
+
+class Mapping(nn.Module):
+    """z [B,D] standard normal => w [B,D]; keeps w's mean, tracked in training, and its standard deviation per dim.
+
+    config has z_dim, w_dim and mapping_layers.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.num_layers = config.mapping_layers
+        for i in range(config.mapping_layers):
+            size_in = config.z_dim if i == 0 else config.w_dim
+            setattr(self, f"fc{i}", FullyConnected(size_in, config.w_dim, lr_mul=0.01, act=True))
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+        self.register_buffer("w_std", torch.zeros(config.w_dim))  # 0: not measured yet
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = rms_norm(z)
+        for i in range(self.num_layers):
+            x = getattr(self, f"fc{i}")(x)
+        return x
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, beta: float = 0.998) -> None:
+        """w_avg <- lerp(mean w of a batch [D], w_avg, beta)"""
+        self.w_avg.copy_(torch.lerp(mean, self.w_avg, beta))
+
+
+class StyleGenerator(nn.Module):
+    """z [B,D] -> mapping -> w [B,D] -> ws [B,L,D] -> synthesis -> img [B,3,H,W].
+
+    config has resolution, z_dim, w_dim and num_ws; synthesis takes ws and a noise mode.
+    """
+
+    def __init__(self, config, mapping: Mapping, synthesis: nn.Module):
+        super().__init__()
+        self.config = config
+        self.z_dim, self.w_dim, self.num_ws = config.z_dim, config.w_dim, config.num_ws
+        self.resolution = config.resolution
+        self.mapping = mapping
+        self.synthesis = synthesis
+
+    @property
+    def w_avg(self) -> Tensor:
+        """[D] mean of w"""
+        return self.mapping.w_avg
+
+    @property
+    def w_std(self) -> Tensor:
+        """[D] standard deviation of each dim of w; measured at first use where the checkpoint stores none."""
+        if not self.mapping.w_std.any():
+            self.measure_w()
+        return self.mapping.w_std
+
+    def measure_w(self, samples: int = 10000, seed: int = 123, *, keep_avg: bool = True) -> None:
+        """Measures w_std, and w_avg too unless keep_avg, over mapped samples."""
+        # outside the inference mode of a caller: the measured tensors outlive it and may meet a gradient
+        with torch.inference_mode(False), torch.no_grad():
+            z = torch.from_numpy(np.random.RandomState(seed).randn(samples, self.z_dim)).to(self.w_avg)
+            w = self.mapping(z)
+            self.mapping.w_std = w.std(dim=0)
+            if not keep_avg:
+                self.mapping.w_avg = w.mean(dim=0)
+
+    def broadcast(self, w: Tensor) -> Tensor:
+        """w [B,D] => ws [B,L,D]"""
+        return w[:, None].expand(-1, self.num_ws, -1)
+
+    @torch.no_grad()
+    def sample_ws(self, seeds: Iterable[int], psi: float = 0.7, cutoff: int | None = None) -> Tensor:
+        """ws [B,L,D], one per seed, pulled towards w_avg by 1 - psi; the same latents as NVIDIA's tools give a seed."""
+        seeds = list(seeds)
+        if not seeds:
+            raise InputError("No seed is given.", "Give one seed for each latent.")
+        for seed in seeds:
+            check_number(seed, "A seed", low=0, high=2**32 - 1)
+        check_number(psi, "psi")
+        z = np.concatenate([np.random.RandomState(seed).randn(1, self.z_dim) for seed in seeds])
+        ws = self.broadcast(self.mapping(torch.from_numpy(z).to(self.w_avg)))
+        return truncate(ws, self.w_avg, psi, cutoff)
+
+    def forward(self, z: Tensor, psi: float = 1.0, noise_mode: str = "const") -> Tensor:
+        """z [B,D] => img [B,3,H,W]"""
+        ws = truncate(self.broadcast(self.mapping(z)), self.w_avg, psi)
+        return self.synthesis(ws, noise_mode)
+
+
+def check_synthesis(ws: Tensor, noise_mode: str, config) -> None:
+    """Refuse a noise mode that does not exist, and latents of another generator."""
+    if noise_mode not in NOISE_MODES:
+        raise InputError(f"There is no noise mode '{noise_mode}'.", "Use const, random or none.")
+    if ws.ndim != 3 or ws.shape[1:] != (config.num_ws, config.w_dim):
+        raise InputError(
+            f"ws must be [B,{config.num_ws},{config.w_dim}] for this generator, not {list(ws.shape)}.",
+            "Take latents from this generator's own sample_ws.",
+        )

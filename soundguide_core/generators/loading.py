@@ -1,0 +1,43 @@
+"""A generator from a file; its config says which network it is."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from .generator import StyleGenerator
+
+# config["architecture"] -> the module whose Generator it is
+NETWORKS = {"stylegan2": ".stylegan2", "stylegan3": ".stylegan3"}
+
+
+def load_generator(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> StyleGenerator:
+    """A generator for use: evaluation mode, parameters frozen. A registry name, or a file."""
+    from ..checkpoints import registry, safetensors_io, weights
+
+    path = registry.find("generator", name_or_path).files["generator"]
+    tensors, config = weights.load(path, "generator")
+    network = _network(path, config)
+    with torch.device("meta"):  # no memory, no random numbers: the file's tensors become the weights
+        generator = network(network.config_type.from_dict(config))
+    measured = "mapping.w_avg" in tensors
+    for name in ("mapping.w_avg", "mapping.w_std"):  # a foreign checkpoint may lack both
+        tensors.setdefault(name, torch.zeros(generator.w_dim))
+    safetensors_io.fill(generator, tensors, path, assign=True)
+    generator = generator.eval().requires_grad_(False)
+    if not measured:
+        generator.measure_w(keep_avg=False)
+    return generator.to(device, memory_format=torch.channels_last)
+
+
+def _network(path: Path, config: dict) -> type[StyleGenerator]:
+    architecture = config.get("architecture", "stylegan2")
+    if architecture not in NETWORKS:
+        raise InputError(
+            f"{path} holds a generator of architecture {architecture!r}, which this build cannot render yet.",
+            f"Use one of {', '.join(NETWORKS)}.",
+        )
+    return import_module(NETWORKS[architecture], __package__).Generator
