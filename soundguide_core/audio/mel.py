@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +31,14 @@ class MelSpec:
 
     Args:
         columns: width T of a window. stride: columns from one window of a file to the next.
-        layout: "plain" [1,M,T]; "reshaped" the released ResNet18's [1,128,512]; "square" [1,side,side] (Swin).
+        layout: "plain" [1,M,T]; "reshaped" the released ResNet18's [1,128,512]; "square" [1,side,side].
         fill: what lies outside the recording: "mirror" it, or "silence".
         focus: how much louder windows of a file count for more; 0 counts all the same.
         frame_columns: width of the window around a video frame, None for `columns`; short ones follow closely.
+        side: of the square.
     """
+
+    KEY: ClassVar[str] = "mel"  # where a file's config has it
 
     sample_rate: int
     n_fft: int
@@ -49,6 +53,7 @@ class MelSpec:
     fill: str
     focus: float
     frame_columns: int | None = None
+    side: int = 224
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS or self.fill not in ("mirror", "silence"):
@@ -61,8 +66,22 @@ class MelSpec:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> MelSpec:
-        return cls(**values)
+    def from_dict(cls, values: dict | str) -> MelSpec:
+        """values: the fields, or the name of a published front end, a key of SPECS."""
+        return SPECS[values] if isinstance(values, str) else cls(**values)
+
+    @property
+    def drawn(self) -> MelSpec:
+        """The log-mel to show a person."""
+        return self
+
+    def windows(self, wave: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
+        """See sound_windows."""
+        return sound_windows(wave, sample_rate, self)
+
+    def frame_windows(self, wave: Tensor, sample_rate: float, *, fps: float, num_frames: int) -> Tensor:
+        """See frame_windows."""
+        return frame_windows(wave, sample_rate, self, fps=fps, num_frames=num_frames)
 
 
 def _hz(mel: Tensor) -> Tensor:
@@ -89,15 +108,19 @@ def mel_power(wave: Tensor, spec: MelSpec) -> Tensor:
     wave = F.pad(wave, (0, max(spec.n_fft - wave.shape[-1], 0)))
     columns = 1 + wave.shape[-1] // spec.hop_length
     padded = F.pad(wave[:, None], (spec.n_fft // 2, spec.n_fft // 2), mode="reflect")[:, 0]
-    window = torch.hann_window(spec.n_fft, dtype=wave.dtype, device=wave.device)
-    bank = filterbank(spec).to(wave)
     parts = []
     for first in range(0, columns, CHUNK):
         last = min(first + CHUNK, columns)
         piece = padded[:, first * spec.hop_length : (last - 1) * spec.hop_length + spec.n_fft]
-        fourier = torch.stft(piece, spec.n_fft, spec.hop_length, window=window, center=False, return_complex=True)
-        parts.append(bank @ (fourier.real**2 + fourier.imag**2))  # |X|^2 => mel
+        parts.append(piece_power(piece, spec))
     return torch.cat(parts, dim=-1)[:, None]
+
+
+def piece_power(piece: Tensor, spec: MelSpec) -> Tensor:
+    """A piece [B,n] of a wave, its ends already padded => power [B,M,T], T = 1 + (n - n_fft) // hop_length."""
+    window = torch.hann_window(spec.n_fft, dtype=piece.dtype, device=piece.device)
+    fourier = torch.stft(piece, spec.n_fft, spec.hop_length, window=window, center=False, return_complex=True)
+    return filterbank(spec).to(piece) @ (fourier.real**2 + fourier.imag**2)  # |X|^2 => mel
 
 
 def db01(power: Tensor, ref: Tensor | float, top_db: float) -> Tensor:
@@ -132,7 +155,7 @@ def _reshaped(mel: Tensor, spec: MelSpec) -> Tensor:
 
 
 def _square(mel: Tensor, spec: MelSpec) -> Tensor:
-    return F.interpolate(mel, size=(224, 224), mode="bilinear", align_corners=False, antialias=False)
+    return F.interpolate(mel, size=(spec.side, spec.side), mode="bilinear", align_corners=False, antialias=False)
 
 
 LAYOUTS = {"plain": lambda mel, spec: mel, "reshaped": _reshaped, "square": _square}
@@ -147,6 +170,9 @@ def arrange(mel: Tensor, spec: MelSpec) -> Tensor:
 RELEASED = MelSpec(44100, 2048, 512, 128, 0.0, 22050.0, 80.0, 864, 864, "reshaped", "silence", 0.0)
 # the same sound as Swin-T of Soundini takes it
 SQUARE = MelSpec(44100, 2048, 512, 128, 0.0, 22050.0, 80.0, 864, 864, "square", "silence", 0.0)
+# and as the sound inversion encoder of the video paper does
+INVERSION = MelSpec(44100, 2048, 512, 256, 0.0, 22050.0, 80.0, 864, 864, "square", "silence", 0.0, side=256)
+SPECS = {"released": RELEASED, "square": SQUARE, "inversion": INVERSION}
 
 
 def _heard(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, Tensor]:
@@ -156,7 +182,7 @@ def _heard(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, Ten
     return db01(power, power.max(), spec.top_db), power
 
 
-def _cut(mel: Tensor, starts: Tensor, columns: int, spec: MelSpec) -> Tensor:
+def cut_windows(mel: Tensor, starts: Tensor, columns: int, spec: MelSpec) -> Tensor:
     """mel [M,T] => windows [W,1,M,columns] from the given first columns, which may lie outside."""
     index = starts[:, None] + torch.arange(columns)  # [W,columns]
     last = mel.shape[-1] - 1
@@ -178,7 +204,7 @@ def sound_windows(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tens
         starts = torch.tensor([spare // 2])
     else:
         starts = torch.linspace(0, spare, math.ceil(spare / spec.stride) + 1).round().long()
-    windows = _cut(mel, starts, spec.columns, spec)
+    windows = cut_windows(mel, starts, spec.columns, spec)
     loudness = windows.amax(dim=2).mean(dim=(1, 2))  # [W], each column's strongest band, in top_db
     weights = torch.softmax(spec.focus * loudness, dim=0)
     return arrange(windows, spec), weights
@@ -192,4 +218,4 @@ def frame_windows(wave: Tensor, sample_rate: float, spec: MelSpec, *, fps: float
     middle_sec = (torch.arange(num_frames, dtype=torch.float64) + 0.5) / fps
     columns = spec.frame_columns or spec.columns
     starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - columns // 2
-    return arrange(_cut(mel, starts, columns, spec), spec)
+    return arrange(cut_windows(mel, starts, columns, spec), spec)

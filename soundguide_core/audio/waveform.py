@@ -6,6 +6,7 @@ Axes: B batch, C channels, N samples. Samples are float32, nominally -1..1.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -22,6 +23,18 @@ def load_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
     Raises:
         InputError: no such file, not a recording, a video without sound, or no samples in it.
     """
+    blocks, sample_rate = stream_audio(path)
+    wave = torch.cat(list(blocks), dim=-1)
+    check_wave(wave, sample_rate)
+    return wave, sample_rate
+
+
+def stream_audio(path: str | os.PathLike) -> tuple[Iterator[Tensor], int]:
+    """The same, a block [C,n] at a time, for recordings of any length: (blocks, sample_rate in Hz).
+
+    Raises:
+        InputError: as load_audio; what can only be seen by decoding is raised by the iterator.
+    """
     import av
 
     name = os.fspath(path)
@@ -29,30 +42,41 @@ def load_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
         raise InputError(f"There is no sound file {name}.", "Check the path.")
     if os.path.getsize(name) == 0:
         raise InputError(f"{name} is empty.", "Export the recording again.")
-    chunks, stream_seen = [], False
     try:
         with av.open(name) as container:
-            stream_seen = bool(container.streams.audio)
-            if stream_seen:
-                stream = container.streams.audio[0]
-                # layout and rate stay; packed, because PyAV reads planes of 8 channels or more out of bounds
-                to_float = av.AudioResampler(format="flt")
-                for frame in container.decode(stream):
-                    parts = [(part.to_ndarray(), part.layout.nb_channels) for part in to_float.resample(frame)]
-                    chunks += [torch.from_numpy(samples).reshape(-1, channels).T for samples, channels in parts]
+            if not container.streams.audio:
+                raise InputError(f"{name} has no sound track.", "Give a recording, or a video with sound.")
+            sample_rate = int(container.streams.audio[0].rate)
     except av.FFmpegError as error:
-        if not chunks:  # a broken tail still leaves what came before it
-            raise InputError(
-                f"{name} cannot be read as sound ({error.strerror or error}).",
-                "Give a recording such as WAV, FLAC, MP3, OGG or MP4.",
-            ) from error
-    if not stream_seen:
-        raise InputError(f"{name} has no sound track.", "Give a recording, or a video with sound.")
-    if not chunks or not sum(c.shape[-1] for c in chunks):
+        raise _unreadable(name, error) from error
+    return _decoded(name), sample_rate
+
+
+def _decoded(name: str) -> Iterator[Tensor]:
+    import av
+
+    found = False
+    try:
+        with av.open(name) as container:
+            # layout and rate stay; packed, because PyAV reads planes of 8 channels or more out of bounds
+            to_float = av.AudioResampler(format="flt")
+            for frame in container.decode(container.streams.audio[0]):
+                for part in to_float.resample(frame):
+                    block = torch.from_numpy(part.to_ndarray()).reshape(-1, part.layout.nb_channels).T
+                    found = found or block.numel() > 0
+                    yield block
+    except av.FFmpegError as error:
+        if not found:  # a broken tail still leaves what came before it
+            raise _unreadable(name, error) from error
+    if not found:
         raise InputError(f"{name} holds no samples.", "Export the recording again; it may have been cut off.")
-    wave, sample_rate = torch.cat(chunks, dim=-1), int(stream.rate)
-    check_wave(wave, sample_rate)
-    return wave, sample_rate
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"{name} cannot be read as sound ({getattr(error, 'strerror', None) or error}).",
+        "Give a recording such as WAV, FLAC, MP3, OGG or MP4.",
+    )
 
 
 def check_wave(wave: Tensor, sample_rate: float) -> None:

@@ -148,8 +148,8 @@ def test_short_sounds_give_one_finite_window(n, spec):
 def test_fill_is_a_mirror_or_silence():
     ramp = torch.arange(3.0)[None] + 1
     mirror, silence = SMALL, dataclasses.replace(SMALL, fill="silence")
-    assert m._cut(ramp, torch.tensor([-2]), 7, mirror).flatten().tolist() == [3, 2, 1, 2, 3, 2, 1]
-    assert m._cut(ramp, torch.tensor([-2]), 7, silence).flatten().tolist() == [0, 0, 1, 2, 3, 0, 0]
+    assert m.cut_windows(ramp, torch.tensor([-2]), 7, mirror).flatten().tolist() == [3, 2, 1, 2, 3, 2, 1]
+    assert m.cut_windows(ramp, torch.tensor([-2]), 7, silence).flatten().tolist() == [0, 0, 1, 2, 3, 0, 0]
 
 
 def test_frame_windows_share_the_reference():

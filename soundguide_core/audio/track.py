@@ -1,0 +1,139 @@
+"""A recording as one small log-mel, read as a stream, from which the window of any video frame is cut.
+
+Ten minutes of sound take 53 MB as samples at 22 kHz and 3 MB as this; the windows of all its frames would take 160.
+Axes: N samples, M mels, T mel time, F video frames.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError, check_number
+from .features import QUIETEST_DB
+from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
+from .waveform import check_wave, stream_audio, to_mono
+
+BLOCK = 1 << 16  # samples turned into columns at once
+FLOOR_DB = 10 * float(np.log10(AMIN))
+
+
+class MelTrack:
+    """level_db [M,T] fp16. All windows are measured against the loudest bin of the whole recording, so what is louder
+    within it stays louder. seconds: its length."""
+
+    def __init__(self, level_db: Tensor, spec: MelSpec, seconds: float):
+        self.level_db, self.spec, self.seconds = level_db, spec, seconds
+        self.ref_db = float(level_db.max())
+
+    @classmethod
+    def of_wave(cls, wave: Tensor, sample_rate: float, spec: MelSpec) -> MelTrack:
+        """wave [N], or [C,N] of which the mean is heard."""
+        check_wave(wave, sample_rate)
+        wave = (wave if wave.ndim == 1 else to_mono(wave)).detach().float().cpu()
+        return cls.of_blocks((part[None] for part in wave.split(BLOCK)), sample_rate, spec)
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike, spec: MelSpec) -> MelTrack:
+        """The sound of any container that FFmpeg reads, never whole in memory."""
+        return cls.of_blocks(*stream_audio(path), spec)
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[Tensor], sample_rate: float, spec: MelSpec) -> MelTrack:
+        """blocks [C,n], one after the other, at sample_rate."""
+        count = 0
+
+        def counted() -> Iterator[Tensor]:
+            nonlocal count
+            for block in _resampled(blocks, sample_rate, spec.sample_rate):
+                if not torch.isfinite(block).all():
+                    raise InputError("The sound holds values that are not finite.", "Export the recording again.")
+                count += len(block)
+                yield block
+
+        level = [(10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(counted(), spec)]
+        if not count:
+            raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
+        return cls(torch.cat(level, dim=1), spec, count / spec.sample_rate)
+
+    def frames(self, fps: float) -> int:
+        """How many video frames it lasts, one at least."""
+        return max(round(self.seconds * fps), 1)
+
+    def windows(self, first: int, count: int, fps: float) -> Tensor:
+        """The windows centred on video frames first .. first + count - 1: [F,1,M,T] in 0..1, as spec.layout has them.
+
+        Beyond the recording the spec's fill goes on for half a window, and then there is silence.
+        """
+        check_number(fps, "The frame rate", low=0.01, high=1000)
+        spec, last = self.spec, self.level_db.shape[1] - 1
+        columns = spec.frame_columns or spec.columns
+        middle_sec = (torch.arange(first, first + count, dtype=torch.float64) + 0.5) / fps
+        starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - columns // 2
+        level = cut_windows(self.level_db.float(), starts, columns, spec)
+        mel = ((level - self.ref_db) / spec.top_db + 1).clamp(0, 1) * (self.ref_db > FLOOR_DB + 0.1)
+        index = starts[:, None] + torch.arange(columns)
+        outside = (index < -(columns // 2)) | (index > last + columns // 2)
+        if spec.fill == "silence":
+            outside = (index < 0) | (index > last)
+        return arrange(mel * ~outside[:, None, None], spec)
+
+    def loudness(self, fps: float, num_frames: int) -> np.ndarray:
+        """[F] in 0..1: dB over the 60 below the loudest moment, the mean over each frame; 0 beyond the end."""
+        spec = self.spec
+        hz = torch.linspace(0, 1, spec.n_mels)  # bands are of unit area: weighed by their width they add up to power
+        width_db = 10 * torch.log10(torch.maximum(hz, torch.tensor(1000 / spec.sample_rate)))
+        level = torch.logsumexp((self.level_db.float() + width_db[:, None]) * (np.log(10) / 10), dim=0) * (
+            10 / np.log(10)
+        )
+        if self.ref_db <= FLOOR_DB + 0.1:
+            return np.zeros(num_frames, dtype=np.float32)
+        curve = (1 + (level - level.max()) / QUIETEST_DB).clamp(0, 1).numpy()
+        at_sec = np.arange(len(curve)) * spec.hop_length / spec.sample_rate
+        edges = np.searchsorted(at_sec, np.arange(num_frames + 1) / fps)
+        out = np.zeros(num_frames, dtype=np.float32)
+        for i, (first, end) in enumerate(pairwise(edges)):
+            if end > first:
+                out[i] = curve[first:end].mean()
+            elif first < len(curve):
+                out[i] = curve[first]
+        return out
+
+
+def _resampled(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> Iterator[Tensor]:
+    """Blocks [C,n] => blocks [n'] of their mean at another rate."""
+    if from_hz == to_hz:
+        yield from (block.mean(dim=0).float() for block in blocks)
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    for block in blocks:
+        yield torch.from_numpy(stream.resample_chunk(block.mean(dim=0).float().numpy()).reshape(-1))
+    yield torch.from_numpy(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).reshape(-1))
+
+
+def _power(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:
+    """mel_power, of a stream: blocks [n] => pieces [M,T'] which in a row are the power of the whole."""
+    half, hop = spec.n_fft // 2, spec.hop_length
+    held, tail, begun = torch.zeros(0), torch.zeros(0), False
+    for block in blocks:
+        held, tail = torch.cat([held, block]), torch.cat([tail, block])[-spec.n_fft :]
+        if not begun and len(held) > spec.n_fft:
+            held, begun = torch.cat([held[1 : half + 1].flip(0), held]), True
+        if begun and len(held) >= BLOCK + spec.n_fft:
+            columns = (len(held) - spec.n_fft) // hop + 1
+            yield piece_power(held[None], spec)[0]
+            held = held[columns * hop :]
+    if not begun:
+        if len(held):
+            yield mel_power(held[None], spec)[0, 0]
+        return
+    held = torch.cat([held, tail[-half - 1 : -1].flip(0)])
+    if len(held) >= spec.n_fft:
+        yield piece_power(held[None], spec)[0]
