@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 KINDS: dict[str, tuple[str, ...]] = {
     "joint": ("clip", "sound"),
     "generator": ("generator",),
+    "trajectory": ("trajectory",),
     "scene-classifier": ("classifier",),
 }
 
