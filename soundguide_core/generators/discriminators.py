@@ -15,17 +15,24 @@ from .stylegan2 import StyleGAN2Config
 
 
 class DiscriminatorBlock(nn.Module):
-    """Half the resolution: two 3x3 convolutions beside a 1x1 skip. The first block also reads the image."""
+    """Half the resolution: two 3x3 convolutions beside a 1x1 skip. The first block also reads the image.
 
-    def __init__(self, resolution: int, config: StyleGAN2Config):
+    size_in, size_out: channels, where they are not the resolution's own.
+    """
+
+    def __init__(
+        self, resolution: int, config: StyleGAN2Config, size_in: int | None = None, size_out: int | None = None
+    ):
         super().__init__()
-        size, size_out = config.channels(resolution), config.channels(resolution // 2)
+        size = config.channels(resolution)
+        size_in = size_in or size
+        size_out = size_out or config.channels(resolution // 2)
         gain, clamp = math.sqrt(0.5), config.conv_clamp  # keeps the variance of the sum
         if resolution == config.resolution:
             self.fromrgb = Conv2d(3, size, 1, clamp=clamp)
-        self.conv0 = Conv2d(size, size, 3, clamp=clamp)
+        self.conv0 = Conv2d(size_in, size, 3, clamp=clamp)
         self.conv1 = Conv2d(size, size_out, 3, down=True, gain=gain, clamp=clamp)
-        self.skip = Conv2d(size, size_out, 1, down=True, linear=True, gain=gain)
+        self.skip = Conv2d(size_in, size_out, 1, down=True, linear=True, gain=gain)
 
     def forward(self, x: Tensor) -> Tensor:
         if hasattr(self, "fromrgb"):
@@ -46,14 +53,14 @@ def minibatch_std(x: Tensor, group: int = 4) -> Tensor:
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """4x4 features => one score."""
+    """4x4 features => one score, or several numbers."""
 
-    def __init__(self, config: StyleGAN2Config):
+    def __init__(self, config: StyleGAN2Config, outputs: int = 1):
         super().__init__()
         size = config.channels(4)
         self.conv = Conv2d(size + 1, size, 3, clamp=config.conv_clamp)
         self.fc = FullyConnected(size * 16, size, act=True)
-        self.out = FullyConnected(size, 1)
+        self.out = FullyConnected(size, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(minibatch_std(x))

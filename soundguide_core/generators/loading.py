@@ -4,21 +4,43 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import InputError
 from .generator import StyleGenerator
 
+if TYPE_CHECKING:
+    from .stylegan_v import Generator
+
 # config["architecture"] -> the module whose Generator it is
-NETWORKS = {"stylegan2": ".stylegan2", "stylegan3": ".stylegan3"}
+NETWORKS = {"stylegan2": ".stylegan2", "stylegan3": ".stylegan3", "stylegan-v": ".stylegan_v"}
 
 
 def load_generator(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> StyleGenerator:
-    """A generator for use: evaluation mode, parameters frozen. A registry name, or a file."""
-    from ..checkpoints import registry, safetensors_io, weights
+    """A generator for use: evaluation mode, parameters frozen. A registry name, or a file; a video one gives stills."""
+    from ..checkpoints import registry
 
-    path = registry.find("generator", name_or_path).files["generator"]
+    return _load(registry.find("generator", name_or_path).files["generator"], device)
+
+
+def load_styleganv(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> Generator:
+    """A generator of videos for use: evaluation mode, parameters frozen. A registry name, or a file."""
+    from ..checkpoints import registry
+
+    path = registry.find("video-generator", name_or_path).files["generator"]
+    generator = _load(path, device)
+    if not hasattr(generator, "motion_codes"):
+        raise InputError(
+            f"{path} holds a generator of pictures, which has no motion.", "Choose a StyleGAN-V checkpoint."
+        )
+    return generator
+
+
+def _load(path: Path, device: str | torch.device) -> StyleGenerator:
+    from ..checkpoints import safetensors_io, weights
+
     tensors, config = weights.load(path, "generator")
     network = _network(path, config)
     with torch.device("meta"):  # no memory, no random numbers: the file's tensors become the weights

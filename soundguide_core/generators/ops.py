@@ -129,18 +129,22 @@ def _modulated_grouped(x: Tensor, weight: Tensor, style: Tensor, up: bool, demod
 
 
 class FullyConnected(nn.Module):
-    """Equalised linear layer [B,I] => [B,O]; weights are stored divided by lr_mul, which slows their learning by it."""
+    """Equalised linear layer [B,I] => [B,O]; weights are stored divided by lr_mul, which slows their learning by it.
 
-    def __init__(self, size_in: int, size_out: int, *, lr_mul: float = 1.0, bias: float = 0.0, act: bool = False):
+    bias: its start, or None for a layer [...,I] => [...,O] without one.
+    """
+
+    def __init__(
+        self, size_in: int, size_out: int, *, lr_mul: float = 1.0, bias: float | None = 0.0, act: bool = False
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(size_out, size_in) / lr_mul)
-        self.bias = nn.Parameter(torch.full([size_out], float(bias)))
+        self.bias = None if bias is None else nn.Parameter(torch.full([size_out], float(bias)))
         self.lr_mul, self.act = lr_mul, act
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * (self.lr_mul / math.sqrt(self.weight.shape[1]))
-        bias = self.bias * self.lr_mul
-        x = torch.addmm(bias, x, weight.t())
+        x = x @ weight.t() if self.bias is None else torch.addmm(self.bias * self.lr_mul, x, weight.t())
         return act(x) if self.act else x
 
 

@@ -23,7 +23,8 @@ class StyleGAN2Config:
     """Sizes of a generator and of the discriminator trained against it.
 
     channel_base, channel_max: min(channel_base // r, channel_max) channels at resolution r. conv_clamp bounds
-    activations, None for no bound. grouped evaluates modulated convolutions per sample (the same numbers).
+    activations, None for no bound. grouped evaluates modulated convolutions per sample (the same numbers). noise:
+    whether layers add it.
     """
 
     resolution: int
@@ -34,6 +35,7 @@ class StyleGAN2Config:
     channel_max: int = 512
     conv_clamp: float | None = None
     grouped: bool = False
+    noise: bool = True
 
     def __post_init__(self):
         if self.resolution < 8 or self.resolution & (self.resolution - 1):
@@ -73,13 +75,16 @@ class SynthesisLayer(nn.Module):
         self.affine = FullyConnected(config.w_dim, size_in, bias=1)
         self.weight = nn.Parameter(torch.randn(size_out, size_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(size_out))
-        self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-        self.up, self.grouped, self.clamp = up, config.grouped, config.conv_clamp
+        if config.noise:
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.up, self.grouped, self.clamp, self.noise = up, config.grouped, config.conv_clamp, config.noise
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: torch.Generator | None) -> Tensor:
         x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up, grouped=self.grouped)
         offset = self.bias[None, None]  # [H,W,C] or [B,H,W,C]
+        if not self.noise:
+            noise_mode = "none"
         if noise_mode == "random":
             shape = [len(x), *self.noise_const.shape]
             noise = torch.randn(shape, generator=rng, device=x.device) * self.noise_strength  # [B,H,W]
@@ -108,16 +113,19 @@ class ToRGB(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution. ws [B,2,D] for 4x4 (conv1, torgb), [B,3,D] above (conv0, conv1, torgb)."""
+    """One resolution. ws [B,2,D] for 4x4 (conv1, torgb), [B,3,D] above (conv0, conv1, torgb).
 
-    def __init__(self, resolution: int, config: StyleGAN2Config):
+    joined: channels that something else adds to the constant.
+    """
+
+    def __init__(self, resolution: int, config: StyleGAN2Config, joined: int = 0):
         super().__init__()
         size = config.channels(resolution)
         if resolution == 4:
             self.const = nn.Parameter(torch.randn(size, 4, 4))
         else:
             self.conv0 = SynthesisLayer(config.channels(resolution // 2), size, resolution, config, up=True)
-        self.conv1 = SynthesisLayer(size, size, resolution, config, up=False)
+        self.conv1 = SynthesisLayer(size + joined, size, resolution, config, up=False)
         self.torgb = ToRGB(size, config)
 
     def forward(self, x: Tensor, img: Tensor | None, ws: Tensor, noise_mode: str, rng) -> tuple[Tensor, Tensor]:
@@ -131,11 +139,11 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """ws [B,L,D] => img [B,3,H,W], about -1..1."""
 
-    def __init__(self, config: StyleGAN2Config):
+    def __init__(self, config: StyleGAN2Config, joined: int = 0):
         super().__init__()
         self.config = config
         for resolution in config.resolutions:
-            setattr(self, f"b{resolution}", SynthesisBlock(resolution, config))
+            setattr(self, f"b{resolution}", SynthesisBlock(resolution, config, joined if resolution == 4 else 0))
 
     def forward(
         self,
@@ -147,8 +155,15 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """noise_mode: "const" (the stored noise), "random" (drawn from rng), "none". dtype of the features; the image
         is summed in float32. resolution: stop at this one and return the smaller image summed so far."""
+        x = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1)
+        return self.grow(x, ws, noise_mode, rng, resolution)
+
+    def grow(
+        self, x: Tensor, ws: Tensor, noise_mode: str, rng: torch.Generator | None, resolution: int | None
+    ) -> Tensor:
+        """From what stands at 4x4 [B,C,4,4] to the image."""
         check_synthesis(ws, noise_mode, self.config)
-        x, img = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1), None
+        img = None
         for i, size in enumerate(self.config.resolutions):
             first = max(2 * i - 1, 0)  # torgb shares its w with the next block's conv0
             x, img = getattr(self, f"b{size}")(x, img, ws[:, first : 2 * i + 2], noise_mode, rng)

@@ -1,0 +1,118 @@
+"""StyleGAN-V: A Continuous Video Generator with the Price, Image Quality and Perks of StyleGAN2 (Skorokhodov et al.
+2022): the generator, section 3.1. StyleGAN2 whose constant input is joined by the motion code of a time.
+
+Axes: B batch, F frames, C channels, H W, L layers (num_ws), D dims, V motion code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .generator import Mapping, StyleGenerator
+from .motion import MotionEncoder, Noise, TrajectoryNoise
+from .stylegan2 import StyleGAN2Config, Synthesis
+
+VARIANTS = ("paper", "released")
+CODES = ("aligned", "unaligned", "sinusoidal")
+
+
+@dataclass(frozen=True)
+class StyleGANVConfig(StyleGAN2Config):
+    """Sizes of a generator and of the discriminator trained against it; defaults as released, but for variant.
+
+    Times and periods are in frames at `fps`, the rate of the videos that it was trained on.
+    motion_distance: from one anchor of noise to the next. waves: frequencies, each a sine and a cosine, with periods
+    from min_period to max_period before they are scaled. variant: the paper predicts amplitudes, the released code does
+    not. codes: aligned, or for comparison unaligned waves, or plain sinusoids that know neither noise nor video.
+    sound_dim: numbers of a sound that join the motion codes (ours), 0 for none.
+    num_frames, max_frames: frames of a video that the discriminator sees, and the longest time between two of them.
+    """
+
+    mapping_layers: int = 2
+    noise: bool = False
+    fps: float = 25.0
+    motion_z_dim: int = 512
+    motion_u_dim: int = 512
+    motion_kernel: int = 11
+    motion_distance: float = 16.0
+    waves: int = 256
+    min_period: float = 16.0
+    max_period: float = 1024.0
+    variant: str = "paper"
+    codes: str = "aligned"
+    sound_dim: int = 0
+    num_frames: int = 3
+    max_frames: int = 1024
+    concat_resolution: int = 16
+    frames_divisor: int = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, value, known in (("variant", self.variant, VARIANTS), ("codes", self.codes, CODES)):
+            if value not in known:
+                raise InputError(f"StyleGAN-V has no {name} {value!r}.", f"Use one of {', '.join(known)}.")
+
+    @property
+    def motion_v_dim(self) -> int:
+        return 2 * self.waves
+
+    def to_dict(self) -> dict:
+        return {"architecture": "stylegan-v", **super().to_dict()}
+
+
+class VideoSynthesis(Synthesis):
+    """ws [B,L,D], motion_v [B,V] => img [B,3,H,W], about -1..1."""
+
+    def __init__(self, config: StyleGANVConfig):
+        super().__init__(config, joined=config.motion_v_dim)
+        self.motion_encoder = MotionEncoder(config)
+
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: str = "const",
+        rng: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+        resolution: int | None = None,
+        *,
+        motion_v: Tensor | None = None,
+    ) -> Tensor:
+        """As StyleGAN2's; without motion_v the frame at t = 0 of motion seed 0."""
+        if motion_v is None:
+            noise = TrajectoryNoise((0,), self.config.motion_z_dim)
+            motion_v = self.motion_encoder(torch.zeros(1, 1), noise)[0].expand(len(ws), -1)
+        const = self.b4.const.expand(len(ws), -1, -1, -1)
+        x = torch.cat([const, motion_v[:, :, None, None].expand(-1, -1, *const.shape[2:])], dim=1)
+        return self.grow(x.to(dtype), ws, noise_mode, rng, resolution)
+
+
+class Generator(StyleGenerator):
+    """StyleGAN-V as a whole: content z [B,D] -> ws [B,L,D], shared over time; motion noise and t -> motion_v."""
+
+    config_type = StyleGANVConfig
+
+    def __init__(self, config: StyleGANVConfig):
+        super().__init__(config, Mapping(config), VideoSynthesis(config))
+        self.fps = config.fps
+
+    def motion_noise(self, seeds) -> TrajectoryNoise:
+        """Motion noise without an end, one trajectory per seed."""
+        return TrajectoryNoise(tuple(seeds), self.config.motion_z_dim)
+
+    def motion_codes(self, t: Tensor, motion_z: Noise, **how) -> Tensor:
+        """t [B,F] in frames at self.fps => motion_v [B,F,V]; see MotionEncoder."""
+        return self.synthesis.motion_encoder(t, motion_z, **how)
+
+    def render(self, ws: Tensor, motion_v: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """ws [B,L,D], motion_v [B,F,V] => frames [B,F,3,H,W]"""
+        count = motion_v.shape[1]
+        frames = self.synthesis(ws.repeat_interleave(count, dim=0), dtype=dtype, motion_v=motion_v.flatten(0, 1))
+        return frames.unflatten(0, (len(ws), count))
+
+    def video(self, ws: Tensor, t: Tensor, motion_z: Noise, **how) -> Tensor:
+        """ws [B,L,D], t [B,F] in frames => frames [B,F,3,H,W] about -1..1"""
+        return self.render(ws, self.motion_codes(t, motion_z, **how))
