@@ -45,9 +45,9 @@ class Limits:
     """What a file may cost. memory: bytes made, against bytes of the file, beyond memory_floor."""
 
     file_size: int = 16 * 2**30
-    opcodes: int = 2_000_000
+    opcodes: int = 500_000
     depth: int = 150  # of containers in containers
-    values: int = 2_000_000  # counted as often as they are reached
+    values: int = 1_000_000  # counted as often as they are reached
     memory: int = 8
     memory_floor: int = 16 * 2**20
 
@@ -77,6 +77,8 @@ def read(path: str | os.PathLike, limits: Limits = LIMITS) -> Any:
         return _read(data, limits)
     except Unreadable as error:
         raise InputError(f"{path} {error.reason}.", error.remedy) from None
+    except (MemoryError, RecursionError):
+        raise InputError(f"{path} is too large to be read here.", "Use a machine with more memory.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).", "Check the file and the disk.") from error
 

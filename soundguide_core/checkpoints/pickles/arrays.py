@@ -28,7 +28,6 @@ STORAGES = {
 }
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGES.values()}
 WIDER = {"u2": np.int32, "u4": np.int64, "u8": np.int64}  # unsigned types that torch hardly knows
-BIG_ENDIAN = Unreadable("was saved on a machine of the other byte order", "Save it again on a common machine.")
 
 
 class Storage:
@@ -88,7 +87,7 @@ class Dtype:
 
     def __init__(self, code: Any):
         if type(code) is not str or not re.fullmatch(r"\?|b1|[iu][1248]|f[248]|c8|c16", code):
-            raise Unreadable(f"holds an array of {_shown(code)}, not of numbers")
+            raise Unreadable("holds an array of something other than numbers")
         self.code, self.order = code, "<"
 
     def set_order(self, state: Any) -> None:
@@ -142,7 +141,3 @@ def scalar(dtype: Any, data: Any) -> Any:
     if type(dtype) is not Dtype or type(data) is not bytes or len(data) != dtype.numpy.itemsize:
         raise Unreadable("is damaged (a number is not whole)")
     return np.frombuffer(data, dtype.numpy)[0].item()
-
-
-def _shown(value: Any) -> str:
-    return ascii(value)[:40]

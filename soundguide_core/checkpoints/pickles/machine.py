@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 AGAIN = "Download or copy it again."
 DISTRUST = "Do not open it with other programs either; get the weights from somebody whom you trust."
+VALUE = 64  # bytes that one value in a container costs, about
 SMALL = 65536  # longer byte strings stay views of the file until somebody needs them
 LONGEST_NUMBER = 256  # bytes in an integer
 LONGEST_NAME = 200
@@ -32,6 +33,11 @@ class Budget:
 
     def __init__(self, opcodes: int, size: int):
         self.opcodes, self.size = opcodes, size
+
+    def step(self, count: int = 1) -> None:
+        self.opcodes -= count
+        if self.opcodes < 0:
+            raise Unreadable("takes more steps to read than weights ever do", DISTRUST)
 
     def spend(self, size: int) -> None:
         self.size -= size
@@ -77,13 +83,8 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        while True:
-            code = self.number("<B")
-            self.budget.opcodes -= 1
-            if self.budget.opcodes < 0:
-                raise Unreadable("takes more steps to read than weights ever do", DISTRUST)
-            if code == STOP:
-                break
+        while (code := self.byte()) != STOP:
+            self.budget.step()
             if code not in OPCODES:
                 raise Unreadable(f"uses a pickle opcode (0x{code:02x}) that weights never need", DISTRUST)
             OPCODES[code](self)
@@ -102,8 +103,14 @@ class Machine:
         self.at = end
         return part
 
-    def number(self, layout: str) -> Any:
-        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+    def byte(self) -> int:
+        if self.at >= len(self.data):
+            raise Unreadable("is cut short")
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def number(self, layout: struct.Struct) -> Any:
+        return layout.unpack(self.take(layout.size))[0]
 
     def line(self) -> str:
         start = bytes(self.data[self.at : self.at + LONGEST_NAME])
@@ -139,7 +146,7 @@ class Machine:
     # the opcodes with some body
 
     def protocol(self) -> None:
-        if self.number("<B") > 5:
+        if self.byte() > 5:
             raise Unreadable("is a pickle of an unknown protocol", "Save it again with an older Python.")
 
     def long(self, size: int) -> None:
@@ -222,6 +229,7 @@ def key(value: Any) -> Any:
 
 
 STOP = ord(".")
+INT32, UINT16, UINT32, UINT64, DOUBLE = map(struct.Struct, ("<i", "<H", "<I", "<Q", ">d"))
 
 OPCODES: dict[int, Callable[[Machine], None]] = {
     # framing
@@ -232,21 +240,21 @@ OPCODES: dict[int, Callable[[Machine], None]] = {
     ord("N"): lambda m: m.push(None),
     0x88: lambda m: m.push(True),
     0x89: lambda m: m.push(False),
-    ord("J"): lambda m: m.push(m.number("<i")),
-    ord("K"): lambda m: m.push(m.number("<B")),
-    ord("M"): lambda m: m.push(m.number("<H")),
-    0x8A: lambda m: m.long(m.number("<B")),
-    0x8B: lambda m: m.long(m.number("<i")),
-    ord("G"): lambda m: m.push(m.number(">d")),
-    ord("U"): lambda m: m.push(str(m.take(m.number("<B")), "latin-1")),  # Python 2's str
-    ord("T"): lambda m: m.push(str(m.take(m.number("<I")), "latin-1")),
-    ord("C"): lambda m: m.binary(m.number("<B")),
-    ord("B"): lambda m: m.binary(m.number("<I")),
-    0x8E: lambda m: m.binary(m.number("<Q")),
-    0x96: lambda m: m.binary(m.number("<Q")),
-    0x8C: lambda m: m.push(text(m.take(m.number("<B")))),
-    ord("X"): lambda m: m.push(text(m.take(m.number("<I")))),
-    0x8D: lambda m: m.push(text(m.take(m.number("<Q")))),
+    ord("J"): lambda m: m.push(m.number(INT32)),
+    ord("K"): lambda m: m.push(m.byte()),
+    ord("M"): lambda m: m.push(m.number(UINT16)),
+    0x8A: lambda m: m.long(m.byte()),
+    0x8B: lambda m: m.long(m.number(INT32)),
+    ord("G"): lambda m: m.push(m.number(DOUBLE)),
+    ord("U"): lambda m: m.push(str(m.take(m.byte()), "latin-1")),  # Python 2's str
+    ord("T"): lambda m: m.push(str(m.take(m.number(UINT32)), "latin-1")),
+    ord("C"): lambda m: m.binary(m.byte()),
+    ord("B"): lambda m: m.binary(m.number(UINT32)),
+    0x8E: lambda m: m.binary(m.number(UINT64)),
+    0x96: lambda m: m.binary(m.number(UINT64)),
+    0x8C: lambda m: m.push(text(m.take(m.byte()))),
+    ord("X"): lambda m: m.push(text(m.take(m.number(UINT32)))),
+    0x8D: lambda m: m.push(text(m.take(m.number(UINT64)))),
     # containers
     ord(")"): lambda m: m.push(()),
     0x85: lambda m: m.tuple(1),
@@ -262,11 +270,11 @@ OPCODES: dict[int, Callable[[Machine], None]] = {
     0x8F: lambda m: m.push(set()),
     0x90: lambda m: m.add(m.pop_mark()),
     # memo
-    ord("q"): lambda m: m.put(m.number("<B")),
-    ord("r"): lambda m: m.put(m.number("<I")),
+    ord("q"): lambda m: m.put(m.byte()),
+    ord("r"): lambda m: m.put(m.number(UINT32)),
     0x94: lambda m: m.put(len(m.memo)),
-    ord("h"): lambda m: m.get(m.number("<B")),
-    ord("j"): lambda m: m.get(m.number("<I")),
+    ord("h"): lambda m: m.get(m.byte()),
+    ord("j"): lambda m: m.get(m.number(UINT32)),
     # names and what is asked of them
     ord("c"): lambda m: m.name(m.line(), m.line()),
     0x93: Machine.stack_name,

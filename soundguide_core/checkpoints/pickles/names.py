@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import arrays
-from .machine import DISTRUST, LONGEST_NAME, Budget, Foreign, Name, Unreadable, key
+from .machine import DISTRUST, LONGEST_NAME, VALUE, Budget, Foreign, Name, Unreadable, key
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,14 @@ class Meaning:
 
     def __init__(self, budget: Budget, storage_of: Callable[[Any], Any]):
         self.budget, self.storage_of = budget, storage_of
+        self.named: dict[tuple[str, str], Name] = {}
 
     def name(self, module: str, name: str) -> Name:
+        if (module, name) not in self.named:
+            self.named[module, name] = self.checked(module, name)
+        return self.named[module, name]
+
+    def checked(self, module: str, name: str) -> Name:
         if len(module) + len(name) > LONGEST_NAME or not IDENTIFIERS.fullmatch(module) or not name.isidentifier():
             raise Unreadable("names something that has no proper name", DISTRUST)
         named = Name(PYTHON_2.get(module, module), name)
@@ -66,7 +72,7 @@ class Meaning:
             except TypeError:
                 raise Unreadable(f"is damaged ({full} is given what it does not take)") from None
         if PERSISTENT.fullmatch(full) and len(args) == 1:
-            return persistent(args[0])
+            return persistent(args[0], self.budget)
         if EASY_DICT.fullmatch(full) and not args:
             return {}
         if CALLED_INERT.fullmatch(full):
@@ -88,8 +94,10 @@ class Meaning:
             value.set_order(state)
         elif type(value) is Foreign:
             if type(state) is tuple and len(state) == 2 and all(type(s) in (dict, type(None)) for s in state):
+                self.budget.spend(VALUE * sum(len(s or ()) for s in state))
                 state = {**(state[0] or {}), **(state[1] or {})}  # attributes and slots
             if type(value.state) is dict and type(state) is dict:
+                self.budget.spend(VALUE * (len(value.state) + len(state)))
                 state = {**value.state, **state}
             object.__setattr__(value, "state", state)
         elif type(value) not in (dict, set):  # attributes of a dict, such as a state_dict's _metadata, are dropped
@@ -99,11 +107,12 @@ class Meaning:
         raise Unreadable("refers to data outside itself", DISTRUST)
 
 
-def persistent(meta: Any) -> Persistent:
+def persistent(meta: Any, budget: Budget) -> Persistent:
     """NVIDIA's record of an object, without the source text that their own loader would run."""
     state = meta.get("state") if type(meta) is dict else None
     if type(state) is not dict or type(meta.get("class_name")) is not str:
         raise Unreadable("is damaged (an object of NVIDIA's persistence is not whole)")
+    budget.spend(VALUE * len(state))
     state = dict(state)
     args, kwargs = state.pop("_init_args", ()), state.pop("_init_kwargs", {})
     if type(args) not in (tuple, list) or type(kwargs) is not dict:
@@ -118,10 +127,17 @@ def _refused(name: Name) -> Unreadable:
 # The makers, each (meaning, *args); a TypeError means wrong arguments
 
 
-def _dict(_: Meaning, pairs: Any = ()) -> dict:
-    if type(pairs) is dict:
+def _values(meaning: Meaning, values: Any) -> Any:
+    if type(values) not in (list, tuple, dict):
+        raise TypeError
+    meaning.budget.spend(VALUE * len(values))
+    return values
+
+
+def _dict(meaning: Meaning, pairs: Any = ()) -> dict:
+    if type(_values(meaning, pairs)) is dict:
         return dict(pairs)
-    if type(pairs) not in (list, tuple) or not all(type(p) in (list, tuple) and len(p) == 2 for p in pairs):
+    if not all(type(p) in (list, tuple) and len(p) == 2 for p in pairs):
         raise TypeError
     return {key(k): value for k, value in pairs}
 
@@ -130,10 +146,8 @@ def _default_dict(_: Meaning, factory: Any = None) -> dict:
     return {}
 
 
-def _set(_: Meaning, values: Any = ()) -> set:
-    if type(values) not in (list, tuple):
-        raise TypeError
-    return {key(value) for value in values}
+def _set(meaning: Meaning, values: Any = ()) -> set:
+    return {key(value) for value in _values(meaning, values)}
 
 
 def _encode(meaning: Meaning, text: Any, encoding: Any = "latin1") -> bytes:
@@ -156,10 +170,8 @@ def _complex(_: Meaning, real: Any, imag: Any) -> complex:
     return complex(real, imag)
 
 
-def _size(_: Meaning, values: Any) -> tuple:
-    if type(values) not in (list, tuple):
-        raise TypeError
-    return tuple(values)
+def _size(meaning: Meaning, values: Any) -> tuple:
+    return tuple(_values(meaning, values))
 
 
 def _reconstructor(_: Meaning, cls: Any, base: Any, state: Any) -> Foreign:

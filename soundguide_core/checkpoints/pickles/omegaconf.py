@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .machine import DISTRUST, Budget, Foreign, Unreadable
+from .machine import DISTRUST, VALUE, Budget, Foreign, Unreadable
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 DEEPEST = 50
-VALUE = 100  # bytes that one value costs
 
 
 def is_config(x: Foreign) -> bool:
