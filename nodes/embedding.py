@@ -98,7 +98,7 @@ class AudioEncode(io.ComfyNode):
             frames = joint.encode_audio_frames(mono[0], sample_rate, fps=fps, num_frames=count).cpu()
         heard = _heard_as(joint, clip, words)
         titles = [f"heard as {line}" if line else "what the encoder is given" for line in heard]
-        mel = torch.cat([_mel_picture(line, sample_rate, joint.spec, title) for line, title in zip(mono, titles)])
+        mel = torch.cat([_mel_picture(line, sample_rate, joint.spec.drawn, title) for line, title in zip(mono, titles)])
         label = heard[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
         return io.NodeOutput(Embeds(clip, frames, fps, label, encoder.name), mel, "\n".join(heard))
 

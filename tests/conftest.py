@@ -21,6 +21,30 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
+def parity():
+    """The module tests/fixtures/make_network_parity.py, which reads what it made."""
+    import importlib.util
+
+    path = Path(__file__).parent / "fixtures" / "make_network_parity.py"
+    spec = importlib.util.spec_from_file_location("make_network_parity", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def diffusers():
+    """diffusers, which does not start beside a torchaudio made for another PyTorch."""
+    try:
+        import torchaudio  # noqa: F401
+    except ImportError:
+        pass
+    except (OSError, RuntimeError):
+        sys.modules["torchaudio"] = None
+    return pytest.importorskip("diffusers")
+
+
+@pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of real recordings beside the checkout; a test that needs it is skipped where it is absent."""
     folder = ROOT.parent / "shared" / "data"

@@ -22,8 +22,9 @@ LAYERS = {
     "losses": BASE | NETWORKS,
     "optimise": BASE | NETWORKS | {"losses"},
     "trajectory": BASE | NETWORKS,
+    "diffusion": BASE | NETWORKS,
 }
-BELOW = BASE | NETWORKS | {"losses", "optimise", "trajectory"}
+BELOW = BASE | NETWORKS | {"losses", "optimise", "trajectory", "diffusion"}
 LAYERS |= {
     "projection": BELOW,
     "systems": BELOW | {"projection"},

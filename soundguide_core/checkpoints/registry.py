@@ -15,7 +15,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # the files of each kind; a kind with one file is named by that file, one with several by their folder
 KINDS: dict[str, tuple[str, ...]] = {
     "joint": ("clip", "sound"),
+    "sound": ("sound",),
     "generator": ("generator",),
+    "video-generator": ("generator",),
+    "unet": ("unet",),
     "trajectory": ("trajectory",),
     "scene-classifier": ("classifier",),
 }

@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..audio.mel import MelSpec, frame_windows, sound_windows
+from ..audio.mel import MelSpec
+from ..audio.wave_windows import WaveSpec
 from ..checkpoints import registry
 from ..errors import InputError
 from ..shapes import check_shape
 from .clip import ClipTowers, load_clip
-from .sound import SoundEncoder, load_sound
+from .sound import load_sound
 
 WINDOWS_AT_ONCE = 64  # so that an hour of sound costs the memory of a minute
 
@@ -26,10 +27,10 @@ WINDOWS_AT_ONCE = 64  # so that an hour of sound costs the memory of a minute
 class JointEncoder(nn.Module):
     """Three encoders into one space; every embedding has unit norm, and the same input always gives the same one.
 
-    clip: the picture and text towers. sound: windows of log-mel => [W,D]. spec: how those windows are made.
+    clip: the picture and text towers. sound: windows of a recording => [W,D]. spec: how those windows are made.
     """
 
-    def __init__(self, clip: ClipTowers, sound: SoundEncoder, spec: MelSpec) -> None:
+    def __init__(self, clip: ClipTowers, sound: nn.Module, spec: MelSpec | WaveSpec) -> None:
         super().__init__()
         if sound.dim != clip.dim:
             raise InputError(
@@ -66,7 +67,7 @@ class JointEncoder(nn.Module):
             )
         embeds = []
         for line in wave:
-            windows, weights = sound_windows(line, sample_rate, self.spec)
+            windows, weights = self.spec.windows(line, sample_rate)
             heard = self._hear(windows)  # [W,D]
             embeds.append(weights.to(heard) @ heard)
         return F.normalize(torch.stack(embeds), dim=-1)
@@ -81,7 +82,7 @@ class JointEncoder(nn.Module):
         if not isinstance(wave, Tensor) or wave.ndim != 1:
             shape = list(wave.shape) if isinstance(wave, Tensor) else type(wave).__name__
             raise InputError(f"The sound has shape {shape}.", "Pass one channel of samples, [N].")
-        return self._hear(frame_windows(wave, sample_rate, self.spec, fps=fps, num_frames=num_frames))
+        return self._hear(self.spec.frame_windows(wave, sample_rate, fps=fps, num_frames=num_frames))
 
     def _hear(self, windows: Tensor) -> Tensor:
         """windows [W,1,...] => [W,D], unit norm."""

@@ -18,7 +18,7 @@ from ...errors import InputError
 from .. import safe_pickle, safetensors_io
 
 # asked in this order
-FORMATS: tuple[str, ...] = ()
+FORMATS: tuple[str, ...] = ("guided_diffusion", "sound_resnet", "swin")
 
 SHOWN = 4  # names in a message
 

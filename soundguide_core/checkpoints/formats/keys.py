@@ -1,0 +1,75 @@
+"""Strict key maps: every tensor of a foreign file is moved or known to be unused, or the file is refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ...errors import InputError
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # what people save around a state dict
+
+
+def flat_tensors(content) -> dict[str, Tensor] | None:
+    """The state dict that content is or wraps, without DataParallel's "module."; None if it is anything else."""
+    if not isinstance(content, dict):
+        return None
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    if not content or not all(isinstance(k, str) and isinstance(x, Tensor) for k, x in content.items()):
+        return None
+    if all(key.startswith("module.") for key in content):
+        content = {key.removeprefix("module."): x for key, x in content.items()}
+    return content
+
+
+class Keys:
+    """What is left of a foreign state dict, and what has been made of it."""
+
+    def __init__(self, state: dict[str, Tensor], name: str) -> None:
+        self.left = dict(state)
+        self.made: dict[str, Tensor] = {}
+        self.name = name
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.left
+
+    def take(self, key: str) -> Tensor:
+        """Take a tensor out; InputError if the file lacks it."""
+        if key not in self.left:
+            raise InputError(f"This {self.name} lacks {key}.", "Download the file again, or choose another version.")
+        return self.left.pop(key)
+
+    def put(self, key: str, x: Tensor) -> None:
+        self.made[key] = x
+
+    def move(self, theirs: str, ours: str) -> None:
+        self.put(ours, self.take(theirs))
+
+    def keep(self, pattern: str) -> None:
+        """Move every tensor whose whole name fits, under its own name."""
+        for key in [key for key in self.left if re.fullmatch(pattern, key)]:
+            self.move(key, key)
+
+    def rename(self, pattern: str, ours: Callable[[re.Match], str]) -> None:
+        """Give every tensor whose whole name fits another name, before it is moved."""
+        found = {key: re.fullmatch(pattern, key) for key in self.left}
+        self.left = {ours(found[key]) if found[key] else key: x for key, x in self.left.items()}
+
+    def drop(self, *keys: str) -> None:
+        """Forget tensors that are known not to be needed; they may be absent."""
+        for key in keys:
+            self.left.pop(key, None)
+
+    def finish(self) -> dict[str, Tensor]:
+        """All that was made; InputError naming the first tensor that nobody asked for."""
+        if self.left:
+            raise InputError(
+                f"This looks like a {self.name}, but {min(self.left)} does not belong to one.",
+                "It may be a variant that SoundGuide does not know; please report it with the file's source.",
+            )
+        return self.made

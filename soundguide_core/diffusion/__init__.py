@@ -1,0 +1,1 @@
+"""Pixel diffusion: the networks, and later the loop that samples with them."""

@@ -1,0 +1,115 @@
+"""The pixel diffusion UNet of P. Dhariwal and A. Nichol, "Diffusion Models Beat GANs on Image Synthesis", NeurIPS 2021,
+as diffusers' UNet2DModel. Axes: B batch, H W picture, K classes.
+
+    x_t [B,3,H,W] in about -1..1, t [B] in 0..999 => [B,6,H,W]: eps, and v in -1..1 between log beta_tilde and log beta
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+try:
+    from diffusers import UNet2DModel
+    from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+except (ImportError, RuntimeError) as error:  # RuntimeError: diffusers' word for any of its imports that failed
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    raise InputError(
+        f"diffusers does not start ({str(root).splitlines()[0]})",
+        "Install it again; a torchaudio made for another PyTorch is a common cause.",
+    ) from error
+
+NO_CLASS = -1
+
+
+class ClassEmbedding(nn.Embedding):
+    """labels [B] => [B,D]; NO_CLASS is the zero vector, which makes a class-conditional model paint anything."""
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return super().forward(labels.clamp(min=0)) * (labels != NO_CLASS)[:, None]
+
+
+class UNet(UNet2DModel):
+    """UNet2DModel and what two published networks need beyond it.
+
+    Args:
+        time_channels: width of the sinusoids of t, where it is not that of the first block: 256 against 128 at 512 px.
+        schedule: the diffusion that it was trained for, as keyword arguments of diffusers.DDPMScheduler.
+        config: keyword arguments of UNet2DModel. With num_class_embeds, class_labels None is NO_CLASS.
+    """
+
+    def __init__(self, *, time_channels: int | None = None, schedule: dict | None = None, **config) -> None:
+        super().__init__(**config)
+        self.schedule = schedule or {}
+        if time_channels is not None:
+            self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
+            self.time_embedding = TimestepEmbedding(time_channels, self.time_embedding.linear_2.out_features)
+        if config.get("num_class_embeds") is not None:
+            self.class_embedding = ClassEmbedding(*self.class_embedding.weight.shape)
+
+    @property
+    def learned_variance(self) -> bool:
+        """Whether the second half of the output channels says how wide a step is."""
+        return self.config.out_channels == 2 * self.config.in_channels
+
+    def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None, **kwargs):
+        if class_labels is None and self.class_embedding is not None:
+            class_labels = torch.full([len(sample)], NO_CLASS, device=sample.device)
+        return super().forward(sample, timestep, class_labels, **kwargs)
+
+
+def load_unet(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> UNet:
+    """A frozen UNet: a registry name, a file of any known format, or a diffusers folder with safetensors weights.
+
+    A folder may be a whole pipeline (unet/, scheduler/) or a UNet2DModel alone.
+    """
+    from ..checkpoints import registry, weights
+    from ..checkpoints.safetensors_io import fill
+
+    if Path(name_or_path).is_dir():
+        return _from_folder(Path(name_or_path)).eval().requires_grad_(False).to(device)
+    path = registry.find("unet", name_or_path).files["unet"]
+    tensors, config = weights.load(path, "unet")
+    try:
+        unet = UNet(**config["unet"], schedule=config["schedule"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not describe a diffusion UNet ({error}).", "Convert it again.") from error
+    fill(unet, tensors, path)
+    return unet.eval().requires_grad_(False).to(device)
+
+
+def _from_folder(folder: Path) -> UNet:
+    from safetensors.torch import load_file
+
+    from ..checkpoints.safetensors_io import fill
+
+    inside = folder / "unet" if (folder / "unet").is_dir() else folder
+    weights, config_file = inside / "diffusion_pytorch_model.safetensors", inside / "config.json"
+    if not weights.is_file() or not config_file.is_file():
+        raise InputError(
+            f"{folder} holds no config.json with diffusion_pytorch_model.safetensors.",
+            "Give a diffusers folder that was saved with safetensors weights.",
+        )
+    config = _json(config_file)
+    if config.get("_class_name") != "UNet2DModel":
+        raise InputError(f"{folder} holds a {config.get('_class_name')}.", "Only a UNet2DModel works on pixels alone.")
+    schedules = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
+    schedule = next((_json(file) for file in schedules if file.is_file()), {})
+    unet = UNet(**{k: v for k, v in config.items() if not k.startswith("_")}, schedule=schedule)
+    fill(unet, load_file(weights), weights)
+    return unet
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not readable as JSON ({error}).", "Copy the folder again.") from error
