@@ -1,106 +1,101 @@
-"""The discriminators of sound-guided video generation (Lee et al., ECCV 2022): one that sees single frames, one that
-sees several at once through kernels that reach over time. Residual blocks as in StyleGAN2's discriminator.
+"""StyleGAN-V: A Continuous Video Generator with the Price, Image Quality and Perks of StyleGAN2 (Skorokhodov et al.
+2022): the holistic discriminator, section 3.2.
 
-Axes: B batch, F frames, C channels, H W.
+Frames are embedded one by one down to concat_resolution, then become one image with the channels of all of them. The
+score is a product with a code of the times between them (a projection discriminator, Miyato and Koyama 2018).
+Axes: B batch, F frames, C channels, H W, D dims.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..shapes import check_shape
-from .ops import FullyConnected, act
+from .discriminators import DiscriminatorBlock, DiscriminatorEpilogue
+from .ops import FullyConnected, rms_norm
+from .stylegan_v import StyleGANVConfig
+
+EMBEDDING = 256
 
 
-@dataclass(frozen=True)
-class VideoDiscriminatorConfig:
-    """size: pixels a side that frames are brought to. channels: of each block, which halves the picture. reach: frames
-    that a kernel sees, 3 for video; 1 judges every frame by itself. clamp: bound of activations."""
+class TimeDifferences(nn.Module):
+    """t [B,F] frames => [B,(F-1)(EMBEDDING+2P)]: each step as a learned vector and as sines of periods 2^1 to 2^P."""
 
-    size: int
-    channels: tuple[int, ...]
-    reach: int = 3
-    clamp: float | None = 256.0
+    def __init__(self, max_frames: int):
+        super().__init__()
+        self.const_embed = nn.Embedding(max_frames, EMBEDDING)
+        self.powers = math.ceil(math.log2(max_frames))
 
-    def __post_init__(self) -> None:
-        if self.reach % 2 == 0 or self.size % 2 ** len(self.channels):
+    @property
+    def size(self) -> int:
+        return EMBEDDING + 2 * self.powers
+
+    def forward(self, t: Tensor) -> Tensor:
+        steps = t.diff(dim=1)  # [B,F-1]
+        if not bool((steps >= 0).all()) or not bool((steps.round() < self.const_embed.num_embeddings).all()):
             raise InputError(
-                f"A discriminator of {self.size} pixels, {len(self.channels)} halvings and kernels over {self.reach} "
-                "frames cannot be.",
-                "Use an odd reach, and a size that can be halved so often.",
+                "The frames' times do not rise, or lie further apart than this discriminator knows.",
+                f"Give rising times at most {self.const_embed.num_embeddings - 1} frames apart.",
             )
+        rates = 2.0 ** torch.arange(self.powers, device=t.device) * (math.pi / 2**self.powers)
+        angle = steps[..., None].float() * rates
+        code = torch.cat([self.const_embed(steps.round().long()), angle.sin(), angle.cos()], dim=-1)
+        return code.flatten(1)
 
 
-class Conv3d(nn.Module):
-    """Equalised convolution [B,I,F,H,W] => [B,O,F,H,W]; bias and lrelu unless linear."""
+class ConditionMapping(nn.Module):
+    """A code [B,I] => what the score is projected on [B,D]."""
 
-    def __init__(self, size_in: int, size_out: int, kernel: tuple[int, int, int], *, linear: bool = False):
+    def __init__(self, size_in: int, size_out: int, layers: int = 2):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(size_out, size_in, *kernel))
-        self.bias = None if linear else nn.Parameter(torch.zeros(size_out))
-
-    def forward(self, x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-        weight = self.weight * (1 / math.sqrt(self.weight[0].numel()))
-        if self.bias is None:
-            return F.conv3d(x, weight * gain)
-        padding = tuple(k // 2 for k in self.weight.shape[2:])
-        return act(F.conv3d(x, weight, self.bias, padding=padding), gain=gain, clamp=clamp)
-
-
-class Block(nn.Module):
-    """Half the picture, as many frames: two convolutions beside a 1x1x1 skip."""
-
-    def __init__(self, size_in: int, size_out: int, config: VideoDiscriminatorConfig):
-        super().__init__()
-        kernel = (config.reach, 3, 3)
-        self.conv0 = Conv3d(size_in, size_in, kernel)
-        self.conv1 = Conv3d(size_in, size_out, kernel)
-        self.skip = Conv3d(size_in, size_out, (1, 1, 1), linear=True)
-        self.clamp = config.clamp
+        self.embed = FullyConnected(size_in, size_out)
+        self.num_layers = layers
+        for i in range(layers):
+            setattr(self, f"fc{i}", FullyConnected(size_out, size_out, lr_mul=0.01, act=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        gain = math.sqrt(0.5)  # keeps the variance of the sum
-        skip = self.skip(_half(x), gain)
-        return skip + self.conv1(_half(self.conv0(x, clamp=self.clamp)), gain, self.clamp)
+        x = rms_norm(self.embed(x))
+        for i in range(self.num_layers):
+            x = getattr(self, f"fc{i}")(x)
+        return x
 
 
-class VideoDiscriminator(nn.Module):
-    """frames [B,F,3,H,W] in -1..1 => scores [B,1], positive for real: the mean over frames of what its kernels see."""
+class HolisticDiscriminator(nn.Module):
+    """frames [B,F,3,H,W] in -1..1 at times t [B,F] in frames => score [B,1], positive for a real video."""
 
-    def __init__(self, config: VideoDiscriminatorConfig):
+    def __init__(self, config: StyleGANVConfig):
         super().__init__()
         self.config = config
-        first, last = config.channels[0], config.channels[-1]
-        self.fromrgb = Conv3d(3, first, (1, 1, 1))
-        sizes = [first, *config.channels]
-        self.blocks = nn.ModuleList([Block(before, after, config) for before, after in zip(sizes, config.channels)])
-        side = config.size // 2 ** len(config.channels)
-        self.fc = FullyConnected(last * side * side, last, act=True)
-        self.out = FullyConnected(last, 1)
+        concat, share = config.concat_resolution, config.frames_divisor
+        if not 4 < concat < config.resolution:
+            raise InputError(
+                f"Frames of {config.resolution} pixels cannot be joined at {concat}.",
+                "Choose a concat_resolution from 8 to half the resolution.",
+            )
+        for resolution in config.resolutions[:0:-1]:
+            size_in = config.channels(resolution) // share * config.num_frames if resolution == concat else None
+            size_out = config.channels(concat) // share if resolution == 2 * concat else None
+            setattr(self, f"b{resolution}", DiscriminatorBlock(resolution, config, size_in, size_out))
+        size = config.channels(4)
+        self.time_encoder = TimeDifferences(config.max_frames)
+        self.mapping = ConditionMapping((config.num_frames - 1) * self.time_encoder.size, size)
+        self.b4 = DiscriminatorEpilogue(config, outputs=size)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        sizes = check_shape(frames, "B F 3 H W", name="the frames")
-        x = brought_to(frames, self.config.size).transpose(1, 2)  # [B,3,F,H,W]
-        x = self.fromrgb(x, clamp=self.config.clamp)
-        for block in self.blocks:
-            x = block(x)
-        each = self.fc(x.transpose(1, 2).flatten(0, 1).flatten(1))  # [BF,C]
-        return self.out(each.view(sizes["B"], sizes["F"], -1).mean(dim=1))
-
-
-def brought_to(frames: Tensor, size: int) -> Tensor:
-    """frames [B,F,3,H,W] => the same, size x size."""
-    if frames.shape[-2:] == (size, size):
-        return frames
-    small = F.interpolate(frames.flatten(0, 1), (size, size), mode="bilinear", antialias=True)
-    return small.unflatten(0, frames.shape[:2])
-
-
-def _half(x: Tensor) -> Tensor:
-    return F.avg_pool3d(x, (1, 2, 2))
+    def forward(self, frames: Tensor, t: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """dtype of the features down to 4x4, which are judged in float32."""
+        count = self.config.num_frames
+        if frames.ndim != 5 or frames.shape[:2] != t.shape or t.shape[1] != count:
+            raise InputError(
+                f"This discriminator looks at {count} frames of a video, not at {list(frames.shape)}.",
+                f"Give frames [B,{count},3,H,W] and their times [B,{count}].",
+            )
+        x = frames.flatten(0, 1).to(dtype)
+        for resolution in self.config.resolutions[:0:-1]:
+            if resolution == self.config.concat_resolution:
+                x = x.unflatten(0, (-1, count)).flatten(1, 2)  # [B,FC,H,W]
+            x = getattr(self, f"b{resolution}")(x)
+        code = self.mapping(self.time_encoder(t))
+        return (self.b4(x.float()) * code).sum(dim=1, keepdim=True) / math.sqrt(code.shape[1])

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from soundguide_core.errors import InputError
-from soundguide_core.generators.video_discriminator import VideoDiscriminator, VideoDiscriminatorConfig
+from soundguide_core.generators.temporal_discriminator import TemporalDiscriminator, TemporalDiscriminatorConfig
 from soundguide_core.losses.adversarial import discriminator_loss, r1_penalty
 
 
-def build(reach: int, size: int = 8, channels=(6, 8)) -> VideoDiscriminator:
+def build(reach: int, size: int = 8, channels=(6, 8)) -> TemporalDiscriminator:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return VideoDiscriminator(VideoDiscriminatorConfig(size, channels, reach))
+        return TemporalDiscriminator(TemporalDiscriminatorConfig(size, channels, reach))
 
 
 def video(batch: int = 2, frames: int = 5, size: int = 8) -> torch.Tensor:
@@ -73,4 +73,4 @@ def test_motion_alone_can_be_learned():
 @pytest.mark.parametrize("size, channels, reach", [(8, (4, 4), 2), (10, (4, 4), 3)])
 def test_impossible_sizes_are_refused(size, channels, reach):
     with pytest.raises(InputError, match="cannot be"):
-        VideoDiscriminatorConfig(size, channels, reach)
+        TemporalDiscriminatorConfig(size, channels, reach)
