@@ -22,9 +22,10 @@ LAYERS = {
     "losses": BASE | NETWORKS,
     "optimise": BASE | NETWORKS | {"losses"},
     "trajectory": BASE | NETWORKS,
+    "released_trajectory": BASE | NETWORKS,
     "diffusion": BASE | NETWORKS,
 }
-BELOW = BASE | NETWORKS | {"losses", "optimise", "trajectory", "diffusion"}
+BELOW = BASE | NETWORKS | {"losses", "optimise", "trajectory", "released_trajectory", "diffusion"}
 LAYERS |= {
     "projection": BELOW,
     "systems": BELOW | {"projection"},

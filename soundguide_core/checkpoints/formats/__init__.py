@@ -18,7 +18,14 @@ from ...errors import InputError
 from .. import safe_pickle, safetensors_io
 
 # asked in this order
-FORMATS: tuple[str, ...] = ("guided_diffusion", "sound_resnet", "swin")
+FORMATS: tuple[str, ...] = (
+    "guided_diffusion",
+    "sound_resnet",
+    "swin",
+    "psp",
+    "latent_rnn",
+    "ir_se50",
+)
 
 SHOWN = 4  # names in a message
 

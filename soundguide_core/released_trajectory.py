@@ -1,0 +1,226 @@
+"""The released networks of S. H. Lee et al., "Sound-Guided Semantic Video Generation", ECCV 2022 (ours: trajectory.py).
+
+    mel [B,1,M,T] -> SoundInversion -> ws [B,L,D] -> LatentRNN for each group of layers, again and again -> ws
+
+SoundInversion is the encoder of E. Richardson et al., "Encoding in Style" (pixel2style2pixel), CVPR 2021, section 3.
+Sizes are data, by default those of the released files. Axes: B batch, L layers, D dims, S states of an RNN, H hidden.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .audio.mel import MelSpec
+from .checkpoints import registry, weights
+from .checkpoints.safetensors_io import fill
+from .embedding.ir_se import IRSEConfig, body, input_layer
+from .errors import InputError
+from .shapes import check_shape
+
+SLOPE = 0.01  # of every leaky ReLU here
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """Sizes of a SoundInversion.
+
+    Args:
+        groups: how many styles are read from the coarse, the middle and the fine map.
+        sides: of those maps for a square input, which sets how often a style head halves them.
+        activated: whether a leaky ReLU ends a head, as in the video paper: latents are hardly ever negative.
+        centred: whether styles are offsets from the generator's w_avg, kept in the file.
+    """
+
+    network: IRSEConfig = field(default_factory=IRSEConfig)
+    w_dim: int = 512
+    groups: tuple[int, int, int] = (3, 4, 9)
+    sides: tuple[int, int, int] = (16, 32, 64)
+    activated: bool = True
+    centred: bool = False
+
+    @property
+    def num_ws(self) -> int:
+        return sum(self.groups)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> InversionConfig:
+        tuples = {"groups": tuple(values["groups"]), "sides": tuple(values["sides"])}
+        return cls(**{**values, **tuples, "network": IRSEConfig.from_dict(values["network"])})
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class StyleHead(nn.Module):
+    """A map [B,D,side,side] => one style [B,D]: halved until one pixel is left, then a linear layer."""
+
+    def __init__(self, w_dim: int, side: int) -> None:
+        super().__init__()
+        halvings = side.bit_length() - 1
+        layers = [[nn.Conv2d(w_dim, w_dim, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)] for _ in range(halvings)]
+        self.convs = nn.Sequential(*(layer for pair in layers for layer in pair))
+        self.linear = nn.Linear(w_dim, w_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.convs(x).flatten(1))
+
+
+class SoundInversion(nn.Module):
+    """A log-mel [B,1,M,T] (or a picture [B,3,H,W]) => ws [B,L,D]: a feature pyramid with one head per style."""
+
+    def __init__(self, config: InversionConfig) -> None:
+        super().__init__()
+        self.config = config
+        net = config.network
+        self.input_layer, self.body = input_layer(net), body(net)
+        sides = [side for side, count in zip(config.sides, config.groups) for _ in range(count)]
+        self.styles = nn.ModuleList(StyleHead(config.w_dim, side) for side in sides)
+        self.latlayer1 = nn.Conv2d(net.widths[-2], config.w_dim, 1)
+        self.latlayer2 = nn.Conv2d(net.widths[-3], config.w_dim, 1)
+        if config.centred:
+            self.register_buffer("w_avg", torch.zeros(config.num_ws, config.w_dim))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        check_shape(mel, "B C H W", name="the mel")
+        x = self.input_layer(mel.expand(-1, 3, -1, -1))
+        units = self.config.network.units
+        taps = {sum(units[: i + 1]) - 1 for i in range(1, len(units))}  # the last block of each stage but the first
+        maps = []
+        for i, block in enumerate(self.body):
+            x = block(x)
+            if i in taps:
+                maps.append(x)
+        fine, middle, coarse = maps[-3:]
+        middle = _add(coarse, self.latlayer1(middle))
+        fine = _add(middle, self.latlayer2(fine))
+        a, b, _ = self.config.groups
+        seen = [coarse if i < a else middle if i < a + b else fine for i in range(self.config.num_ws)]
+        ws = torch.stack([head(x) for head, x in zip(self.styles, seen)], dim=1)
+        ws = F.leaky_relu(ws, SLOPE) if self.config.activated else ws
+        return ws + self.w_avg if self.config.centred else ws
+
+
+def _add(x: Tensor, y: Tensor) -> Tensor:
+    """x, enlarged to y's size, plus y."""
+    return F.interpolate(x, y.shape[2:], mode="bilinear", align_corners=True) + y
+
+
+@dataclass(frozen=True)
+class LatentRNNConfig:
+    """Sizes of a LatentRNN: num_ws layers of w_dim each. mixed: whether a linear layer mixes the state first."""
+
+    num_ws: int
+    w_dim: int = 512
+    hidden: int = 512
+    num_layers: int = 5
+    mixed: bool = True
+
+    @property
+    def states(self) -> int:
+        """S: one per GRU layer and direction."""
+        return 2 * self.num_layers
+
+    @classmethod
+    def from_dict(cls, values: dict) -> LatentRNNConfig:
+        return cls(**values)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class LatentRNN(nn.Module):
+    """One step of one group of layers: (ws [B,L,D], state [B,S,H]) => (ws of the next frame, state of the next frame).
+
+    The released network is a bidirectional GRU over a sequence of length one: two cells per layer. Its
+    `audio_noise_fc` mixes the state, and neither sound nor noise reaches it.
+    """
+
+    def __init__(self, config: LatentRNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        size, state = config.num_ws * config.w_dim, config.states * config.hidden
+        self.rnn = nn.GRU(size, config.hidden, config.num_layers, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(2 * config.hidden, size)
+        if config.mixed:
+            self.audio_noise_fc = nn.Linear(state, state)
+
+    def start(self, batch: int) -> Tensor:
+        """The state before the first step [B,S,H]."""
+        return self.fc.weight.new_zeros(batch, self.config.states, self.config.hidden)
+
+    def forward(self, ws: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        check_shape(ws, f"B {self.config.num_ws} {self.config.w_dim}", name="the latents")
+        if self.config.mixed:
+            state = self.audio_noise_fc(state.flatten(1)).view_as(state)
+        x = ws.flatten(1)[:, None]  # [B,1,L*D]
+        out, state = self.rnn(x, state.transpose(0, 1).contiguous())
+        return (x + self.fc(out)).view_as(ws), state.transpose(0, 1)
+
+
+class SoundVideo(nn.Module):
+    """The four networks: sound => the first latents, and three groups of layers, coarse to fine, that move on."""
+
+    def __init__(self, inversion: SoundInversion, groups: list[LatentRNN], spec: MelSpec) -> None:
+        super().__init__()
+        layers = sum(rnn.config.num_ws for rnn in groups)
+        if inversion.config.num_ws != layers or any(rnn.config.w_dim != inversion.config.w_dim for rnn in groups):
+            raise InputError(
+                f"The sound inversion makes {inversion.config.num_ws} latents, the recurrent networks move {layers}.",
+                "Use files that were trained together.",
+            )
+        self.inversion, self.groups, self.spec = inversion, nn.ModuleList(groups), spec
+
+    @property
+    def num_ws(self) -> int:
+        return self.inversion.config.num_ws
+
+    def start(self, batch: int) -> list[Tensor]:
+        """The states before the first step."""
+        return [rnn.start(batch) for rnn in self.groups]
+
+    def step(self, ws: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """ws [B,L,D] of one frame => (what the networks make of it, their states after it)."""
+        parts = ws.split([rnn.config.num_ws for rnn in self.groups], dim=1)
+        moved, states = zip(*(rnn(part, state) for rnn, part, state in zip(self.groups, parts, states)))
+        return torch.cat(moved, dim=1), list(states)
+
+
+def load_sound_video(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> SoundVideo:
+    """A frozen SoundVideo: a registry name, or the path of a folder with its four files.
+
+    Those are called inversion, coarse, mid and fine, with the ending that they have.
+    """
+    files = registry.find("released-trajectory", name_or_path).files
+    inversion, spec = _inversion(files["inversion"])
+    video = SoundVideo(inversion, [_latent_rnn(files[part]) for part in ("coarse", "mid", "fine")], spec)
+    return video.eval().requires_grad_(False).to(device)
+
+
+def _inversion(path: Path) -> tuple[SoundInversion, MelSpec]:
+    network, config = _network(path, "inversion", lambda values: SoundInversion(InversionConfig.from_dict(values)))
+    return network, MelSpec.from_dict(config.get("mel", "inversion"))
+
+
+def _latent_rnn(path: Path) -> LatentRNN:
+    return _network(path, "latent_rnn", lambda values: LatentRNN(LatentRNNConfig.from_dict(values)))[0]
+
+
+def _network(path: Path, part: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
+    """(the network that config[part] describes, with its weights; config)"""
+    tensors, config = weights.load(path, "released-trajectory")
+    try:
+        with torch.device("meta"):  # the file's tensors become the weights
+            network = build(config[part])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not describe a {part.replace('_', ' ')} network ({error}).", "Check which file is which."
+        ) from error
+    fill(network, tensors, path, assign=True)
+    return network, config
