@@ -42,6 +42,17 @@ def test_generator(expected):
     assert close(generator.synthesis(given["ws"]), expected["img_ws"])
 
 
+@pytest.mark.parametrize("size", make.LARGER)
+@torch.no_grad()
+def test_published_widths(expected, size):
+    config = StyleGAN2Config(size, make.STYLE, make.STYLE, make.LAYERS, channel_base=16384 * make.LARGER[size])
+    with torch.device("meta"):
+        generator = Generator(config).eval()
+    generator.load_state_dict(make.fill(generator.state_dict()), assign=True)
+    img = generator(make.inputs(8)["z"][:1], psi=0.6)
+    assert close(img[:, :, :: size // 32, :: size // 32], expected[f"img_{size}"])
+
+
 @torch.no_grad()
 def test_discriminator(expected):
     discriminator = Discriminator(CONFIG)

@@ -1,0 +1,39 @@
+"""StyleGAN2 as stylegan2-ada-pytorch and the stylegan3 repository pickle it; our state keys are the same.
+
+The two repositories have different defaults under the same class names, so settings are read from each layer's own
+attributes and never from what the generator was built with.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .. import safe_pickle
+from .nvidia import (
+    averaged_generator,
+    check_attribute,
+    check_mapping,
+    check_unconditional_rgb,
+    conv_clamp,
+    layers,
+    without_filters,
+)
+from .stylegan2_sizes import sizes
+
+NAME = "NVIDIA's StyleGAN2 (PyTorch)"
+KIND = "generator"
+
+
+def recognises(content) -> bool:
+    synthesis = layers(layers(averaged_generator(content)).get("synthesis"))
+    return "b4" in synthesis and "motion_encoder" not in synthesis
+
+
+def convert(content) -> tuple[dict[str, Tensor], dict]:
+    generator = averaged_generator(content)
+    check_unconditional_rgb(generator)
+    check_mapping(generator)
+    check_attribute(generator, "architecture", "skip", where=r"synthesis\.b\d+")
+    check_attribute(generator, "activation", "lrelu", where=r"synthesis\.b\d+\.conv\d")
+    tensors = without_filters(safe_pickle.state_dict(generator))
+    return tensors, {**sizes(tensors), "conv_clamp": conv_clamp(generator)}

@@ -1,0 +1,56 @@
+"""The sizes of a StyleGAN2, read off its tensors: a file's own settings may be absent, and are never needed."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from ...errors import InputError
+
+LINEAR = ("weight", "bias")
+LAYER = ("weight", "bias", "affine.weight", "affine.bias")
+NOISE = ("noise_strength", "noise_const")
+
+
+def sizes(tensors: dict[str, Tensor]) -> dict:
+    """resolution, z_dim, w_dim, mapping_layers, channel_base, channel_max and noise of a generator under our keys.
+
+    Raises:
+        InputError: a key is missing or odd, or the channels do not follow min(channel_base // resolution, channel_max).
+    """
+    depth = sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in tensors)
+    blocks = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", key) for key in tensors]
+    channels = {int(block[1]): len(tensors[block[0]]) for block in blocks if block}
+    noise = "synthesis.b4.conv1.noise_strength" in tensors
+    odd = keys(depth, sorted(channels), noise) ^ (tensors.keys() - {"mapping.w_avg"})
+    if odd:
+        raise InputError(
+            f"{min(odd)} is {'odd' if min(odd) in tensors else 'missing'}.",
+            "It may be a variant that SoundGuide does not know; please report it with the file's source.",
+        )
+    base = max(resolution * count for resolution, count in channels.items())
+    if any(min(base // resolution, channels[4]) != count for resolution, count in channels.items()):
+        raise InputError(
+            f"Its channels per resolution are {channels}, which SoundGuide cannot build.",
+            "Use a generator whose channels halve where the resolution doubles.",
+        )
+    return {
+        "resolution": max(channels),
+        "z_dim": tensors["mapping.fc0.weight"].shape[1],
+        "w_dim": tensors["mapping.fc0.weight"].shape[0],
+        "mapping_layers": depth,
+        "channel_base": base,
+        "channel_max": channels[4],
+        "noise": noise,
+    }
+
+
+def keys(depth: int, resolutions: list[int], noise: bool) -> set[str]:
+    """Every key that a generator has beside the statistics of w."""
+    out = {f"mapping.fc{i}.{leaf}" for i in range(max(depth, 1)) for leaf in LINEAR} | {"synthesis.b4.const"}
+    for resolution in resolutions or [4]:
+        for layer in ("conv1",) if resolution == 4 else ("conv0", "conv1"):
+            out |= {f"synthesis.b{resolution}.{layer}.{leaf}" for leaf in LAYER + NOISE * noise}
+        out |= {f"synthesis.b{resolution}.torgb.{leaf}" for leaf in LAYER}
+    return out
