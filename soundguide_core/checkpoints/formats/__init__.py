@@ -25,6 +25,11 @@ FORMATS: tuple[str, ...] = (
     "psp",
     "latent_rnn",
     "ir_se50",
+    "rosinality",
+    "nvlabs_stylegan2",
+    "nvlabs_stylegan3",
+    "stylegan_v",
+    "tensorflow_stylegan2",
 )
 
 SHOWN = 4  # names in a message
