@@ -194,8 +194,8 @@ def add_model_folders() -> None:
     """Weights are found in models/soundguide/<kind> and wherever extra_model_paths.yaml says `soundguide:`."""
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
     folders, _ = folder_paths.folder_names_and_paths[FOLDER]
-    folder_paths.folder_names_and_paths[FOLDER] = (folders, {".safetensors"})
-    for kind in ("joint", "generator"):
+    folder_paths.folder_names_and_paths[FOLDER] = (folders, set(registry.SUFFIXES))
+    for kind in registry.KINDS:
         for folder in folders:
             registry.add_folder(kind, Path(folder) / kind)
 

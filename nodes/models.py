@@ -7,6 +7,13 @@ from . import sockets
 from .host import Model, check_choice, io, model_stamp
 
 
+def check_here(kind: str, name: str) -> None:
+    """Refuse what the list does not show; of published weights that are not on disk, say how to get them."""
+    if any(row.name == name and row.kind == kind for row in registry.rows()):
+        registry.find(kind, name)
+    check_choice(kind, name, registry.names(kind))
+
+
 class LoadJointEncoder(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -20,8 +27,8 @@ class LoadJointEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "name",
                     options=registry.names("joint"),
-                    tooltip="'miniature' comes with SoundGuide. Others are folders with clip.safetensors and "
-                    "sound.safetensors in ComfyUI/models/soundguide/joint.",
+                    tooltip="'miniature' comes with SoundGuide. Others are folders with clip.safetensors and a sound "
+                    "file (.safetensors, .pt, .pth) in ComfyUI/models/soundguide/joint.",
                 ),
             ],
             outputs=[
@@ -39,7 +46,7 @@ class LoadJointEncoder(io.ComfyNode):
     def execute(cls, name):
         from ..soundguide_core.embedding.joint import load_joint
 
-        check_choice("joint", name, registry.names("joint"))
+        check_here("joint", name)
         return io.NodeOutput(Model(name, lambda device: load_joint(name, device)))
 
 
@@ -55,8 +62,8 @@ class LoadStyleGAN(io.ComfyNode):
                 io.Combo.Input(
                     "name",
                     options=registry.names("generator"),
-                    tooltip="'miniature' (landscapes, 128 x 128) comes with SoundGuide. Others are .safetensors "
-                    "files in ComfyUI/models/soundguide/generator.",
+                    tooltip="'miniature' (landscapes, 128 x 128) comes with SoundGuide. Others are .safetensors, .pkl "
+                    "or .pt files in ComfyUI/models/soundguide/generator; nothing in them is run.",
                 ),
             ],
             outputs=[
@@ -74,7 +81,7 @@ class LoadStyleGAN(io.ComfyNode):
     def execute(cls, name):
         from ..soundguide_core.generators.loading import load_generator
 
-        check_choice("generator", name, registry.names("generator"))
+        check_here("generator", name)
         return io.NodeOutput(Model(name, lambda device: load_generator(name, device)))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import secrets
 import sys
@@ -56,9 +58,29 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sha256_of(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def read_toml(path: str | os.PathLike) -> dict:
     """The table in a TOML file; InputError where it is not one."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a TOML file ({error}).", "Mend it, or start from one that works.") from error
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """The object in a JSON file; InputError where it is not one."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not readable as JSON ({error}).", "Copy it again from where it came.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no JSON object.", "Copy it again from where it came.")
+    return values

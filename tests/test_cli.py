@@ -40,7 +40,7 @@ def test_commands_of_the_public_face(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert end.value.code == 0
-    for command in ("demo", "classify", "manipulate", "evaluate", "train", "models", "inspect"):
+    for command in ("demo", "classify", "manipulate", "evaluate", "train", "models", "inspect", "convert", "download"):
         assert command in shown
 
 
@@ -183,16 +183,99 @@ def test_models(capsys):
     assert main(["models"]) == 0
     assert "miniature" in capsys.readouterr().out
     assert main(["models", "--json"]) == 0
-    kinds = {model["kind"] for model in json.loads(capsys.readouterr().out)["models"]}
-    assert kinds == {"joint", "generator", "scene-classifier"}
+    listed = json.loads(capsys.readouterr().out)["models"]
+    assert {"joint", "generator", "unet", "sound", "scene-classifier"} <= {model["kind"] for model in listed}
+    assert all(model["here"] != bool(model["how_to_get"]) for model in listed)
+    assert main(["models", "--kind", "generator", "--here", "--json"]) == 0
+    assert "miniature" in [model["name"] for model in json.loads(capsys.readouterr().out)["models"]]
 
 
 def test_inspect(tiny, capsys):
     assert main(["inspect", str(tiny.generator), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["config"]["resolution"] == 32 and report["tensors"]["mapping.w_avg"] == [8]
+    assert report["kind"] == "generator" and report["resolution"] == 32 and report["widths"] == [8, 8, 8, 8]
     assert main(["inspect", str(tiny.generator), "--tensors"]) == 0
-    assert "mapping.w_avg" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mapping.w_avg" in shown and "32 x 32" in shown and "Licence: not known" in shown
+    for part, kind in (("clip", "clip"), ("sound", "sound")):
+        assert main(["inspect", str(tiny.joint / f"{part}.safetensors"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["kind"] == kind
+    assert main(["inspect", str(ROOT / "soundguide_core/miniature/weights/generator.safetensors")]) == 0
+    assert "Licence, if it is the published miniature: MIT" in capsys.readouterr().out
+
+
+FIXTURES = ROOT / "tests" / "fixtures"
+
+
+@pytest.mark.parametrize("name", ["stylegan2_ada.pkl", "tensorflow.pkl", "stylegan3.pkl"])
+def test_a_foreign_file_from_end_to_end(name, tmp_path, capsys, tiny):
+    """inspect, convert, and the same picture from the file and from its copy"""
+    import soundguide_core as sg
+
+    copy = tmp_path / "copy.safetensors"
+    assert main(["inspect", str(FIXTURES / name), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["kind"] == "generator" and report["resolution"] == 32 and report["widths"][0] == 8
+    assert main(["convert", str(FIXTURES / name), "--out", str(copy)]) == 0
+    assert report["format"] in capsys.readouterr().out
+    assert main(["inspect", str(copy), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["config"]["source"]["file"] == name and again["tensors"] == report["tensors"]
+    pictures = [G.synthesis(G.sample_ws([1])) for G in map(sg.load_generator, (FIXTURES / name, copy))]
+    assert torch.equal(*pictures)
+
+
+def test_convert_reports(tmp_path, capsys):
+    command = ["convert", str(FIXTURES / "stylegan2_ada.pkl"), "--out", str(tmp_path / "a.safetensors"), "--half"]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["half"] is True and report["config"]["source"]["kind"] == "generator"
+
+
+def test_download(tmp_path, capsys, monkeypatch):
+    """From a server of our own to where the registry looks; a second time nothing is fetched."""
+    import http.server
+    import threading
+
+    from soundguide_core.checkpoints import registry
+
+    torch.save({"a": torch.zeros(3)}, tmp_path / "small.pt")
+    monkeypatch.setenv(registry.MODELS_VARIABLE, str(tmp_path / "models"))
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=tmp_path)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        source = registry.Source("small.pt", f"http://127.0.0.1:{server.server_address[1]}/small.pt")
+        offered = {"small": source, "far": registry.Source("far.pt", page="https://example.org")}
+        added = [
+            registry.Row(name, "generator", {}, "MIT", True, 3, "", "", "Small.", sources={"generator": source})
+            for name, source in offered.items()
+        ]
+        shipped = registry._table()
+        monkeypatch.setattr(registry, "_table", lambda: (*added, *shipped))
+        assert main(["download", "small"]) == 0
+        shown = capsys.readouterr().out
+        assert "licence MIT, commercial use allowed" in shown and "is whole" in shown
+        assert main(["download", "small", "--json"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["files"] == {"generator": str(tmp_path / "models" / "generator" / "small.pt")}
+        assert main(["download", "small", "--folder", str(tmp_path / "else")]) == 0
+        assert (tmp_path / "else" / "small.pt").read_bytes() == (tmp_path / "small.pt").read_bytes()
+        (tmp_path / "small.pt").write_text("<html>Not today.</html>")
+        assert main(["download", "small", "--folder", str(tmp_path / "third")]) == 2
+        assert "web page" in capsys.readouterr().err and not list((tmp_path / "third").iterdir())
+        server.shutdown()
+    assert registry.find("generator", "small").files["generator"].is_file()
+    for name, why in (("far", "https://example.org"), ("miniature", "nothing to download"), ("no", "no weights")):
+        assert main(["download", name]) == 2
+        assert why in capsys.readouterr().err
 
 
 def test_train_writes_what_can_be_loaded_and_resumes(tmp_path, capsys):

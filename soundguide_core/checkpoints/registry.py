@@ -1,9 +1,10 @@
-"""Which weights exist: rows of registry.toml, files in the host's model folders, and plain paths."""
+"""Which weights exist: rows of registry.toml, files in the model folders, and plain paths."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from ..errors import InputError
 from ..files import read_toml
 
 PACKAGE = Path(__file__).resolve().parents[1]
+MODELS_VARIABLE = "SOUNDGUIDE_MODELS"
+SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")  # what safetensors_io and safe_pickle read
 
 # the files of each kind; a kind with one file is named by that file, one with several by their folder
 KINDS: dict[str, tuple[str, ...]] = {
@@ -20,6 +23,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "video-generator": ("generator",),
     "unet": ("unet",),
     "trajectory": ("trajectory",),
+    "released-trajectory": ("inversion", "coarse", "mid", "fine"),
+    "identity": ("identity",),
+    "flow": ("flow",),
     "scene-classifier": ("classifier",),
 }
 
@@ -27,8 +33,23 @@ _folders: dict[str, list[Path]] = {kind: [] for kind in KINDS}
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a published file comes from.
+
+    file: its name on disk. url: for `download`; "" where it must be fetched by hand from page. size: bytes, 0 where
+    not published. sha256: hexadecimal, or as many of its first digits as are published, "" where none are.
+    """
+
+    file: str
+    url: str = ""
+    page: str = ""
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
-    """One set of weights: what it is called, where its files are, and on what terms it may be used."""
+    """One set of weights: what it is called, where its files are or belong, and on what terms it may be used."""
 
     name: str
     kind: str
@@ -39,20 +60,65 @@ class Row:
     trained_on: str
     citation: str
     description: str
+    preprocessing: str = ""
+    sources: dict[str, Source] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Path]:
         """Those of its files that are not on disk."""
         return [path for path in self.files.values() if not path.is_file()]
 
+    @property
+    def how_to_get(self) -> str:
+        """One sentence: what to do about missing files."""
+        if not self.sources:
+            return "Install SoundGuide again: it comes with this file."
+        if all(source.url for source in self.sources.values()):
+            return f"Get it with `python -m soundguide_core download {self.name}`."
+        pages = " and ".join(dict.fromkeys(source.page for source in self.sources.values() if not source.url))
+        places = " and ".join(str(self.files[part]) for part, source in self.sources.items() if not source.url)
+        return f"Fetch it by hand from {pages} and save it as {places}."
+
+
+def models_folder() -> Path:
+    """Where downloads go: $SOUNDGUIDE_MODELS, or models/soundguide of the ComfyUI around this pack, or a cache."""
+    if os.environ.get(MODELS_VARIABLE):
+        return Path(os.environ[MODELS_VARIABLE])
+    # ComfyUI/custom_nodes/<pack>/soundguide_core
+    pack = PACKAGE.parent
+    if pack.parent.name == "custom_nodes" and (pack.parent.parent / "models").is_dir():
+        return pack.parent.parent / "models" / "soundguide"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "soundguide"
+
+
+def rows() -> tuple[Row, ...]:
+    """Every row of registry.toml, its files where they are or, if they are nowhere, where they belong."""
+    return tuple(_located(row) for row in _table())
+
 
 @cache
-def rows() -> tuple[Row, ...]:
-    """Every row of registry.toml."""
-    table = read_toml(PACKAGE / "checkpoints" / "registry.toml")
-    return tuple(
-        Row(**{**row, "files": {part: PACKAGE / path for part, path in row["files"].items()}}) for row in table["row"]
+def _table() -> tuple[Row, ...]:
+    return tuple(_row(**row) for row in read_toml(PACKAGE / "checkpoints" / "registry.toml")["row"])
+
+
+def _row(files: dict[str, str] | None = None, sources: dict[str, dict] | None = None, **fields) -> Row:
+    """files: what comes with the package, by path inside it. sources: what is published elsewhere."""
+    published = {part: Source(**source) for part, source in (sources or {}).items()}
+    places = {part: PACKAGE / path for part, path in (files or {}).items()}
+    return Row(
+        files={**places, **{part: Path(source.file) for part, source in published.items()}}, **fields, sources=published
     )
+
+
+def _located(row: Row) -> Row:
+    if not row.sources:
+        return row
+    own = row.name if len(KINDS[row.kind]) > 1 else ""  # a set of files has a folder of its own
+    files = dict(row.files)
+    for part, source in row.sources.items():
+        places = [folder / own / source.file for folder in _searched(row.kind)]
+        files[part] = next((place for place in places if place.is_file()), places[-1])
+    return replace(row, files=files)
 
 
 def add_folder(kind: str, folder: str | os.PathLike) -> None:
@@ -63,59 +129,83 @@ def add_folder(kind: str, folder: str | os.PathLike) -> None:
         _folders[kind].append(folder)
 
 
+def _searched(kind: str) -> list[Path]:
+    return list(dict.fromkeys([*_folders[kind], models_folder() / kind]))
+
+
 def names(kind: str) -> list[str]:
-    """What find answers to: registry names first, then files in the added folders, by relative path."""
+    """What find answers to and is on disk: registry names first, then files in the model folders, by relative path."""
     _check_kind(kind)
-    found = [row.name for row in rows() if row.kind == kind]
-    for folder in _folders[kind]:
-        found += sorted(path.relative_to(folder).as_posix() for path in _candidates(kind, folder))
+    here = [row for row in rows() if row.kind == kind and not row.missing]
+    found = [row.name for row in here]
+    named = {path for row in here for path in row.files.values()}
+    for folder in _searched(kind):
+        others = [path for path in _candidates(kind, folder) if path not in named and not _holds(path, named)]
+        found += sorted(path.relative_to(folder).as_posix() for path in others)
     return list(dict.fromkeys(found))
 
 
 def find(kind: str, name_or_path: str | os.PathLike) -> Row:
-    """The row of a registry name, of a file in an added folder, or of any path.
+    """The row of a registry name, of a file in a model folder, or of any path.
 
     A path of a kind with several files is the folder that holds them (clip.safetensors and sound.safetensors).
 
     Raises:
-        InputError: the name is unknown (the known ones are listed) or a file is missing.
+        InputError: the name is unknown (the known ones are listed) or a file is missing (how to get it is said).
     """
     _check_kind(kind)
     name = os.fspath(name_or_path)
-    for row in rows():
-        if row.kind == kind and row.name == name:
-            if row.missing:
-                raise InputError(f"{row.missing[0]} is missing.", "Install SoundGuide again: it comes with this file.")
-            return row
+    row = next((row for row in rows() if row.kind == kind and row.name == name), None)
+    if row is not None and not row.missing:
+        return row
     if name:
-        for path in (*(folder / name for folder in _folders[kind]), Path(name)):
+        for path in (*(folder / name for folder in _searched(kind)), Path(name)):
             if path.exists():
                 return _own_row(kind, name, path)
+    if row is not None:
+        raise InputError(f"{row.missing[0]} is missing.", row.how_to_get)
     raise InputError(
-        f"There is no {kind} called {name!r}.", f"Use one of: {', '.join(names(kind))}; or the path of one."
+        f"There is no {kind} called {name!r}.",
+        f"Use one of: {', '.join(names(kind))}; or the path of one; or one that `models` lists, after its download.",
     )
 
 
 def _own_row(kind: str, name: str, path: Path) -> Row:
     parts = KINDS[kind]
-    files = {parts[0]: path} if len(parts) == 1 else {part: path / f"{part}.safetensors" for part in parts}
+    files = {parts[0]: path} if len(parts) == 1 else {part: _part(path, part) for part in parts}
     row = Row(name, kind, files, "not stated", False, 0, "not stated", "", "Your own file.")
     if row.missing:
         wanted = (
-            "a .safetensors file"
+            f"a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file"
             if len(parts) == 1
-            else "a folder with " + " and ".join(p.name for p in files.values())
+            else f"a folder with {_listed(row.files.values())}"
         )
         raise InputError(f"{path} does not hold a {kind}.", f"Give {wanted}.")
     return row
 
 
+def _listed(paths: Iterable[Path]) -> str:
+    *first, last = [path.name for path in paths]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _part(folder: Path, part: str) -> Path:
+    """folder/part with the first ending that is there."""
+    places = [folder / f"{part}{suffix}" for suffix in SUFFIXES]
+    return next((place for place in places if place.is_file()), places[0])
+
+
 def _candidates(kind: str, folder: Path) -> list[Path]:
     parts = KINDS[kind]
+    files = [path for suffix in SUFFIXES for path in folder.rglob(f"*{suffix}")]
     if len(parts) == 1:
-        return list(folder.rglob("*.safetensors"))
-    holds_all = (path.parent for path in folder.rglob(f"{parts[0]}.safetensors"))
-    return [path for path in holds_all if all((path / f"{part}.safetensors").is_file() for part in parts)]
+        return files
+    holds_all = dict.fromkeys(path.parent for path in files if path.stem == parts[0])
+    return [path for path in holds_all if all(_part(path, part).is_file() for part in parts)]
+
+
+def _holds(folder: Path, named: set[Path]) -> bool:
+    return any(folder in path.parents for path in named)
 
 
 def _check_kind(kind: str) -> None:

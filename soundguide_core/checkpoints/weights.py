@@ -1,16 +1,21 @@
-"""Weights for a network, from a SoundGuide file or straight from a foreign one."""
+"""Weights for a network, from a SoundGuide file or straight from a foreign one; and the one made from the other."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import check_writable, sha256_of
 from . import safetensors_io
 from .formats import open_foreign
+from .registry import KINDS
+
+SOURCE = "source"  # in the config of a converted file: {"kind", "format", "file", "sha256"}
 
 
 def load(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
@@ -21,13 +26,41 @@ def load(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
     """
     if safetensors_io.has_config(path):
         tensors, config = safetensors_io.load(path)
-        found = config.get("source", {}).get("kind", kind) if isinstance(config.get("source", {}), dict) else kind
+        found = stated_kind(config) or kind
     else:
         foreign = open_foreign(path)
         tensors, config, found = owned(foreign.tensors), foreign.config, foreign.kind
     if found != kind:
         raise InputError(f"{path} holds weights of the kind {found}, not {kind}.", f"Choose a {kind} file.")
     return tensors, config
+
+
+def stated_kind(config: dict) -> str:
+    """The kind that a converted file's config states, "" where it states none that there is."""
+    source = config.get(SOURCE)
+    kind = source.get("kind") if isinstance(source, dict) else None
+    return kind if isinstance(kind, str) and kind in KINDS else ""
+
+
+def convert(path: str | os.PathLike, out: str | os.PathLike, *, half: bool = False) -> dict:
+    """Write a foreign file as a SoundGuide .safetensors that loads to the same network; returns its config.
+
+    half: floating tensors as fp16; InputError where a value does not fit.
+    """
+    path, out = Path(path), check_writable(out)
+    if out.suffix != ".safetensors":
+        raise InputError(f"{out} does not end in .safetensors.", "Give such a name.")
+    if safetensors_io.has_config(path):
+        tensors, config = safetensors_io.load(path)
+    else:
+        foreign = open_foreign(path)
+        source = {"kind": foreign.kind, "format": foreign.format, "file": path.name, "sha256": sha256_of(path)}
+        tensors, config = foreign.tensors, {**foreign.config, SOURCE: source}
+    try:
+        safetensors_io.save(out, owned(tensors), config, half=half)
+    except ValueError as error:
+        raise InputError(f"{path} does not fit half precision: {error}.", "Convert it without --half.") from error
+    return config
 
 
 def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

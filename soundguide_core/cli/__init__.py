@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import classify, demo, evaluate, inspect, manipulate, models, train
+from . import classify, convert, demo, download, evaluate, inspect, manipulate, models, train
 
 COMMANDS = {
     "demo": demo,
@@ -18,6 +18,8 @@ COMMANDS = {
     "train": train,
     "models": models,
     "inspect": inspect,
+    "convert": convert,
+    "download": download,
 }
 
 BAD_INPUT = 2  # what argparse, too, answers with

@@ -104,15 +104,16 @@ def split_list(text: str, option: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Callable[..., None]]:
-    """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds."""
+def progress(title: str, unit: str = "it") -> Iterator[Callable[..., None]]:
+    """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds. n: 0 if not known."""
     from tqdm import tqdm
 
     often = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
-    with tqdm(desc=title, delay=2, leave=False, mininterval=often, maxinterval=often, file=sys.stderr) as bar:
+    look = {"unit": unit, "unit_scale": unit == "B", "unit_divisor": 1000}
+    with tqdm(desc=title, delay=2, leave=False, mininterval=often, maxinterval=often, file=sys.stderr, **look) as bar:
 
         def on_step(i: int, n: int, terms: dict[str, float] | None = None, preview: object = None) -> None:
-            bar.total = n
+            bar.total = n or None
             if terms:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()}, refresh=False)
             bar.update(i + 1 - bar.n)

@@ -1,33 +1,112 @@
-"""Show what a SoundGuide .safetensors file holds, without loading it."""
+"""Show what a file of weights holds: SoundGuide's own, or another program's; nothing in it is run."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import re
+from pathlib import Path
 
 from .common import add_common, add_json_flag, emit_json
 
+# what in a SoundGuide config tells its kind, asked in this order
+KEYS = {
+    "trajectory": "trajectory",
+    "unet": "unet",
+    "encoder": "sound",
+    "vision_cfg": "clip",
+    "open_clip": "clip",
+    "classes": "scene-classifier",
+    "motion_z_dim": "video-generator",
+    "resolution": "generator",
+}
+# (resolution, channels) of a generator's layers: StyleGAN2's and StyleGAN-V's from the shape, StyleGAN3's by name
+BLOCK = re.compile(r"synthesis\.b(\d+)\.conv1\.weight")
+LAYER = re.compile(r"synthesis\.L\d+_(\d+)_(\d+)\.weight")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .safetensors file")
+    parser.add_argument("file", metavar="FILE", help="a .safetensors, .pkl, .pt, .pth or .bin file")
     parser.add_argument("--tensors", action="store_true", help="list every tensor and its shape")
     add_json_flag(parser)
     add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..checkpoints.safetensors_io import describe
-
-    shapes, config = describe(args.file)
-    numbers = sum(math.prod(shape) for shape in shapes.values())
+    report = describe(args.file)
     if args.json:
-        report = {"file": args.file, "config": config, "numbers": numbers, "tensors": shapes}
         emit_json(report, args.json)
         return 0
-    print(f"{args.file}: {len(shapes)} tensors, {numbers:,} numbers")
-    print(json.dumps(config, indent=2))
+    print(f"{args.file}: {report['kind'] or 'kind not stated'}, {report['format']}")
+    print(f"    {len(report['tensors'])} tensors, {report['numbers']:,} numbers")
+    if report["resolution"]:
+        print(f"    {report['resolution']} x {report['resolution']} pixels")
+    if report["widths"]:
+        print(f"    channels: {', '.join(map(str, report['widths']))}")
+    if report["known_as"]:
+        terms = "commercial use allowed" if report["commercial"] else "no commercial use"
+        print(f"    Licence, if it is the published {report['known_as']}: {report['licence']}, {terms}")
+    else:
+        print("    Licence: not known; ask those who made it")
+    print(json.dumps(report["config"], indent=2))
     if args.tensors:
-        for key, shape in shapes.items():
-            print(f"{key}  {shape}")
+        for key, shape in report["tensors"].items():
+            print(f"{ascii(key)[1:-1]}  {shape}")
     return 0
+
+
+def describe(path: str) -> dict:
+    """What the command says, as one dict."""
+    from ..checkpoints import safetensors_io
+    from ..checkpoints.formats import open_foreign
+    from ..checkpoints.weights import SOURCE, stated_kind
+
+    if safetensors_io.is_safetensors(path) and safetensors_io.has_config(path):
+        shapes, config = safetensors_io.describe(path)
+        kind = stated_kind(config) or next((kind for key, kind in KEYS.items() if key in config), "")
+        layout = "SoundGuide"
+        if stated_kind(config):
+            layout += f", converted from {json.dumps(config[SOURCE].get('format'))}"
+    else:
+        foreign = open_foreign(path)
+        shapes = {key: list(x.shape) for key, x in foreign.tensors.items()}
+        config, kind, layout = foreign.config, foreign.kind, foreign.format
+    unet = config.get("unet") if isinstance(config.get("unet"), dict) else {}
+    row = _row(path, config)
+    return {
+        "file": path,
+        "kind": kind,
+        "format": layout,
+        "resolution": config.get("resolution") or unet.get("sample_size"),
+        "widths": unet.get("block_out_channels") or _widths(shapes),
+        "numbers": sum(math.prod(shape) for shape in shapes.values()),
+        "known_as": row.name if row else None,
+        "licence": row.licence if row else None,
+        "commercial": row.commercial if row else None,
+        "config": config,
+        "tensors": shapes,
+    }
+
+
+def _widths(shapes: dict[str, list[int]]) -> list[int]:
+    """Channels of a generator from its smallest resolution to its largest."""
+    blocks = {int(found[1]): shape[0] for key, shape in shapes.items() if (found := BLOCK.fullmatch(key))}
+    return [blocks[size] for size in sorted(blocks)] or [
+        int(found[2]) for key in shapes if (found := LAYER.fullmatch(key))
+    ]
+
+
+def _row(path: str, config: dict):
+    """The registry row that this file, or the one it was converted from, belongs to; None where it is nobody's."""
+    from ..checkpoints.registry import rows
+    from ..checkpoints.weights import SOURCE
+
+    source = config.get(SOURCE)
+    names = {Path(path).name, source.get("file") if isinstance(source, dict) else None}
+    for row in rows():
+        if Path(path).resolve() in [file.resolve() for file in row.files.values()]:
+            return row
+        if names & {published.file for published in row.sources.values()}:
+            return row
+    return None
