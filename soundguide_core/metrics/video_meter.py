@@ -1,0 +1,83 @@
+"""Figures of a video, taken as its frames come: nearness to the sound, consistency and motion, what is seen.
+
+Axes: F frames, D dims, H W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError
+from ..shapes import check_shape
+from .reactivity import visual_intensity
+
+THUMBNAIL = 16  # pixels a side
+
+
+@dataclass(frozen=True)
+class VideoFigures:
+    """similarity [F]: cosine of each frame and its moment of sound, or None. adjacent [F-1]: cosine of neighbours'
+    embeddings, or None. motion [F-1]: mean absolute difference of neighbours, pictures in 0..1: without it, a frozen
+    video would be the most consistent. seen [F]: see metrics/reactivity. embeds [F,D] of the frames, or None."""
+
+    similarity: np.ndarray | None
+    adjacent: np.ndarray | None
+    motion: np.ndarray
+    seen: np.ndarray
+    embeds: Tensor | None
+
+    def summary(self) -> dict:
+        """Means, and the largest step, as plain numbers."""
+        report = {"frames": len(self.seen)}
+        if self.similarity is not None:
+            report["similarity"] = {"mean": float(self.similarity.mean()), "least": float(self.similarity.min())}
+        if len(self.motion):
+            report["motion"] = {"mean": float(self.motion.mean()), "largest": float(self.motion.max())}
+            if self.adjacent is not None:
+                report["adjacent"] = {"mean": float(self.adjacent.mean()), "least": float(self.adjacent.min())}
+        return report
+
+
+class VideoMeter:
+    """add() every chunk, then figures(). encode_image: img [F,3,H,W] => [F,D] unit norm; None does without."""
+
+    def __init__(self, encode_image: Callable[[Tensor], Tensor] | None = None):
+        self.encode_image = encode_image
+        self.last: Tensor | None = None
+        self.embeds: list[Tensor] = []
+        self.similarity: list[Tensor] = []
+        self.motion: list[Tensor] = []
+        self.thumbnails: list[Tensor] = []
+
+    @torch.no_grad()
+    def add(self, frames: Tensor, heard: Tensor | None = None) -> None:
+        """frames [F,3,H,W] about -1..1; heard [F,D] or [1,D], unit norm, the meaning of each frame's sound."""
+        check_shape(frames, "F 3 H W", name="the frames")
+        frames = frames.clamp(-1, 1)
+        self.thumbnails.append(F.adaptive_avg_pool2d(frames, THUMBNAIL).flatten(1).half().cpu())
+        row = frames if self.last is None else torch.cat([self.last, frames])
+        self.motion.append((row[1:] - row[:-1]).abs().mean(dim=(1, 2, 3)).cpu() / 2)
+        self.last = frames[-1:].clone()
+        if self.encode_image is not None:
+            embeds = self.encode_image(frames).float().cpu()
+            self.embeds.append(embeds)
+            if heard is not None:
+                self.similarity.append((embeds * heard.float().cpu()).sum(dim=1))
+
+    def figures(self) -> VideoFigures:
+        if not self.thumbnails:
+            raise InputError("There are no frames to measure.", "Give a video of one frame or more.")
+        embeds = torch.cat(self.embeds) if self.embeds else None
+        return VideoFigures(
+            similarity=torch.cat(self.similarity).numpy() if self.similarity else None,
+            adjacent=None if embeds is None else (embeds[1:] * embeds[:-1]).sum(dim=1).numpy(),
+            motion=torch.cat(self.motion).numpy(),
+            seen=visual_intensity(torch.cat(self.thumbnails).float().numpy()),
+            embeds=embeds,
+        )
