@@ -32,16 +32,25 @@ def parity():
     return module
 
 
-@pytest.fixture(scope="session")
-def diffusers():
-    """diffusers, which does not start beside a torchaudio made for another PyTorch."""
+def _optional(name: str):
+    """A package that does not start beside a torchaudio made for another PyTorch, or the test is skipped."""
     try:
         import torchaudio  # noqa: F401
     except ImportError:
         pass
     except (OSError, RuntimeError):
         sys.modules["torchaudio"] = None
-    return pytest.importorskip("diffusers")
+    return pytest.importorskip(name)
+
+
+@pytest.fixture(scope="session")
+def diffusers():
+    return _optional("diffusers")
+
+
+@pytest.fixture(scope="session")
+def transformers():
+    return _optional("transformers")
 
 
 @pytest.fixture(scope="session")

@@ -34,8 +34,9 @@ class WaveSpec:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> WaveSpec:
-        return cls(**values)
+    def from_dict(cls, values: dict | str) -> WaveSpec:
+        """values: the fields, or the name of a published front end, a key of SPECS."""
+        return SPECS[values] if isinstance(values, str) else cls(**values)
 
     @property
     def drawn(self) -> MelSpec:
@@ -64,3 +65,8 @@ class WaveSpec:
         last = wave.shape[-1] - 1
         turned = index.remainder(2 * last) if last else index * 0
         return wave[torch.minimum(turned, 2 * last - turned).to(wave.device)]
+
+
+WAV2CLIP = WaveSpec(16000, 160_000, 80_000, 16_000)
+CLAP = WaveSpec(48000, 480_000, 240_000, 96_000)
+SPECS = {"wav2clip": WAV2CLIP, "clap": CLAP}

@@ -6,7 +6,6 @@ as diffusers' UNet2DModel. Axes: B batch, H W picture, K classes.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..files import read_json
 
 try:
     from diffusers import UNet2DModel
@@ -98,18 +98,11 @@ def _from_folder(folder: Path) -> UNet:
             f"{folder} holds no config.json with diffusion_pytorch_model.safetensors.",
             "Give a diffusers folder that was saved with safetensors weights.",
         )
-    config = _json(config_file)
+    config = read_json(config_file)
     if config.get("_class_name") != "UNet2DModel":
         raise InputError(f"{folder} holds a {config.get('_class_name')}.", "Only a UNet2DModel works on pixels alone.")
     schedules = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
-    schedule = next((_json(file) for file in schedules if file.is_file()), {})
+    schedule = next((read_json(file) for file in schedules if file.is_file()), {})
     unet = UNet(**{k: v for k, v in config.items() if not k.startswith("_")}, schedule=schedule)
     fill(unet, load_file(weights), weights)
     return unet
-
-
-def _json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable as JSON ({error}).", "Copy the folder again.") from error

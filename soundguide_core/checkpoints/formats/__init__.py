@@ -25,6 +25,8 @@ FORMATS: tuple[str, ...] = (
     "psp",
     "latent_rnn",
     "ir_se50",
+    "wav2clip",
+    "exmcr",
     "rosinality",
     "nvlabs_stylegan2",
     "nvlabs_stylegan3",

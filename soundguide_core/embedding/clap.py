@@ -1,0 +1,146 @@
+"""CLAP in CLIP's space: Z. Wang et al., "Extending Multi-modal Contrastive Representations" (Ex-MCR), NeurIPS 2024.
+
+Y. Wu et al., "Large-scale Contrastive Language-Audio Pretraining" (LAION-CLAP), ICASSP 2023, section 3, is the sound
+tower, as transformers has it; a linear layer and two perceptrons carry its embeddings over. The file of Ex-MCR holds
+those only; CLAP's own lies beside it. Axes: B batch, N samples, M mels, T mel time, D dims.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checkpoints import safe_pickle, safetensors_io
+from ..errors import InputError
+from ..files import read_json
+
+FOLDER = "clap"  # beside the head's file, with
+FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+INDEX = "relative_position_index"
+FEATURES = {
+    "sampling_rate": 48000,
+    "max_length_s": 10,
+    "fft_window_size": 1024,
+    "hop_length": 480,
+    "feature_size": 64,
+    "frequency_min": 50,
+    "frequency_max": 14000,
+}
+
+
+def _perceptron(dim: int) -> nn.ModuleDict:
+    first = nn.Sequential(nn.Linear(dim, 2 * dim), nn.BatchNorm1d(2 * dim), nn.ReLU())
+    return nn.ModuleDict({"net1": first, "net2": nn.Sequential(nn.Linear(2 * dim, dim), nn.BatchNorm1d(dim))})
+
+
+class Head(nn.Module):
+    """CLAP's embeds [B,D], unit norm => CLIP's [B,D], unit norm. Keys as in ex_clap.pt."""
+
+    def __init__(self, dim: int = 512) -> None:
+        super().__init__()
+        self.Head1 = nn.Linear(dim, dim)
+        self.Head2 = nn.ModuleDict({"mlp1": _perceptron(dim), "mlp2": _perceptron(dim)})
+
+    def forward(self, embeds: Tensor) -> Tensor:
+        x = self.Head1(embeds)
+        for perceptron in self.Head2.values():
+            x = perceptron["net2"](perceptron["net1"](x))
+        return F.normalize(x, dim=-1)
+
+
+class Encoder(nn.Module):
+    """wave [B,N] of at most ten seconds => [B,D], unit norm.
+
+    Args:
+        clap: the config of transformers' ClapAudioModelWithProjection. features: of its log-mel, as in FEATURES.
+
+    A shorter sound is repeated while it fits whole, then followed by silence. All are heard as "not longer than the
+    window", also by CLAPs that fuse views of longer ones: transformers draws one of a batch at random to be longer.
+    """
+
+    def __init__(self, clap: dict, features: dict, dim: int = 512) -> None:
+        super().__init__()
+        try:
+            from transformers import ClapAudioConfig, ClapAudioModelWithProjection
+            from transformers.audio_utils import mel_filter_bank
+        except (ImportError, RuntimeError) as error:
+            raise InputError(
+                f"The CLAP sound encoder needs the package transformers ({str(error).splitlines()[0]}).",
+                "Install it with `pip install transformers`, and a torchaudio that belongs to your PyTorch.",
+            ) from error
+        self.features, self.dim = {**FEATURES, **features}, dim
+        self.clap = ClapAudioModelWithProjection(ClapAudioConfig(**clap))
+        for module in self.clap.modules():  # computed, and in some of the files only
+            if INDEX in dict(module.named_buffers(recurse=False)):
+                module.register_buffer(INDEX, module.get_buffer(INDEX), persistent=False)
+        self.head = Head(dim)
+        self.config = clap
+        scale = {"norm": None, "mel_scale": "htk"} if self.fused else {"norm": "slaney", "mel_scale": "slaney"}
+        bank = mel_filter_bank(
+            num_frequency_bins=self.features["fft_window_size"] // 2 + 1,
+            num_mel_filters=self.features["feature_size"],
+            min_frequency=self.features["frequency_min"],
+            max_frequency=self.features["frequency_max"],
+            sampling_rate=self.features["sampling_rate"],
+            **scale,
+        )
+        self.register_buffer("bank", torch.from_numpy(bank).float().T.contiguous(), persistent=False)  # [M,bins]
+
+    @property
+    def fused(self) -> bool:
+        """Whether this CLAP was trained to fuse views of longer sounds; those have HTK mels."""
+        return bool(self.clap.config.enable_fusion)
+
+    @classmethod
+    def from_config(cls, values: dict) -> Encoder:
+        return cls(**values)
+
+    def to_config(self) -> dict:
+        return {"architecture": "clap", "clap": self.config, "features": self.features, "dim": self.dim}
+
+    @classmethod
+    def complete(cls, path: str | os.PathLike, tensors: dict, values: dict) -> tuple[dict, dict]:
+        """(tensors, config) with CLAP's own, from the folder `clap` beside the file where it holds the head alone."""
+        if values.get("clap") is not None:
+            return tensors, values
+        folder = Path(path).resolve().parent / FOLDER
+        weights = next((f for f in ("model.safetensors", "pytorch_model.bin") if (folder / f).is_file()), None)
+        if weights is None or not (folder / "config.json").is_file():
+            raise InputError(
+                f"{path} holds the head of Ex-MCR only.",
+                f"Put {', '.join(FILES)} of laion/clap-htsat-fused in {folder}.",
+            )
+        file = folder / weights
+        state = safetensors_io.tensors_of(file) if file.suffix == ".safetensors" else safe_pickle.read(file)
+        sound = {k: x for k, x in state.items() if k.startswith(("audio_model.", "audio_projection."))}
+        sound = {k: x for k, x in sound.items() if not k.endswith(INDEX)}
+        config = read_json(folder / "config.json")
+        audio = dict(config.get("audio_config", config))
+        stated = folder / "preprocessor_config.json"
+        features = read_json(stated) if stated.is_file() else {}
+        features = {k: features.get(k, default) for k, default in FEATURES.items()}
+        tensors = {**tensors, **{f"clap.{key}": x.float() if x.is_floating_point() else x for key, x in sound.items()}}
+        return tensors, {**values, "clap": audio, "features": features}
+
+    def log_mel(self, wave: Tensor) -> Tensor:
+        """wave [B,N] => dB [B,1,T,M] against full scale."""
+        length = self.features["sampling_rate"] * self.features["max_length_s"]
+        wave = wave[:, :length]
+        wave = wave.repeat(1, length // wave.shape[-1])
+        wave = F.pad(wave, (0, length - wave.shape[-1]))
+        size = self.features["fft_window_size"]
+        window = torch.hann_window(size, device=wave.device, dtype=wave.dtype)
+        fourier = torch.stft(wave, size, self.features["hop_length"], window=window, return_complex=True)
+        power = self.bank.to(wave) @ fourier.abs().square()  # [B,M,T]
+        return 10 * torch.log10(power.clamp(min=1e-10)).transpose(1, 2)[:, None]
+
+    def forward(self, wave: Tensor) -> Tensor:
+        mel = self.log_mel(wave)
+        views = mel.expand(-1, 4, -1, -1) if self.fused else mel
+        longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device)
+        embeds = self.clap(input_features=views, is_longer=longer).audio_embeds
+        return self.head(F.normalize(embeds, dim=-1))
