@@ -83,4 +83,6 @@ def test_pyramid_distance():
             x, y = (v[i].numpy().reshape(3, 8 // level, level, 8 // level, level).mean(axis=(2, 4)) for v in (a, b))
             total += abs(x - y).mean() / 3
         assert math.isclose(pyramid_distance(a, b, levels=3)[i].item(), total, rel_tol=1e-12)
+        squared = sum(float(x) ** 2 for x in (a[i] - b[i]).flatten()) / a[i].numel()
+        assert math.isclose(pyramid_distance(a, b, levels=3, square=0.7)[i].item(), total + 0.7 * squared, rel_tol=1e-9)
     assert pyramid_distance(a, a).tolist() == [0, 0]
