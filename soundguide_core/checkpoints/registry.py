@@ -18,6 +18,7 @@ SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")  # what safetensors_i
 # the files of each kind; a kind with one file is named by that file, one with several by their folder
 KINDS: dict[str, tuple[str, ...]] = {
     "joint": ("clip", "sound"),
+    "clip": ("clip",),
     "sound": ("sound",),
     "generator": ("generator",),
     "video-generator": ("generator",),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io, weights
 from ..errors import InputError
+from ..files import read_json
 from ..shapes import check_shape
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -65,8 +67,8 @@ class ClipTowers(nn.Module):
     """An open_clip model as two functions into one space.
 
     model: anything with open_clip's encode_image, encode_text and logit_scale.
-    config: {"embed_dim", "vision_cfg", "text_cfg"} as open_clip has them, or {"open_clip": architecture name}; and
-        "preprocess" (the fields of Preprocess), "prompts" (templates with one {} each).
+    config: {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"} as open_clip has them, or {"open_clip": architecture
+        name}; and "preprocess" (the fields of Preprocess), "prompts" (templates with one {} each).
     """
 
     def __init__(self, model: nn.Module, config: dict) -> None:
@@ -91,7 +93,8 @@ class ClipTowers(nn.Module):
             return cls(open_clip.create_model(config["open_clip"], load_weights=False, pretrained_text=False), config)
         from open_clip.model import CLIP
 
-        return cls(CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"]), config)
+        sizes = config["embed_dim"], config["vision_cfg"], config["text_cfg"]
+        return cls(CLIP(*sizes, quick_gelu=config.get("quick_gelu", False)), config)
 
     @classmethod
     def from_open_clip(cls, name: str, pretrained: str | os.PathLike, *, view: str = "bicubic") -> ClipTowers:
@@ -166,9 +169,10 @@ class ClipTowers(nn.Module):
 
 
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:
-    """Frozen towers from a safetensors file with their config in its metadata."""
+    """Frozen towers from a file of any known format; open_clip_config.json beside a foreign one says what it lacks."""
     tensors, config = weights.load(path, "clip")
     try:
+        config = _stated(path, config) if "quick_gelu" in config else config
         towers = ClipTowers.from_config(config)
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -176,6 +180,24 @@ def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> Cl
         ) from error
     safetensors_io.fill(towers.model, tensors, path)
     return towers.to(device).freeze()
+
+
+def _stated(path: str | os.PathLike, config: dict) -> dict:
+    """config with what open_clip_config.json beside the file says; InputError where it is needed and absent."""
+    beside = Path(path).resolve().parent / "open_clip_config.json"
+    if beside.is_file():
+        stated = read_json(beside)
+        model, shown = stated["model_cfg"], stated.get("preprocess_cfg", {})
+        sizes = {key: model[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
+        colours = {key: tuple(shown[key]) for key in ("mean", "std") if key in shown}
+        preprocess = config["preprocess"] | colours
+        return config | sizes | {"quick_gelu": bool(model.get("quick_gelu", False)), "preprocess": preprocess}
+    if config["quick_gelu"] is None:
+        raise InputError(
+            f"{path} does not say which activation its network has.",
+            "Put the open_clip_config.json beside it that was published with it.",
+        )
+    return config
 
 
 def augmented_crops(

@@ -27,6 +27,8 @@ FORMATS: tuple[str, ...] = (
     "ir_se50",
     "wav2clip",
     "exmcr",
+    "open_clip",
+    "raft",
     "rosinality",
     "nvlabs_stylegan2",
     "nvlabs_stylegan3",
@@ -35,6 +37,7 @@ FORMATS: tuple[str, ...] = (
 )
 
 SHOWN = 4  # names in a message
+LONGEST = 500  # letters in one
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def open_foreign(path: str | os.PathLike) -> Converted:
         try:
             tensors, config = layout.convert(content)
         except InputError as error:
-            raise InputError(f"{path} looks like {layout.NAME}, but: {error.cause}", error.remedy) from error
+            why = "".join(c if c.isprintable() else "?" for c in error.cause)  # it may quote names out of the file
+            raise InputError(f"{path} looks like {layout.NAME}, but: {why[:LONGEST]}", error.remedy) from error
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} looks like {layout.NAME}, but what it holds does not fit together.",

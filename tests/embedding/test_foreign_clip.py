@@ -1,0 +1,71 @@
+"""CLIP models from files as open_clip and OpenAI save them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from open_clip.model import CLIP
+
+from soundguide_core.checkpoints.formats import open_clip
+from soundguide_core.embedding.clip import load_clip
+from soundguide_core.errors import InputError
+
+TEXT = {"context_length": 12, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
+VIT = {"image_size": 32, "patch_size": 8, "width": 64, "layers": 2}
+RESNET = {"image_size": 64, "width": 8, "layers": [1, 1, 1, 1]}
+
+
+def model(vision: dict, quick_gelu: bool) -> CLIP:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return CLIP(32, vision, TEXT, quick_gelu=quick_gelu).eval()
+
+
+def seen(towers, theirs) -> float:
+    """The largest difference of two models' embeddings."""
+    img = torch.rand(1, 3, *[towers.preprocess.size] * 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        pictures = theirs.encode_image(towers.preprocess(img), normalize=True) - towers.encode_image(img)
+        texts = theirs.encode_text(towers.tokenizer(["rain"]), normalize=True) - towers.encode_text(["rain"])
+    return max(pictures.abs().max().item(), texts.abs().max().item())
+
+
+@pytest.mark.parametrize("vision", [VIT, RESNET], ids=["vit", "resnet"])
+def test_openai(tmp_path, vision):
+    theirs = model(vision, quick_gelu=True)
+    sizes = {name: torch.tensor(7) for name in open_clip.SIZES}
+    torch.save({**theirs.state_dict(), **sizes}, tmp_path / "clip.pt")
+    towers = load_clip(tmp_path / "clip.pt")
+    assert seen(towers, theirs) < 1e-6
+    towers.save(tmp_path / "again.safetensors", half=False)
+    assert seen(load_clip(tmp_path / "again.safetensors"), theirs) < 1e-6
+
+
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_of_the_hub(tmp_path, quick_gelu):
+    from safetensors.torch import save_file
+
+    theirs = model({**VIT, "head_width": 32}, quick_gelu)
+    save_file(theirs.state_dict(), tmp_path / "clip.safetensors")
+    with pytest.raises(InputError, match="which activation"):
+        load_clip(tmp_path / "clip.safetensors")
+    shapes = {"embed_dim": 32, "vision_cfg": {**VIT, "head_width": 32}, "text_cfg": TEXT, "quick_gelu": quick_gelu}
+    stated = {"model_cfg": shapes, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.4] * 3}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(stated))
+    towers = load_clip(tmp_path / "clip.safetensors")
+    assert seen(towers, theirs) < 1e-6 and towers.preprocess.std == (0.4, 0.4, 0.4)
+    assert seen(towers, model({**VIT, "head_width": 32}, not quick_gelu)) > 1e-4
+
+
+def test_refusals(tmp_path):
+    state = model(VIT, True).state_dict()
+    with pytest.raises(InputError, match="odd.weight"):
+        open_clip.convert({**state, "odd.weight": torch.zeros(1)})
+    assert not open_clip.recognises({k: x for k, x in state.items() if k != "logit_scale"})
+    stated = {"model_cfg": {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": {"hf_model_name": "x/y"}}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(stated))
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.raises(InputError, match="download"):
+        load_clip(tmp_path / "clip.pt")
