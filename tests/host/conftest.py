@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -83,7 +84,8 @@ def importable_host(host_path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> Path:
-    """A folder as users lay it out: generator/tiny.safetensors, joint/tiny and joint/other, untrained and small."""
+    """A folder as users lay it out: generator/tiny.safetensors and NVIDIA's foreign.pkl, joint/tiny and joint/other,
+    untrained and small."""
     import torch
 
     from soundguide_core.audio.mel import RELEASED, MelSpec
@@ -100,6 +102,7 @@ def tiny_models(tmp_path_factory) -> Path:
         config = StyleGAN2Config(resolution=32, z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16)
         (folder / "generator").mkdir(parents=True)
         safetensors_io.save(folder / "generator" / "tiny.safetensors", Generator(config).state_dict(), config.to_dict())
+        shutil.copy(ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl", folder / "generator" / "foreign.pkl")
         for name in ("tiny", "other"):
             place = folder / "joint" / name
             place.mkdir(parents=True)
@@ -126,7 +129,7 @@ class Server:
         command += ["--database-url", "sqlite:///:memory:", "--extra-model-paths-config", str(paths)]
         command += ["--disable-api-nodes", "--verbose", "INFO"]
         self.log_file = self.log_path.open("wb")
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "SOUNDGUIDE_MODELS": str(base / "models" / "soundguide")}
         self.process = subprocess.Popen(command, cwd=host, env=env, stdout=self.log_file, stderr=subprocess.STDOUT)
         self._wait_until_up()
 

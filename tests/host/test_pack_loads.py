@@ -89,5 +89,5 @@ def test_files_in_the_folders_of_extra_model_paths_are_offered(node_infos):
         spec = node_infos[node]["input"]["required"]["name"]
         return spec[0] if isinstance(spec[0], list) else spec[1]["options"]
 
-    assert names("SoundGuideLoadStyleGAN") == ["miniature", "tiny.safetensors"]
+    assert names("SoundGuideLoadStyleGAN") == ["miniature", "foreign.pkl", "tiny.safetensors"]
     assert names("SoundGuideLoadJointEncoder") == ["miniature", "other", "tiny"]

@@ -69,6 +69,18 @@ def tiny_prompt() -> dict:
     }  # fmt: skip
 
 
+def test_a_checkpoint_of_another_program_paints(server):
+    prompt = {
+        "G": node("LoadStyleGAN", name="foreign.pkl"),
+        "draw": node("SampleLatents", generator=["G", 0], seed=1, batch_size=2, psi=0.7),
+        "render": node("StyleGANRender", generator=["G", 0], latents=["draw", 0], chunk=2),
+        "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
+    }
+    run = server.run(prompt)
+    assert run.status == "success", run.error
+    assert len(run.outputs["see_it"]["images"]) == 2
+
+
 def test_every_node_works(server, node_infos):
     prompt = tiny_prompt()
     assert {step["class_type"] for step in prompt.values()} >= set(node_infos)
