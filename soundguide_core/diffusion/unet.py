@@ -79,10 +79,10 @@ def load_unet(name_or_path: str | os.PathLike, device: str | torch.device = "cpu
     path = registry.find("unet", name_or_path).files["unet"]
     tensors, config = weights.load(path, "unet")
     try:
-        unet = UNet(**config["unet"], schedule=config["schedule"])
-    except (KeyError, TypeError, ValueError) as error:
+        unet = _empty({**config["unet"], "schedule": config["schedule"]}, path)
+    except KeyError as error:
         raise InputError(f"{path} does not describe a diffusion UNet ({error}).", "Convert it again.") from error
-    fill(unet, tensors, path)
+    fill(unet, tensors, path, assign=True)
     return unet.eval().requires_grad_(False).to(device)
 
 
@@ -103,6 +103,15 @@ def _from_folder(folder: Path) -> UNet:
         raise InputError(f"{folder} holds a {config.get('_class_name')}.", "Only a UNet2DModel works on pixels alone.")
     schedules = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     schedule = next((read_json(file) for file in schedules if file.is_file()), {})
-    unet = UNet(**{k: v for k, v in config.items() if not k.startswith("_")}, schedule=schedule)
-    fill(unet, load_file(weights), weights)
+    unet = _empty({**{k: v for k, v in config.items() if not k.startswith("_")}, "schedule": schedule}, config_file)
+    fill(unet, {key: x.float() for key, x in load_file(weights).items()}, weights, assign=True)
     return unet
+
+
+def _empty(config: dict, source: Path) -> UNet:
+    """A UNet without memory: a file's tensors become its weights."""
+    try:
+        with torch.device("meta"):
+            return UNet(**config)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{source} does not describe a diffusion UNet ({error}).", "Convert it again.") from error
