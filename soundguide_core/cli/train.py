@@ -7,6 +7,7 @@ Ctrl-C and taken up again with --resume.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -49,10 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Recipe(dict):
-    """A recipe, or a table in one, that says what it lacks."""
+    """A recipe, or a table in one, that says what it lacks. Takes a dict or its pairs, as copies of it are made."""
 
-    def __init__(self, table: dict):
-        super().__init__({key: Recipe(value) if isinstance(value, dict) else value for key, value in table.items()})
+    def __init__(self, table: dict | Iterable[tuple[str, object]]):
+        pairs = dict(table).items()
+        super().__init__({key: Recipe(value) if isinstance(value, dict) else value for key, value in pairs})
 
     def __missing__(self, key: str):
         raise InputError(f"The recipe does not say {key!r}.", "Start from one of the shipped recipes.")
