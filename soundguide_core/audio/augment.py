@@ -100,6 +100,23 @@ def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0
     return 10 * torch.log10(out.transpose(0, 1).clamp(min=1e-12))
 
 
+def compress(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.25, most: float = 0.6) -> Tensor:
+    """A recorder that sets its own level: up to `most` of the slow swings in loudness (half a second) are taken out."""
+    b = len(level)
+    share = _uniform(b, 0.0, most, generator) * (torch.rand(b, 1, 1, generator=generator) < chance)
+    loudness = level.amax(dim=1, keepdim=True)  # [B,1,T]
+    slow = F.avg_pool1d(F.pad(loudness, (10, 10), mode="replicate"), 21, stride=1)
+    return level - share * (slow - slow.amax(dim=-1, keepdim=True))
+
+
+def gate(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.3, depth: float = 3.0) -> Tensor:
+    """Noise reduction or a lossy codec: what lies 30 to 70 dB below the loudest bin sinks `depth` times as deep."""
+    b = len(level)
+    threshold = _uniform(b, -70.0, -30.0, generator) + level.amax(dim=(1, 2), keepdim=True)
+    gated = torch.rand(b, 1, 1, generator=generator) < chance
+    return torch.where(gated & (level < threshold), threshold + depth * (level - threshold), level)
+
+
 def augment_level(
     level: Tensor,
     columns: int,
@@ -111,12 +128,18 @@ def augment_level(
     spread_db: float = 4.0,
     noisiest_db: float = -25.0,
     rooms: float = 0.3,
+    compressed: float = 0.0,
+    gated: float = 0.0,
+    cleanest_db: float = -85.0,
     top_db: float = 80.0,
 ) -> Tensor:
     """The whole chain: raw levels [B,M,T0] in dB => mel [B,1,M,columns] in 0..1; silence stays silent.
 
     Args:
         other: [B,M,T0] raw levels of recordings to put behind (power sum), for a share `mix` of the batch.
+        mix, rooms, compressed, gated: the share of the batch with another sound behind it, a room, an automatic level,
+            noise reduction.
+        cleanest_db, noisiest_db: where the floor of a recorder lies below the loudest bin.
         quietest_db: how far below the reference the loudest bin may lie, since windows share their file's reference.
     """
     b, mels, _ = level.shape
@@ -131,8 +154,9 @@ def augment_level(
         behind = behind - behind.amax(dim=(1, 2), keepdim=True) - _uniform(b, 2, 30, generator)
         mixed = (torch.rand(b, 1, 1, generator=generator) < mix) & ~silent
         level = torch.where(mixed, add_power(level, behind), level)
+    level = gate(compress(level, generator, chance=compressed), generator, chance=gated)
     level = below_loudest(smear(level, generator, chance=rooms) + response(b, mels, generator, spread_db=spread_db))
-    level = add_power(level, floor_noise(b, mels, columns, generator, high_db=noisiest_db))
+    level = add_power(level, floor_noise(b, mels, columns, generator, low_db=cleanest_db, high_db=noisiest_db))
     quiet = _uniform(b, 0, quietest_db, generator) * (torch.rand(b, 1, 1, generator=generator) < 0.5)
     level = below_loudest(level) - quiet
     return (level / top_db + 1).clamp(0, 1)[:, None]

@@ -25,12 +25,12 @@ def coloured_noise(n: int, sample_rate: int, rng: Rng, points: list[tuple[float,
 
 
 def band_noise(n: int, sample_rate: int, rng: Rng, low_hz: float, high_hz: float, slope_db: float = 12.0) -> np.ndarray:
-    """Noise [N] between two corners, falling by `slope_db` an octave outside."""
+    """Noise [N] between two corners, falling by `slope_db` an octave outside, over eight octaves."""
     edge = [
-        (low_hz / 8, -3 * slope_db),
+        (low_hz / 256, -8 * slope_db),
         (low_hz, 0.0),
         (max(high_hz, low_hz * 1.01), 0.0),
-        (high_hz * 8, -3 * slope_db),
+        (high_hz * 256, -8 * slope_db),
     ]
     return coloured_noise(n, sample_rate, rng, edge)
 
@@ -121,19 +121,36 @@ def room(wave: np.ndarray, sample_rate: int, rng: Rng, decay_sec: float, wet: fl
 
 
 def microphone(wave: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
-    """Another microphone each time: a wavy response, band limits and a little hiss and rumble."""
+    """Another microphone each time: a wavy response, band limits, hiss and rumble, for some the hum of the mains."""
     n = len(wave)
     hz = np.maximum(np.fft.rfftfreq(n, 1 / sample_rate), 1.0)
     knots = np.geomspace(20, sample_rate / 2, 9)
-    curve_db = np.interp(np.log(hz), np.log(knots), rng.normal(0, 3.0, 9)) + rng.normal(0, 1.5) * np.log2(hz / 1000)
-    low, high = log_uniform(rng, 10, 120), log_uniform(rng, 7000, 24000)
+    curve_db = np.interp(np.log(hz), np.log(knots), rng.normal(0, 3.5, 9)) + rng.normal(0, 1.8) * np.log2(hz / 1000)
+    low, high = log_uniform(rng, 8, 200), log_uniform(rng, 4000, 24000)
     curve_db -= 10 * np.log10(1 + (low / hz) ** 4) + 10 * np.log10(1 + (hz / high) ** 8)
     out = np.fft.irfft(np.fft.rfft(wave) * 10 ** (curve_db / 20), n)
     loudness = np.sqrt((out**2).mean()) + 1e-12
     hiss = coloured_noise(
-        n, sample_rate, rng, [(50, rng.uniform(-5, 15)), (1000, 0), (sample_rate / 2, rng.uniform(-10, 5))]
+        n, sample_rate, rng, [(50, rng.uniform(-5, 30)), (1000, 0), (sample_rate / 2, rng.uniform(-10, 5))]
     )
-    return out + loudness * 10 ** (-rng.uniform(24, 60) / 20) * hiss
+    if rng.random() < 0.15:
+        hiss += rng.uniform(0.2, 2) * tone(np.full(n, rng.choice([50.0, 60.0])), sample_rate, tuple(rng.random(6)))
+    return out + loudness * 10 ** (-rng.uniform(18, 60) / 20) * hiss
+
+
+def unit(wave: np.ndarray) -> np.ndarray:
+    """The same wave at an rms of 1; silence stays silent."""
+    return wave / (wave.std() + 1e-9)
+
+
+def limit(wave: np.ndarray, drive: float) -> np.ndarray:
+    """A recorder driven to its limit: tanh of `drive` times the wave at unit rms."""
+    return np.tanh(drive * unit(wave))
+
+
+def choose(kinds: dict[str, float], rng: Rng) -> str:
+    """One of the names, by its share; the shares sum to 1."""
+    return str(rng.choice(list(kinds), p=list(kinds.values())))
 
 
 def log_uniform(rng: Rng, low: float, high: float) -> float:

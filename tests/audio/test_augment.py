@@ -58,6 +58,33 @@ def test_chain_is_bounded_and_seeded():
     assert not torch.equal(one, a.augment_level(level, 128, gen(4), other=level.roll(1, 0)))
 
 
+def test_compress_takes_out_slow_swings_and_keeps_the_spectrum():
+    swing = torch.linspace(-30, 0, 200).expand(16, 64, 200) + torch.linspace(0, -20, 64)[:, None]
+    out = a.compress(swing, gen(), chance=1.0, most=0.6)
+    span = (out[:, 0, 180] - out[:, 0, 20]) / (swing[:, 0, 180] - swing[:, 0, 20])  # [B]
+    assert span.min() > 0.35 and span.max() <= 1 and span.min() < 0.8
+    assert torch.allclose(out[:, 0] - out[:, -1], swing[:, 0] - swing[:, -1], atol=1e-4)
+    assert torch.equal(a.compress(swing, gen(), chance=0.0), swing)
+
+
+def test_gate_sinks_the_floor_only():
+    level = torch.linspace(0, -90, 64)[:, None].expand(16, 64, 50)
+    out = a.gate(level, gen(), chance=1.0)
+    assert torch.equal(out[:, :20], level[:, :20])  # above -30 dB
+    assert (out[:, -1] < -120).all() and (out.diff(dim=1) < 0).all()
+    assert torch.equal(a.gate(level, gen(), chance=0.0), level)
+
+
+def test_a_clean_recorder_adds_nothing():
+    level = torch.full((64, 64, 166), -100.0)
+    level[:, 5] = 0.0
+    kinds = dict(mix=0.0, rooms=0.0, spread_db=0.0, noisiest_db=-30.0)
+    share = [
+        (a.augment_level(level, 128, gen(), cleanest_db=db, **kinds)[:, 0, 40] > 0).float().mean() for db in (-85, -150)
+    ]
+    assert share[0] > share[1] + 0.1
+
+
 def test_silence_stays_quiet():
     level = torch.full((32, 64, 166), -110.0)
     loud = -60 * torch.rand(32, 64, 166, generator=gen())

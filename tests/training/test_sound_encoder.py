@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.audio.mel import MelSpec
+from soundguide_core.audio.augment import augment_level
+from soundguide_core.audio.mel import MelSpec, arrange
+from soundguide_core.cli.train import read_recipe
 from soundguide_core.embedding.clip import load_clip
-from soundguide_core.embedding.sound import load_sound
+from soundguide_core.embedding.sound import SoundEncoder, load_sound
 from soundguide_core.errors import InputError
 from soundguide_core.training import sound_encoder
 from soundguide_core.training.sound_data import Clip, Draw, recorded
@@ -113,6 +115,18 @@ def test_a_missing_picture_and_text_model_is_named(config, tmp_path):
     config["data"]["clip"] = "nowhere/clip.safetensors"
     with pytest.raises(InputError, match="clip.safetensors"):
         sound_encoder.run(config=config, out=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sound_encoder", "sound_encoder_paper"])
+def test_shipped_recipes_fit_the_training(name):
+    config = read_recipe(name)
+    spec = MelSpec.from_dict(config["mel"])
+    columns = config["training"]["columns"]
+    level = -60 * torch.rand(2, spec.n_mels, columns + 8, generator=torch.Generator().manual_seed(0))
+    mel = augment_level(level, columns, None, top_db=spec.top_db, **config["augment"]["level"])
+    encoder = SoundEncoder.from_config({**config["encoder"], "dim": 8}).eval()
+    assert encoder(arrange(mel, spec)).shape == (2, 8)
+    assert encoder.to_config()["kwargs"] == config["encoder"].get("kwargs", {})
 
 
 def test_draws_are_balanced_and_audible():
