@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io
@@ -25,7 +24,7 @@ from ..images import grid, save_image
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from . import loop
-from .warm_start import WarmStartSettings, warm_start
+from .warm_start import WarmStart, WarmStartSettings, warm_start
 
 
 class Pictures(Protocol):
@@ -54,7 +53,7 @@ class Settings:
     style_mixing: float = 0.9
     noise: bool = True  # off: the layers' noise is never used, and stays at strength 0
     learn_mapping: bool = True  # off: it stays as the warm start wrote it
-    anchor: float = 0.0  # weight of likeness, at a quarter of the size, to the pictures that coded latents name
+    anchor: float = 0.0  # weight of likeness to the pictures that coded latents name
     ema_kimg: float = 5.0
     mirror: bool = False
     dtype: str = "float32"  # of features in the main terms; regularisers stay in float32
@@ -89,6 +88,8 @@ class RunningMean(nn.Module):
 class StyleGAN2Training:
     """Two networks, the generator's EMA, and one alternating update per step."""
 
+    networks = (Generator, Discriminator)
+
     def __init__(
         self, config: StyleGAN2Config, settings: Settings, pictures: Pictures, device: str | torch.device, seed: int
     ):
@@ -104,8 +105,9 @@ class StyleGAN2Training:
         if settings.anchor and not hasattr(pictures, "draw"):
             raise InputError("anchor needs pictures that latents name.", "Set coded = true in [scenes], or anchor = 0.")
         layout = {"device": self.device, "memory_format": torch.channels_last}
-        self.generator: Generator = loop.seeded(seed, lambda: Generator(config)).to(**layout)
-        self.discriminator: Discriminator = loop.seeded(seed + 1, lambda: Discriminator(config)).to(**layout)
+        generator, discriminator = self.networks
+        self.generator = loop.seeded(seed, lambda: generator(config)).to(**layout)
+        self.discriminator = loop.seeded(seed + 1, lambda: discriminator(config)).to(**layout)
         self.generator.mapping.requires_grad_(settings.learn_mapping)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.path_mean = RunningMean().to(self.device)
@@ -131,10 +133,7 @@ class StyleGAN2Training:
     def step(self, i: int) -> dict[str, float]:
         """Generator, path length, discriminator, R1, EMA."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
-        for adam in self.optimisers.values():
-            adam.param_groups[0]["lr"] = s.lr_at(i) * adam.param_groups[0]["ratio"]
-        if i < s.head_start:
-            self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.head_start
+        self.set_rates(i)
 
         # generator
         self.discriminator.requires_grad_(False)
@@ -145,7 +144,7 @@ class StyleGAN2Training:
         losses = {"generator": loss}
         if s.anchor:
             target = self.pictures.batch(named).to(fake)
-            distance = pyramid_distance(F.avg_pool2d(fake, 4), F.avg_pool2d(target, 4), levels=2)
+            distance = pyramid_distance(fake, target, levels=3, square=2.0)
             losses["likeness"] = distance[~mixed].mean().nan_to_num()  # nan where every latent is mixed
             loss = loss + s.anchor * losses["likeness"]
         self._update("generator", loss)
@@ -166,6 +165,14 @@ class StyleGAN2Training:
         beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         loop.ema_update(self.average, self.generator, beta)
         return {name: float(value.detach()) for name, value in losses.items()}
+
+    def set_rates(self, i: int) -> None:
+        """The learning rates of step i."""
+        s = self.settings
+        for adam in self.optimisers.values():
+            adam.param_groups[0]["lr"] = s.lr_at(i) * adam.param_groups[0]["ratio"]
+        if i < s.head_start:
+            self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.head_start
 
     def _latents(self, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Fresh z [B,D], and where the training is anchored the indices [B] of the pictures they name."""
@@ -267,7 +274,8 @@ def run(
     weights = out / "generator.safetensors"
     if "warm_start" in config and not (resume and (out / loop.STATE).is_file()):
         first = WarmStartSettings.from_dict(config["warm_start"])
-        warm_start(training.generator, first, pictures, out, device=device, seed=seed, resume=resume, on_step=on_step)
+        first = WarmStart(training.generator, first, pictures, device, seed)
+        warm_start(first, out, resume=resume, on_step=on_step)
         training.average.load_state_dict(training.generator.state_dict())
         resume = False
 

@@ -86,21 +86,32 @@ class WarmStart:
     def __init__(self, generator: Generator, settings: WarmStartSettings, coded: Coded, device, seed: int):
         self.settings, self.coded, self.device, self.seed = settings, coded, torch.device(device), seed
         self.generator, self.dtype = generator, getattr(torch, settings.dtype)
-        coded.write_mapping(generator.mapping)
+        self.write_codes()
         generator.measure_w(keep_avg=False)
-        self.adam = torch.optim.Adam(generator.synthesis.parameters(), betas=(0.9, 0.99), foreach=True)
+        learned = [p for p in generator.synthesis.parameters() if p.requires_grad]
+        self.adam = torch.optim.Adam(learned, betas=(0.9, 0.99), foreach=True)
         self.modules, self.optimisers = {"generator": generator}, {"adam": self.adam}
+
+    def write_codes(self) -> None:
+        self.coded.write_mapping(self.generator.mapping)
+
+    def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Renderings, and the pictures that they should be, [B,3,size,size]."""
+        z, indices = self.coded.draw(batch, self.generator.z_dim, rng)
+        real = F.interpolate(self.coded.batch(indices).to(self.device), size, mode="area")
+        return self.generator.synthesis(self.ws(z, rng), "none", None, self.dtype, size), real
+
+    @torch.no_grad()
+    def ws(self, z: Tensor, rng: torch.Generator) -> Tensor:
+        """z [B,D] => ws [B,L,D], truncated at random down to the smallest psi."""
+        w, least = self.generator.mapping(z.to(self.device)), self.settings.psi
+        psi = least + (1 - least) * torch.rand(len(w), 1, generator=rng).to(w)
+        return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
     def step(self, i: int) -> dict[str, float]:
         s, rng, size = self.settings, loop.step_rng(self.seed, i), self.settings.resolution_at(i)
-        z, indices = self.coded.draw(s.batch, self.generator.z_dim, rng)
-        real = F.interpolate(self.coded.batch(indices).to(self.device), size, mode="area")
-        with torch.no_grad():
-            w = self.generator.mapping(z.to(self.device))
-            psi = s.psi + (1 - s.psi) * torch.rand(len(w), 1, generator=rng).to(w)
-            ws = self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
-        img = self.generator.synthesis(ws, "none", None, self.dtype, size)
-        loss = pyramid_distance(img, real, levels=3).mean() + s.square * (img - real).square().mean()
+        img, real = self.pair(s.batch, size, rng)
+        loss = pyramid_distance(img, real, levels=3, square=s.square).mean()
         self.adam.param_groups[0]["lr"] = s.lr * s.fall(i / s.steps)
         self.adam.zero_grad()
         loss.backward()
@@ -116,20 +127,9 @@ class WarmStart:
         return grid(torch.cat([self.coded.batch(indices).to(self.device), made]), count // 2)
 
 
-def warm_start(
-    generator: Generator,
-    settings: WarmStartSettings,
-    coded: Coded,
-    out: Path,
-    *,
-    device: str | torch.device,
-    seed: int,
-    resume: bool,
-    on_step: loop.OnStep | None,
-) -> None:
-    """Train `generator` in place, with checkpoints and a sheet of renderings in out/warm_start."""
-    training = WarmStart(generator, settings, coded, device, seed)
-    folder = Path(out) / "warm_start"
+def warm_start(training: WarmStart, out: Path, *, resume: bool, on_step: loop.OnStep | None) -> None:
+    """Train its generator in place, with checkpoints and a sheet of renderings in out/warm_start."""
+    settings, folder = training.settings, Path(out) / "warm_start"
     resume = resume and (folder / loop.STATE).is_file()
 
     def write(done: int) -> None:

@@ -1,0 +1,255 @@
+"""StyleGAN-V: A Continuous Video Generator with the Price, Image Quality and Perks of StyleGAN2 (Skorokhodov et al.
+2022): training on a few frames of a video, section 3.3. The losses are StyleGAN2's; no path lengths, no style mixing.
+
+Axes: B batch of videos, F frames of each (config.num_frames), D dims, S numbers of a sound, H W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import InputError
+from ..generators.latents import truncate
+from ..generators.motion import TrajectoryNoise
+from ..generators.stylegan_v import Generator, StyleGANVConfig
+from ..generators.video_discriminator import HolisticDiscriminator
+from ..images import grid, save_image
+from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from ..losses.perceptual import pyramid_distance
+from . import loop
+from .stylegan2 import Settings, StyleGAN2Training, keep_freed_memory
+from .warm_start import WarmStart, WarmStartSettings, warm_start
+
+
+class Named(Protocol):
+    """Frames [B,F,3,H,W] in -1..1 at t [B,F], and the latents, motion noise and sound [B,F,S] that name them."""
+
+    z: Tensor
+    motion_z: TrajectoryNoise
+    t: Tensor
+    sound: Tensor
+    frames: Tensor
+
+
+class Videos(Protocol):
+    """Where videos come from: miniature.clip_codes.NamedClips, or anything that shows random videos at given times.
+
+    write, and what names the frames, are needed for a warm start and an anchor only.
+    """
+
+    def draw(self, batch: int, times: Tensor, z_dim: int, motion_z_dim: int, rng: torch.Generator) -> Named:
+        """Random videos at about times [B,F] in frames."""
+        ...
+
+    def write(self, mapping: torch.nn.Module, motion: torch.nn.Module) -> None:
+        """Sets networks that keep the named videos' latents and motions apart."""
+        ...
+
+
+@dataclass(frozen=True)
+class VideoSettings(Settings):
+    """As StyleGAN2's, but kimg are thousands of videos, and what the paper leaves out is off.
+
+    max_distance: the most frames between the first and the last of those that are shown of a video.
+    """
+
+    r1_gamma: float = 0.2
+    path_weight: float = 0.0
+    style_mixing: float = 0.0
+    noise: bool = False
+    max_distance: int = 32
+
+
+def sample_times(
+    batch: int, num_frames: int, length: int, max_distance: int, rng: torch.Generator, *, whole: bool = False
+) -> Tensor:
+    """The published times [B,F] within videos of `length` frames, rising.
+
+    The first and the last are 2^n frames apart, all such distances up to max_distance equally likely; the others are
+    whole frames between. whole: the first is a whole frame too, as in real videos.
+    """
+    distances = [2**n for n in range(12) if num_frames - 1 <= 2**n <= min(length - 1, max_distance)]
+    if not distances:
+        raise InputError(
+            f"{num_frames} frames of a video of {length} cannot be chosen {max_distance} frames apart.",
+            "Use longer videos, fewer frames or a larger max_distance.",
+        )
+    rows = []
+    for _ in range(batch):
+        distance = distances[int(torch.randint(len(distances), (1,), generator=rng))]
+        start = torch.rand(1, generator=rng, dtype=torch.float64) * (length - distance - 1)
+        between = torch.randperm(distance - 1, generator=rng)[: max(num_frames - 2, 0)] + 1
+        steps = torch.cat([torch.tensor([0, distance])[:num_frames], between]).sort().values
+        rows.append((start.round() if whole else start) + steps)
+    return torch.stack(rows)
+
+
+class VideoWarmStart(WarmStart):
+    """The synthesis and the motion's waves learn to render the frames that latents, motion noise and sound name."""
+
+    def write_codes(self) -> None:
+        motion = self.generator.synthesis.motion_encoder
+        self.coded.write(self.generator.mapping, motion)
+        motion.conv.requires_grad_(False)
+
+    def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        named = draw(self.coded, self.generator, batch, 1, rng)
+        real = F.interpolate(named.frames[:, 0].to(self.device), size, mode="area")
+        motion_v = self.generator.motion_codes(named.t, named.motion_z, sound=named.sound)[:, 0]
+        ws = self.ws(named.z, rng)
+        return self.generator.synthesis(ws, "none", None, self.dtype, size, motion_v=motion_v), real
+
+    @torch.no_grad()
+    def sheet(self, count: int = 8) -> Tensor:
+        """Three frames each of named videos over their renderings [3,H',W']."""
+        named = draw(self.coded, self.generator, count, 3, loop.step_rng(self.seed, 2**31))
+        ws = self.generator.broadcast(self.generator.mapping(named.z.to(self.device)))
+        made = self.generator.video(ws, named.t, named.motion_z, sound=named.sound)
+        both = torch.cat([named.frames.to(made), made], dim=1)  # [B,6,3,H,W]
+        return grid(both.transpose(0, 1).flatten(0, 1), count)
+
+
+def draw(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> Named:
+    """Random videos at times spread over all that the generator's discriminator knows."""
+    times = generator.config.max_frames * torch.rand(batch, num_frames, generator=rng, dtype=torch.float64)
+    config = generator.config
+    return videos.draw(batch, times.sort(dim=1).values, config.z_dim, config.motion_z_dim, rng)
+
+
+class StyleGANVTraining(StyleGAN2Training):
+    """The generator, its holistic discriminator, the generator's EMA, and one alternating update per step."""
+
+    networks = (Generator, HolisticDiscriminator)
+
+    def __init__(self, config: StyleGANVConfig, settings: VideoSettings, videos: Videos, device, seed: int):
+        super().__init__(config, settings, videos, device, seed)
+        if not settings.learn_mapping:  # what a warm start has written
+            self.generator.synthesis.motion_encoder.conv.requires_grad_(False)
+
+    def step(self, i: int) -> dict[str, float]:
+        """Generator, discriminator, R1, EMA."""
+        s, rng = self.settings, loop.step_rng(self.seed, i)
+        self.set_rates(i)
+
+        # generator
+        self.discriminator.requires_grad_(False)
+        given = self._videos(rng)
+        if s.anchor:
+            z, motion_z, t, sound = given.z, given.motion_z, given.t, given.sound
+        else:
+            z, (motion_z, t, sound) = torch.randn(given.z.shape, generator=rng), self._motion(rng)
+        w = self.generator.mapping(z.to(self.device))
+        self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
+        motion_v = self.generator.motion_codes(t, motion_z, sound=sound)
+        fake = self.generator.render(self.generator.broadcast(w), motion_v, self.dtype)
+        loss = generator_loss(self.discriminator(fake, t.to(self.device), self.dtype))
+        losses = {"generator": loss}
+        if s.anchor:
+            img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, given.frames.to(fake)))
+            losses["likeness"] = pyramid_distance(img, target, levels=3, square=2.0).mean()
+            loss = loss + s.anchor * losses["likeness"]
+        self._update("generator", loss)
+
+        # discriminator
+        self.discriminator.requires_grad_(True)
+        real = self._videos(rng)
+        frames, times = real.frames.to(self.device), real.t.to(self.device)
+        if s.mirror:
+            flip = torch.rand(len(frames), 1, 1, 1, 1, generator=rng) < 0.5
+            frames = torch.where(flip.to(frames.device), frames.flip(4), frames)
+        scores = self.discriminator(frames, times, self.dtype)
+        fake_scores = self.discriminator(fake.detach(), t.to(self.device), self.dtype)
+        loss = discriminator_loss(scores, fake_scores)
+        self._update("discriminator", loss)
+        losses |= {"discriminator": loss, "real": scores.mean(), "fake": fake_scores.mean()}
+        if s.r1_gamma and i % s.r1_every == 0:
+            frames = frames.detach().requires_grad_(True)
+            penalty = r1_penalty(self.discriminator(frames, times), frames) / frames.shape[1]  # mean over frames
+            self._update("discriminator", s.r1_gamma / 2 * s.r1_every * penalty)
+            losses["r1"] = penalty
+
+        # average
+        beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
+        loop.ema_update(self.average, self.generator, beta)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _videos(self, rng: torch.Generator) -> Named:
+        c = self.generator.config
+        times = sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng, whole=True)
+        return self.pictures.draw(self.batch, times, c.z_dim, c.motion_z_dim, rng)
+
+    def _motion(self, rng: torch.Generator) -> tuple[TrajectoryNoise, Tensor, None]:
+        """Fresh motion noise, published times, no sound."""
+        c = self.generator.config
+        seeds = torch.randint(2**31, (self.batch,), generator=rng).tolist()
+        t = sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng)
+        return self.generator.motion_noise(seeds), t, None
+
+    # ---- what comes out
+
+    @torch.no_grad()
+    def sheet(self, psi: float, seed: int = 1000) -> Tensor:
+        """The average's videos of fixed seeds, one a row, their frames 8 apart [3,H',W']."""
+        rows, count = max(self.settings.samples // 8, 1), 8
+        ws = truncate(self.average.sample_ws(range(seed, seed + rows), psi=1.0), self.average.w_avg, psi)
+        t = torch.arange(0.0, 8 * count, 8)[None].expand(rows, -1)
+        return grid(self.average.video(ws, t, self.average.motion_noise(range(rows))).flatten(0, 1), count)
+
+
+def run(
+    *,
+    config: dict,
+    out: Path,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    resume: bool = False,
+    on_step: loop.OnStep | None = None,
+    videos: Videos | None = None,
+) -> Path:
+    """Train by a recipe with tables [generator] and [training]; unless videos are given, on the miniature's clips, of
+    which [clips] says where they are kept (cache). With [warm_start] the videos must be named.
+
+    Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
+    """
+    loop.join(device)
+    network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])
+    if videos is None:
+        videos = _render(Path(config.get("clips", {}).get("cache", out / "clips")), network.resolution, on_step)
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
+    training = StyleGANVTraining(network, settings, videos, device, seed)
+    weights = out / "generator.safetensors"
+    if "warm_start" in config and not (resume and (out / loop.STATE).is_file()):
+        first = WarmStartSettings.from_dict(config["warm_start"])
+        first = VideoWarmStart(training.generator, first, videos, device, seed)
+        warm_start(first, out, resume=resume, on_step=on_step)
+        training.average.load_state_dict(training.generator.state_dict())
+        training.export(weights)
+        resume = False
+
+    def write(done: int) -> None:
+        training.export(weights)
+        for psi in (1.0, 0.7):
+            save_image(training.sheet(psi), out / f"videos-{done * settings.batch // 1000:05d}k-psi{psi}.png")
+
+    save_every = max(round(settings.save_kimg * 1000 / settings.batch), 1)
+    loop.run(training, settings.steps, out, resume=resume, save_every=save_every, on_step=on_step, on_save=write)
+    return weights
+
+
+def _render(folder: Path, size: int, on_step: loop.OnStep | None) -> Videos:
+    """The first process renders, the others then open what it left."""
+    from ..miniature.clip_codes import NamedClips
+
+    if loop.rank() > 0:
+        loop.wait()
+    videos = NamedClips(folder, size, None if on_step is None else lambda i, n: on_step(i, n, {}))
+    if loop.rank() == 0:
+        loop.wait()
+    return videos
