@@ -48,8 +48,10 @@ def save(path: str | os.PathLike, tensors: Mapping[str, Tensor], config: dict, *
         save_file(out, temporary, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
 
 
-def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+def load(path: str | os.PathLike, *, channels_last: bool = False) -> tuple[dict[str, Tensor], dict]:
     """Read a file written by `save`: (tensors on the CPU, floating ones as fp32; config).
+
+    channels_last: that order of memory for kernels [O,I,K,K], as the one copy of them is made.
 
     Raises:
         InputError: the file is missing, damaged, of another format, or has no SoundGuide config.
@@ -58,9 +60,14 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     with _opened(path) as file:
         config = _config(path, file.metadata())
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
-    return {
-        key: x.to(torch.float32, copy=True) if x.is_floating_point() else x.clone() for key, x in tensors.items()
-    }, config
+    return {key: _copy(x, channels_last) for key, x in tensors.items()}, config
+
+
+def _copy(x: Tensor, channels_last: bool) -> Tensor:
+    """Out of the mapped file into memory of its own."""
+    layout = torch.channels_last if channels_last and x.ndim == 4 else torch.contiguous_format
+    dtype = torch.float32 if x.is_floating_point() else x.dtype
+    return x.to(dtype, copy=True, memory_format=layout)
 
 
 def describe(path: str | os.PathLike) -> tuple[dict[str, list[int]], dict]:

@@ -18,14 +18,16 @@ from .registry import KINDS
 SOURCE = "source"  # in the config of a converted file: {"kind", "format", "file", "sha256"}
 
 
-def load(path: str | os.PathLike, kind: str) -> tuple[dict[str, Tensor], dict]:
+def load(path: str | os.PathLike, kind: str, *, channels_last: bool = False) -> tuple[dict[str, Tensor], dict]:
     """(tensors on the CPU, floating ones as fp32, each with memory of its own; config) of a file of this kind.
+
+    channels_last: that order of memory for the kernels of a SoundGuide file, which spares its network a second copy.
 
     Raises:
         InputError: the file cannot be read, or it holds weights of another kind.
     """
     if safetensors_io.has_config(path):
-        tensors, config = safetensors_io.load(path)
+        tensors, config = safetensors_io.load(path, channels_last=channels_last)
         found = stated_kind(config) or kind
     else:
         foreign = open_foreign(path)

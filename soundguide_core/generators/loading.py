@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ..errors import InputError
 from .generator import StyleGenerator
@@ -41,9 +42,9 @@ def load_styleganv(name_or_path: str | Path = "miniature", device: str | torch.d
 def _load(path: Path, device: str | torch.device) -> StyleGenerator:
     from ..checkpoints import safetensors_io, weights
 
-    tensors, config = weights.load(path, "generator")
+    tensors, config = weights.load(path, "generator", channels_last=True)
     network = _network(path, config)
-    with torch.device("meta"):  # no memory, no random numbers: the file's tensors become the weights
+    with _Undrawn():
         generator = network(network.config_type.from_dict(config))
     measured = "mapping.w_avg" in tensors
     for name in ("mapping.w_avg", "mapping.w_std"):  # a foreign checkpoint may lack both
@@ -53,6 +54,16 @@ def _load(path: Path, device: str | torch.device) -> StyleGenerator:
     if not measured:
         generator.measure_w(keep_avg=False)
     return generator.to(device, memory_format=torch.channels_last)
+
+
+class _Undrawn(TorchFunctionMode):
+    """New weights are memory that nobody has touched yet: the file's tensors take their place.
+
+    The meta device would do the same, but its first use in a process imports for seconds.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
 def _network(path: Path, config: dict) -> type[StyleGenerator]:

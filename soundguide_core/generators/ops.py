@@ -138,7 +138,8 @@ class FullyConnected(nn.Module):
         self, size_in: int, size_out: int, *, lr_mul: float = 1.0, bias: float | None = 0.0, act: bool = False
     ):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(size_out, size_in) / lr_mul)
+        weight = torch.randn(size_out, size_in)
+        self.weight = nn.Parameter(weight if lr_mul == 1 else weight / lr_mul)
         self.bias = None if bias is None else nn.Parameter(torch.full([size_out], float(bias)))
         self.lr_mul, self.act = lr_mul, act
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, check_number
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .lowpass import downsample, lowpass_filter, upsample
 from .ops import FullyConnected, demodulation
@@ -54,6 +54,10 @@ class StyleGAN3Config:
                 f"A StyleGAN3 resolution of {self.resolution} is not a power of two from 16 up.",
                 "Use 64, 128, 256, 512 or 1024.",
             )
+        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "conv_kernel", "filter_size"):
+            check_number(getattr(self, name), f"A StyleGAN3's {name}", low=1)
+        check_number(self.layers, "A StyleGAN3's number of layers", low=2, high=100)
+        check_number(self.critical, "A StyleGAN3's number of critical layers", low=0, high=self.layers - 1)
 
     @property
     def num_ws(self) -> int:
