@@ -59,7 +59,10 @@ class TrajectoryConfig:
     @property
     def layers(self) -> dict[str, slice]:
         """name of a recurrent module => its layers"""
-        return layer_groups(self.num_ws) if self.groups == "three" else {"all": slice(0, self.num_ws)}
+        if self.groups == "one":
+            return {"all": slice(0, self.num_ws)}
+        groups = layer_groups(self.num_ws)
+        return {name: layers for name, layers in groups.items() if range(self.num_ws)[layers]}  # few layers: no fine
 
 
 class SoundInversionEncoder(nn.Module):
@@ -134,16 +137,16 @@ class Trajectory(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
         self.encoder = SoundInversionEncoder(config, spec.n_mels)
-        self.modules_of = nn.ModuleDict(
+        self.steps = nn.ModuleDict(
             {name: LayerTrajectory(len(range(config.num_ws)[layers]), config) for name, layers in config.layers.items()}
         )
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
-        self.register_buffer("w_scale", torch.ones([]))
+        self.register_buffer("w_scale", torch.ones(config.w_dim))
 
     def measure(self, generator) -> None:
-        """Takes the mean and the spread of w from the generator."""
+        """Takes the mean and the spread of w from the generator, dim by dim; some dims may never move."""
         self.w_avg.copy_(generator.w_avg)
-        self.w_scale.copy_(generator.w_std.square().mean().sqrt())
+        self.w_scale.copy_(generator.w_std.clamp(min=0.05 * float(generator.w_std.max())))
 
     def check(self, generator) -> None:
         """InputError where the generator's latents are of another size."""
@@ -158,19 +161,16 @@ class Trajectory(nn.Module):
         """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]"""
         return ws + self.w_scale * self.encoder(mel)
 
-    def start(self, ws: Tensor, mel: Tensor, *, seed: int | None = None, warmup: int = WARMUP) -> TrajectoryState:
-        """The state before the first frame: from the source ws [B,L,D] towards the first segment mel [B,1,M,T].
+    def begin(self, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP) -> TrajectoryState:
+        """The state before the first frame, come to rest at the first segment's w_hat [B,L,D].
 
         seed: of the noise; None for a path without.
         """
-        check_shape(ws, f"B {self.config.num_ws} {self.config.w_dim}", name="the source latents")
-        memories = {name: ws.new_zeros(len(ws), self.config.hidden) for name in self.modules_of}
-        rng = None if seed is None else torch.Generator().manual_seed(seed)
-        w_hat = self.invert(mel, ws)
-        state = TrajectoryState(w_hat, memories)
+        check_shape(w_hat, f"B {self.config.num_ws} {self.config.w_dim}", name="the first latents")
+        state = TrajectoryState(w_hat, {name: w_hat.new_zeros(len(w_hat), self.config.hidden) for name in self.steps})
         for _ in range(warmup):
             state = self.advance(state, w_hat)
-        return replace(state, rng=rng)
+        return replace(state, rng=None if seed is None else torch.Generator().manual_seed(seed))
 
     def advance(self, state: TrajectoryState, w_hat: Tensor, noise: Tensor | None = None) -> TrajectoryState:
         """One step: w_hat [B,L,D] of the next segment. noise [B,Z]: None draws it, or zeros where there is no seed."""
@@ -181,18 +181,18 @@ class Trajectory(nn.Module):
         last, target = ((x - self.w_avg) / self.w_scale for x in (state.ws, w_hat))
         parts, memories = [], {}
         for name, layers in self.config.layers.items():
-            part, memories[name] = self.modules_of[name](
-                last[:, layers], target[:, layers], noise, state.memories[name]
-            )
+            part, memories[name] = self.steps[name](last[:, layers], target[:, layers], noise, state.memories[name])
             parts.append(part)
         ws = self.w_avg + self.w_scale * torch.cat(parts, dim=1)
         return TrajectoryState(ws, memories, state.rng)
 
-    def follow(self, w_hats: Tensor, state: TrajectoryState) -> tuple[Tensor, TrajectoryState]:
-        """w_hats [B,F,L,D] of F segments => ws [B,F,L,D] of F frames, and the state to go on from."""
+    def follow(
+        self, w_hats: Tensor, state: TrajectoryState, noise: Tensor | None = None
+    ) -> tuple[Tensor, TrajectoryState]:
+        """w_hats [B,F,L,D] of F segments => ws [B,F,L,D] of F frames, and the state to go on from. noise [B,F,Z]."""
         path = []
-        for w_hat in w_hats.unbind(dim=1):
-            state = self.advance(state, w_hat)
+        for i, w_hat in enumerate(w_hats.unbind(dim=1)):
+            state = self.advance(state, w_hat, None if noise is None else noise[:, i])
             path.append(state.ws)
         return torch.stack(path, dim=1), state
 

@@ -20,6 +20,7 @@ THINGS = {
     "joint": "joint",
     "sound-encoder": "sound_encoder",
     "stylegan2": "stylegan2",
+    "sound-video": "sound_video",
     "scene-classifier": "scene_classifier",
 }
 RECIPES = Path(__file__).resolve().parents[1] / "miniature" / "recipes"

@@ -68,7 +68,7 @@ class JointEncoder(nn.Module):
         embeds = []
         for line in wave:
             windows, weights = self.spec.windows(line, sample_rate)
-            heard = self._hear(windows)  # [W,D]
+            heard = self.hear(windows)  # [W,D]
             embeds.append(weights.to(heard) @ heard)
         return F.normalize(torch.stack(embeds), dim=-1)
 
@@ -82,10 +82,10 @@ class JointEncoder(nn.Module):
         if not isinstance(wave, Tensor) or wave.ndim != 1:
             shape = list(wave.shape) if isinstance(wave, Tensor) else type(wave).__name__
             raise InputError(f"The sound has shape {shape}.", "Pass one channel of samples, [N].")
-        return self._hear(self.spec.frame_windows(wave, sample_rate, fps=fps, num_frames=num_frames))
+        return self.hear(self.spec.frame_windows(wave, sample_rate, fps=fps, num_frames=num_frames))
 
-    def _hear(self, windows: Tensor) -> Tensor:
-        """windows [W,1,...] => [W,D], unit norm."""
+    def hear(self, windows: Tensor) -> Tensor:
+        """Windows as the spec makes them [W,...] => embeds [W,D]."""
         parts = [self.sound(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
         return F.normalize(torch.cat(parts).float(), dim=-1)
 

@@ -46,7 +46,7 @@ def visual_intensity(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def best_lag(loudness: np.ndarray, seen: np.ndarray, most: int) -> tuple[float, int]:
-    """(|r| at the best lag, that lag): loudness[t] against seen[t + lag], lag in -most..most; 0 where one is constant."""
+    """(|r| at the best lag, that lag): loudness[t] against seen[t + lag], lag in -most..most; 0 if one is constant."""
     found = (0.0, 0)
     for lag in sorted(range(-most, most + 1), key=abs):  # of equals the shortest
         a = loudness[max(-lag, 0) : len(loudness) - max(lag, 0)]

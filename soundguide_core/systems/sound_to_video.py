@@ -1,0 +1,161 @@
+"""Sound-Guided Semantic Video Generation (Lee et al., ECCV 2022), section 3: a sound becomes a video.
+
+    w_hat^t = E_a(x_a^t) + w                                   the segment of sound around frame t, and a source picture
+    w^t     = (R_coarse, R_mid, R_fine)(w^{t-1}, w_hat^t)      trajectory.py
+    v^t     = G(w^t)
+
+Every frame has its own segment, so the video follows the sound as it changes, for as long as it lasts; the released
+code heard the sound once and drifted. Axes: F frames, L layers, D dims, H W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..audio.track import MelTrack
+from ..errors import InputError, check_number
+from ..shapes import check_shape
+from ..trajectory import Trajectory, TrajectoryState, smooth
+
+OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """How a path is walked and rendered.
+
+    fps: frames a second. strength: how far the sound leads away from the source; 1 as it was learned, 0 not at all.
+    noise: whether the recurrent modules get their noise; seed: of it. smoothing: 0..0.99, the share of the last frame
+    in the next; it calms a path and delays it. chunk: frames in the networks at once.
+    """
+
+    fps: float = 12.0
+    strength: float = 1.0
+    noise: bool = True
+    seed: int = 0
+    smoothing: float = 0.0
+    chunk: int = 16
+
+    def __post_init__(self) -> None:
+        check_number(self.fps, "The frame rate", low=1, high=240)
+        check_number(self.strength, "The strength", low=0, high=4)
+        check_number(self.smoothing, "The smoothing", low=0, high=0.99)
+        check_number(self.chunk, "The number of frames in a chunk", low=1)
+
+
+@dataclass
+class GeneratedVideo:
+    """frames [F,3,H,W] about -1..1, their latents ws [F,L,D], and the frame rate."""
+
+    frames: Tensor
+    ws: Tensor
+    fps: float
+
+
+def generate_video(
+    wave: Tensor,
+    sample_rate: float,
+    ws_src: Tensor,
+    *,
+    generator,
+    trajectory: Trajectory,
+    num_frames: int | None = None,
+    config: VideoConfig | None = None,
+    on_step: OnChunk | None = None,
+) -> GeneratedVideo:
+    """A video of a sound, whole in memory; stream_video gives the same in chunks.
+
+    Args:
+        wave: [N] or [C,N], at sample_rate.
+        ws_src: [1,L,D], the picture that the sound changes: from sample_ws, project, or start_from_text.
+        generator: .synthesis(ws) => [F,3,H,W]. trajectory: trained for it.
+        num_frames: None for as long as the sound lasts; what is longer goes on in silence.
+        on_step: on_step(frame, num_frames, {}, preview) after each chunk; an exception from it ends the work.
+
+    Raises:
+        InputError: nothing to hear, or networks that do not fit one another.
+    """
+    config = config or VideoConfig()
+    track = MelTrack.of_wave(wave, sample_rate, trajectory.spec)
+    chunks = list(
+        stream_video(
+            track, ws_src, generator=generator, trajectory=trajectory, num_frames=num_frames, config=config,
+            on_step=on_step,
+        )
+    )  # fmt: skip
+    return GeneratedVideo(torch.cat([c.frames for c in chunks]), torch.cat([c.ws for c in chunks]), config.fps)
+
+
+def stream_video(
+    track: MelTrack,
+    ws_src: Tensor,
+    *,
+    generator,
+    trajectory: Trajectory,
+    num_frames: int | None = None,
+    config: VideoConfig | None = None,
+    on_step: OnChunk | None = None,
+) -> Iterator[GeneratedVideo]:
+    """The video a chunk at a time: a long one needs the memory of a short one. track: made by trajectory.spec."""
+    config = config or VideoConfig()
+    num_frames = track.frames(config.fps) if num_frames is None else num_frames
+    check_number(num_frames, "The number of frames", low=1)
+    trajectory.check(generator)
+    done = 0
+    for ws in stream_path(invert_sound(track, ws_src, trajectory, num_frames, config), ws_src, trajectory, config):
+        with torch.no_grad():
+            frames = generator.synthesis(ws)
+        done += len(ws)
+        if on_step is not None:
+            on_step(done - 1, num_frames, {}, lambda frames=frames: frames[-1:])
+        yield GeneratedVideo(frames, ws, config.fps)
+
+
+def invert_sound(
+    track: MelTrack, ws_src: Tensor, trajectory: Trajectory, num_frames: int, config: VideoConfig
+) -> Iterator[Tensor]:
+    """w_hat = E_a(x_a) + w, of every frame's segment: chunks [F,L,D]."""
+    check_shape(ws_src, "1 L D", name="the source latents")
+    for first in range(0, num_frames, config.chunk):
+        mel = track.windows(first, min(config.chunk, num_frames - first), config.fps)
+        with torch.no_grad():
+            yield trajectory.invert(mel.to(ws_src), ws_src)
+
+
+def stream_path(
+    w_hats: Iterator[Tensor], ws_src: Tensor, trajectory: Trajectory, config: VideoConfig
+) -> Iterator[Tensor]:
+    """The path that the recurrent modules take through chunks of w_hat [F,L,D]: chunks of the same size."""
+    state: TrajectoryState | None = None
+    last = None
+    with torch.no_grad():
+        for w_hat in w_hats:
+            if state is None:
+                state = trajectory.begin(w_hat[:1], seed=config.seed if config.noise else None)
+            ws, state = trajectory.follow(w_hat[None], state)
+            ws = smooth(ws_src + config.strength * (ws[0] - ws_src), last, config.smoothing)
+            last = ws[-1]
+            yield ws
+
+
+@torch.no_grad()
+def start_from_text(
+    text: Sequence[str], *, generator, joint, candidates: int = 128, psi: float = 0.7, seed: int = 0, chunk: int = 16
+) -> Tensor:
+    """The source picture that means most what the text says, among random pictures of the generator => ws [1,L,D]."""
+    if not text:
+        raise InputError("There is no text to start from.", "Give a few words.")
+    check_number(candidates, "The number of candidates", low=1, high=100_000)
+    wanted = joint.encode_text(list(text)).mean(dim=0)
+    best_ws, best = None, -2.0
+    for first in range(0, candidates, chunk):
+        seeds = [(seed + i) % 2**32 for i in range(first, min(first + chunk, candidates))]
+        ws = generator.sample_ws(seeds, psi)
+        nearness = joint.encode_image(generator.synthesis(ws)) @ wanted
+        if float(nearness.max()) > best:
+            best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]
+    return best_ws

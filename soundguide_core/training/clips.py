@@ -1,0 +1,201 @@
+"""Videos with their sound, cut to one size and rate, with a segment of sound for every frame.
+
+    folder/<what is heard>/<clip>.<any container>        the name of the folder is the text
+    shards of WebDataset: <clip>.mp4 (or mov, mkv, webm) beside <clip>.txt
+
+A clip that cannot be used is skipped, counted and named. Axes: K clips, B batch, F frames, H W, N samples, M mels,
+T mel time, D dims.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..audio.mel import MelSpec
+from ..audio.track import MelTrack
+from ..audio.waveform import load_audio, to_mono
+from ..errors import InputError
+from ..files import make_folder, replacing
+from ..images import from_uint8, resize, to_uint8
+from ..video import read_frames
+
+VIDEO_ENDINGS = ("mp4", "mov", "mkv", "webm", "avi", "mpg", "m4v")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SceneCode:
+    """A scene as a coded generator has it in w: the number of its layout, how far along `dim` each frame lies [F]."""
+
+    layout: int
+    dim: int
+    amount: np.ndarray
+
+
+@dataclass(frozen=True)
+class Clip:
+    """pixels: called for uint8 [F,H,W,3], the frames from start_sec of the sound on. text: what is heard, in words.
+
+    code: of a rendered scene, where a coded generator knows it.
+    """
+
+    name: str
+    text: str
+    pixels: Callable[[], np.ndarray]
+    wave: Tensor  # [N]
+    sample_rate: int
+    start_sec: float = 0.0
+    code: SceneCode | None = None
+
+
+@dataclass
+class Skipped:
+    """Clips that could not be used, and why."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, reason: str) -> None:
+        self.reasons[name] = reason
+        log.warning("Skipped %s: %s", name, reason)
+
+    def __str__(self) -> str:
+        names = ", ".join(list(self.reasons)[:5]) + (", ..." if len(self.reasons) > 5 else "")
+        return f"{len(self.reasons)} clips skipped" + (f": {names}" if self.reasons else "")
+
+
+def from_folder(folder: Path, *, fps: float, frames: int, size: int, skipped: Skipped) -> Iterator[Clip]:
+    """Clips of folder/<text>/*, each as many as its length holds, one after the other."""
+    folder = Path(folder)
+    paths = [p for p in sorted(folder.glob("*/*")) if p.suffix.lower()[1:] in VIDEO_ENDINGS]
+    if not paths:
+        raise InputError(f"{folder} holds no <what is heard>/<clip>.mp4.", "Put clips into folders named by sound.")
+    for path in paths:
+        text = " ".join(path.parent.name.replace("_", " ").split())
+        yield from _of_file(path, f"{path.parent.name}/{path.name}", text, fps, frames, size, skipped)
+
+
+def from_shards(pattern: str, *, fps: float, frames: int, size: int, skipped: Skipped) -> Iterator[Clip]:
+    """The same out of WebDataset shards, such as clips-{000..099}.tar."""
+    try:
+        import webdataset
+    except ImportError as error:
+        raise InputError(
+            "Reading shards needs the package webdataset.", "Install it: pip install webdataset."
+        ) from error
+    for sample in webdataset.WebDataset(pattern, shardshuffle=False):
+        name = sample["__key__"]
+        ending = next((e for e in VIDEO_ENDINGS if e in sample), None)
+        if ending is None or "txt" not in sample:
+            skipped.add(name, "the shard holds no video, or no text, of it")
+            continue
+        with tempfile.NamedTemporaryFile(suffix=f".{ending}") as file:
+            file.write(sample[ending])
+            file.flush()
+            text = sample["txt"].decode("utf-8", errors="replace").strip()
+            yield from _of_file(Path(file.name), name, text, fps, frames, size, skipped)
+
+
+def _of_file(path: Path, name: str, text: str, fps: float, frames: int, size: int, skipped: Skipped) -> Iterator[Clip]:
+    try:
+        wave, sample_rate = load_audio(path)
+        imgs = [to_uint8(resize(img, (size, size)))[0].numpy() for img in read_frames(path, fps=fps)]
+    except InputError as error:
+        skipped.add(name, error.cause)
+        return
+    count = min(len(imgs), int(wave.shape[-1] / sample_rate * fps)) // frames
+    if not count:
+        skipped.add(name, f"It is shorter than {frames} frames at {fps:g} a second.")
+    for i in range(count):
+        part = np.stack(imgs[i * frames : (i + 1) * frames])
+        yield Clip(f"{name}#{i}", text, lambda part=part: part, to_mono(wave), sample_rate, i * frames / fps)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """real [B,F,3,H,W] in -1..1; mels [B,F,1,M,T]; heard, said [B,F,D] and [B,D], unit norm: the meanings of the sound
+    and of the text; loudness [B,F] in 0..1."""
+
+    real: Tensor
+    mels: Tensor
+    heard: Tensor
+    said: Tensor
+    loudness: Tensor
+
+
+class ClipSet:
+    """Clips of equal length, ready for random windows. pixels: uint8 [K,F,H,W,3], memory-mapped."""
+
+    def __init__(self, clips: Iterable[Clip], *, joint, spec: MelSpec, fps: float, frames: int, size: int, cache: Path):
+        self.fps, self.frames = fps, frames
+        self.names, self.texts, self.codes, self.tracks, self.first = [], [], [], [], []
+        heard, loudness, keep = [], [], []
+        for clip in clips:
+            track = MelTrack.of_wave(clip.wave, clip.sample_rate, spec)
+            first = round(clip.start_sec * fps)
+            meaning = joint.encode_audio_frames(clip.wave, clip.sample_rate, fps=fps, num_frames=first + frames)
+            heard.append(meaning[first:].cpu())
+            loudness.append(track.loudness(fps, first + frames)[first:])
+            keep.append(clip.pixels)
+            for values, value in zip(
+                (self.names, self.texts, self.codes, self.tracks, self.first),
+                (clip.name, clip.text, clip.code, track, first),
+            ):
+                values.append(value)
+        if not self.names:
+            raise InputError("No clip could be used.", "Look at the reasons above.")
+        self.heard, self.loudness = torch.stack(heard), torch.from_numpy(np.stack(loudness))
+        known = sorted(set(self.texts))
+        meanings = dict(zip(known, joint.encode_labels(known).cpu()))
+        self.said = torch.stack([meanings[text] for text in self.texts])
+        self.pixels = self._write(keep, size, make_folder(cache))
+
+    def _write(self, keep: list[Callable[[], np.ndarray]], size: int, cache: Path) -> np.ndarray:
+        shape = (len(self.names), self.frames, size, size, 3)
+        digest = hashlib.sha256(repr((self.names, self.first, self.fps, shape)).encode())
+        for i in (0, len(keep) // 2, len(keep) - 1):
+            digest.update(keep[i]().tobytes())
+        path = cache / f"clips-{digest.hexdigest()[:12]}.npy"
+        if not path.is_file():
+            with replacing(path) as temporary:
+                pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+                for i, frames in enumerate(keep):
+                    pixels[i] = frames()
+                pixels.flush()
+                del pixels
+        return np.load(path, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def draw(self, batch: int, frames: int, rng: torch.Generator) -> tuple[list[int], list[int]]:
+        """Clips, each text as often as another, and the first frame of a window in each."""
+        texts = sorted(set(self.texts))
+        by_text = {text: [i for i, t in enumerate(self.texts) if t == text] for text in texts}
+
+        def one(n: int) -> int:
+            return int(torch.randint(n, (), generator=rng))
+
+        clips = [by_text[texts[one(len(texts))]] for _ in range(batch)]
+        return [pool[one(len(pool))] for pool in clips], [one(self.frames - frames + 1) for _ in range(batch)]
+
+    def batch(self, clips: list[int], starts: list[int], frames: int) -> Batch:
+        """The windows of `frames` frames."""
+        real = np.stack([self.pixels[k, s : s + frames] for k, s in zip(clips, starts)])
+        mels = [self.tracks[k].windows(self.first[k] + s, frames, self.fps) for k, s in zip(clips, starts)]
+        return Batch(
+            real=from_uint8(torch.from_numpy(real).flatten(0, 1)).unflatten(0, real.shape[:2]),
+            mels=torch.stack(mels),
+            heard=torch.stack([self.heard[k, s : s + frames] for k, s in zip(clips, starts)]),
+            said=self.said[clips],
+            loudness=torch.stack([self.loudness[k, s : s + frames] for k, s in zip(clips, starts)]),
+        )
