@@ -64,8 +64,11 @@ def _row(name: str, kind: str | None):
 def _check(path: Path) -> None:
     """Can what has arrived be read at all? A page of apology or half a file cannot."""
     from ..checkpoints import safe_pickle, safetensors_io
+    from ..files import read_json
 
-    if safetensors_io.is_safetensors(path):
+    if path.name.removesuffix(".part").endswith(".json"):
+        read_json(path)
+    elif safetensors_io.is_safetensors(path):
         safetensors_io.tensors_of(path)
     else:
         safe_pickle.read(path)

@@ -40,10 +40,11 @@ def test_shipped_rows_tell_the_truth_about_their_files(row):
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=name_of)
 def test_published_rows_say_where_they_come_from(row):
-    assert tuple(row.sources) == registry.KINDS[row.kind]
+    parts = registry.KINDS[row.kind]
+    assert tuple(row.sources)[: len(parts)] == parts  # and what must lie beside them
     assert row.licence and row.description.endswith(".") and row.citation
     for source in row.sources.values():
-        assert bool(source.url) != bool(source.page) and Path(source.file).suffix in registry.SUFFIXES
+        assert bool(source.url) != bool(source.page) and Path(source.file).suffix in (*registry.SUFFIXES, ".json")
         assert source.url.startswith("https://") or not source.url
         assert set(source.sha256) <= set("0123456789abcdef") and source.size >= 0
     assert row.how_to_get.endswith(".") and "\n" not in row.how_to_get
@@ -97,7 +98,7 @@ def test_a_folder_is_not_a_generator(tmp_path):
 
 
 def test_unknown_kind():
-    with pytest.raises(InputError, match="joint, sound, generator"):
+    with pytest.raises(InputError, match="joint, .*generator"):
         registry.find("harp", "miniature")
 
 
