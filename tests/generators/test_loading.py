@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.errors import InputError
@@ -15,36 +11,19 @@ from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 CONFIG = StyleGAN2Config(32, 32, 32, 2, channel_base=2048, channel_max=64)
 
 
-class Written(TorchDispatchMode):
-    """Counts the bytes of new tensors that an operation has filled."""
-
-    UNFILLED = ("aten.empty", "aten.set_", "aten.detach")
-
-    def __init__(self):
-        super().__init__()
-        self.bytes, self.seen = 0, set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor):
-            storage = out.untyped_storage()
-            if storage.data_ptr() not in self.seen and not str(func).startswith(self.UNFILLED):
-                self.bytes += storage.nbytes()
-            self.seen.add(storage.data_ptr())
-        return out
-
-
 @pytest.fixture
 def file(tmp_path):
     safetensors_io.save(tmp_path / "g.safetensors", Generator(CONFIG).state_dict(), CONFIG.to_dict())
     return tmp_path / "g.safetensors"
 
 
-def test_weights_are_written_once(file):
-    with Written() as written:
-        generator = load_generator(file)
-    size = sum(x.numel() * x.element_size() for x in generator.state_dict().values())
-    assert size <= written.bytes < 1.1 * size
+def test_weights_are_written_once(file, monkeypatch):
+    """What is copied out of the file is the network's own memory, kernels in their final order."""
+    copied, copy = [], safetensors_io._copy
+    monkeypatch.setattr(safetensors_io, "_copy", lambda *args: copied.append(copy(*args)) or copied[-1])
+    generator = load_generator(file)
+    state = generator.state_dict()
+    assert sorted(x.data_ptr() for x in state.values()) == sorted(x.data_ptr() for x in copied)
     assert generator.synthesis.b8.conv0.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -53,12 +32,6 @@ def test_weights_outlive_their_file(file):
     before = {key: x.clone() for key, x in generator.state_dict().items()}
     file.write_bytes(bytes(file.stat().st_size))
     assert all(torch.equal(x, before[key]) for key, x in generator.state_dict().items())
-
-
-def test_loading_imports_no_compiler(file):
-    code = "import sys, soundguide_core as sg; sg.load_generator(sys.argv[1]); print('sympy' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"
 
 
 def test_an_unknown_architecture(file):

@@ -42,7 +42,7 @@ UNUSED = {"img_channels", "num_fp16_res", "magnitude_ema_beta"}
 
 def recognises(content) -> bool:
     synthesis = layers(layers(averaged_generator(content)).get("synthesis"))
-    return "input" in synthesis and any(name.startswith("L0_") for name in synthesis)
+    return "input" in synthesis and any(str(name).startswith("L0_") for name in synthesis)
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
@@ -53,6 +53,7 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
     odd = [key for key in tensors if not KEYS.fullmatch(key)]
     settings = layers(generator)["synthesis"].init_kwargs
     odd += [name for name in settings if name not in SETTINGS and name not in UNUSED]
+    odd += [name for name, value in settings.items() if not isinstance(value, (int, float, type(None)))]
     if odd:
         raise InputError(
             f"{odd[0]} does not belong to one.",

@@ -64,7 +64,8 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
                 f"It was trained with {'.'.join(path)} {_at(cfg, path)!r}; SoundGuide knows {wanted!r} only.",
                 "Use a StyleGAN-V trained with the published settings.",
             )
-    config = {ours: _at(cfg, path) for path, ours in SETTINGS.items()}
+    config = {ours: float(_at(cfg, path)) for path, ours in SETTINGS.items()}
+    config |= {name: int(config[name]) for name in ("motion_z_dim", "motion_u_dim", "motion_kernel", "waves")}
 
     keys = Keys(without_filters(safe_pickle.state_dict(generator)), NAME)
     _check_waves(keys, config)

@@ -74,7 +74,8 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
         _convolution(keys, f"{theirs}/Conv1", f"{ours}.conv1", noise=noise + 1)
         _modulated(keys, f"{theirs}/ToRGB", f"{ours}.torgb")
     tensors = keys.finish()
-    return tensors, {**sizes(tensors), "conv_clamp": settings.get("conv_clamp")}
+    clamp = settings.get("conv_clamp")
+    return tensors, {**sizes(tensors), "conv_clamp": None if clamp is None else float(clamp)}
 
 
 def _variables(network: dict, prefix: str = "") -> dict[str, Tensor]:

@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from soundguide_core.checkpoints import safe_pickle
+from soundguide_core.checkpoints import safe_pickle, weights
 from soundguide_core.checkpoints.formats import nvlabs_stylegan2, nvlabs_stylegan3, open_foreign, stylegan_v
+from soundguide_core.checkpoints.formats import rosinality as rosinality_format
 from soundguide_core.checkpoints.formats import tensorflow_stylegan2 as tensorflow
-from soundguide_core.checkpoints.safe_pickle import Foreign
+from soundguide_core.checkpoints.safe_pickle import Foreign, Persistent
 from soundguide_core.errors import InputError
 from soundguide_core.generators.latents import truncate
 from soundguide_core.generators.loading import load_generator, load_styleganv
@@ -50,6 +51,15 @@ def test_the_makers_files_render_the_makers_pictures(file, format, pictures, key
     expected = load_file(FIXTURES / f"{pictures}.safetensors")[key]
     img = generator(make.latents(config.z_dim), psi=make.PSI)
     assert (img - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("file", [*(row[0] for row in FILES), "stylegan_v.pkl"])
+def test_a_converted_file_is_the_same_network(tmp_path, file):
+    weights.convert(FIXTURES / file, tmp_path / "g.safetensors")
+    generator, converted = load_generator(FIXTURES / file), load_generator(tmp_path / "g.safetensors")
+    assert converted.config == generator.config
+    z = make.latents(generator.z_dim)
+    assert (converted(z, psi=0.7) - generator(z, psi=0.7)).abs().max() < 1e-5
 
 
 def test_a_styleganv_file_renders_its_makers_frames():
@@ -165,6 +175,11 @@ def test_other_stylegan3s_and_vs_are_refused():
     content["G_ema"].state["_modules"]["synthesis"].init_kwargs["stages"] = 3
     with pytest.raises(InputError, match="stages"):
         nvlabs_stylegan3.convert(content)
+    settings = content["G_ema"].state["_modules"]["synthesis"].init_kwargs
+    del settings["stages"]
+    settings["conv_kernel"] = "3"
+    with pytest.raises(InputError, match="conv_kernel"):
+        nvlabs_stylegan3.convert(content)
     content = safe_pickle.read(FIXTURES / "stylegan_v.pkl")
     layer(content)["cfg"]["time_enc"]["cond_type"] = "concat_w"
     with pytest.raises(InputError, match="concat_w"):
@@ -194,18 +209,9 @@ def test_other_tensorflow_networks_are_refused(harm, message):
 
 def test_anything_may_be_asked_for():
     other = Foreign("a", "b", (), None)
-    for content in (
-        None,
-        3,
-        [],
-        (),
-        {},
-        {"G_ema": 1},
-        {"G_ema": other},
-        {"g_ema": None},
-        (1, 2, 3),
-        (other,) * 3,
-        other,
-    ):
-        for layout in (nvlabs_stylegan2, nvlabs_stylegan3, stylegan_v, tensorflow):
+    synthesis = Persistent("Synthesis", (), {}, {"_modules": {3: None, "input": other}})
+    odd = {"G_ema": Persistent("Generator", (), {}, {"_modules": {"synthesis": synthesis}})}
+    contents = [odd, None, 3, [], {}, {"G_ema": 1}, {"G_ema": other}, {"g_ema": None}, (1, 2, 3), (other,) * 3, other]
+    for content in contents:
+        for layout in (nvlabs_stylegan2, nvlabs_stylegan3, rosinality_format, stylegan_v, tensorflow):
             assert not layout.recognises(content)
