@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io, weights
+from ..checkpoints.formats.open_clip import state_dict
 from ..errors import InputError
 from ..files import read_json
 from ..shapes import check_shape
@@ -90,7 +91,8 @@ class ClipTowers(nn.Module):
         if "open_clip" in config:
             if config["open_clip"] not in open_clip.list_models():
                 raise InputError(f"open_clip has no model called {config['open_clip']!r}.", "Update open_clip_torch.")
-            return cls(open_clip.create_model(config["open_clip"], load_weights=False, pretrained_text=False), config)
+            quick = config.get("quick_gelu", False)
+            return cls(_named(config["open_clip"], load_weights=False, force_quick_gelu=quick), config)
         from open_clip.model import CLIP
 
         sizes = config["embed_dim"], config["vision_cfg"], config["text_cfg"]
@@ -98,8 +100,12 @@ class ClipTowers(nn.Module):
 
     @classmethod
     def from_open_clip(cls, name: str, pretrained: str | os.PathLike, *, view: str = "bicubic") -> ClipTowers:
-        """Published weights: an open_clip architecture and a pretrained tag (downloaded by open_clip) or local file."""
+        """Published weights: an open_clip architecture and a pretrained tag (downloaded by open_clip) or local file.
+
+        The name says which GELU a local file's network has: ViT-B-32-quickgelu for OpenAI's ViT-B/32.
+        """
         import open_clip
+        from open_clip.transformer import QuickGELU
 
         if name not in open_clip.list_models():
             raise InputError(f"open_clip has no model called {name!r}.", "See open_clip.list_models() for the names.")
@@ -109,12 +115,19 @@ class ClipTowers(nn.Module):
                 f"{pretrained!r} is neither a file nor a pretrained tag of {name}.",
                 "See open_clip.list_pretrained_tags_by_model for the tags, or give the path of a checkpoint.",
             )
-        model = open_clip.create_model(name, pretrained=pretrained)
+        if os.path.exists(pretrained):
+            tensors = weights.owned(state_dict(pretrained))
+            model = _named(name, load_weights=False)
+            safetensors_io.fill(model, tensors, pretrained)
+        else:
+            model = open_clip.create_model(name, pretrained=pretrained)
         shown = model.visual.preprocess_cfg
         size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
         preprocess = Preprocess(size, tuple(shown["mean"]), tuple(shown["std"]), view)
         prompts = ["{}", "a photo of {}", "the sound of {}"]
-        return cls(model, {"open_clip": name, "preprocess": asdict(preprocess), "prompts": prompts}).freeze()
+        quick = any(isinstance(module, QuickGELU) for module in model.modules())
+        config = {"open_clip": name, "quick_gelu": quick, "preprocess": asdict(preprocess), "prompts": prompts}
+        return cls(model, config).freeze()
 
     def to_config(self) -> dict:
         """What from_config needs to build the same towers."""
@@ -168,11 +181,18 @@ class ClipTowers(nn.Module):
         return F.normalize(self.model.encode_text(self.tokenizer(list(text)).to(self.device)).float(), dim=-1)
 
 
+def _named(name: str, **kwargs) -> nn.Module:
+    """An open_clip architecture; its towers' own base weights are not fetched."""
+    import open_clip
+
+    return open_clip.create_model(name, pretrained_text=False, **kwargs)
+
+
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:
     """Frozen towers from a file of any known format; open_clip_config.json beside a foreign one says what it lacks."""
     tensors, config = weights.load(path, "clip")
     try:
-        config = _stated(path, config) if "quick_gelu" in config else config
+        config = _stated(path, config) if config.get("quick_gelu", False) is None else config
         towers = ClipTowers.from_config(config)
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -183,21 +203,19 @@ def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> Cl
 
 
 def _stated(path: str | os.PathLike, config: dict) -> dict:
-    """config with what open_clip_config.json beside the file says; InputError where it is needed and absent."""
+    """config with what open_clip_config.json beside the file says; InputError where it is absent."""
     beside = Path(path).resolve().parent / "open_clip_config.json"
-    if beside.is_file():
-        stated = read_json(beside)
-        model, shown = stated["model_cfg"], stated.get("preprocess_cfg", {})
-        sizes = {key: model[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
-        colours = {key: tuple(shown[key]) for key in ("mean", "std") if key in shown}
-        preprocess = config["preprocess"] | colours
-        return config | sizes | {"quick_gelu": bool(model.get("quick_gelu", False)), "preprocess": preprocess}
-    if config["quick_gelu"] is None:
+    if not beside.is_file():
         raise InputError(
             f"{path} does not say which activation its network has.",
             "Put the open_clip_config.json beside it that was published with it.",
         )
-    return config
+    stated = read_json(beside)
+    model, shown = stated["model_cfg"], stated.get("preprocess_cfg", {})
+    sizes = {key: model[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
+    colours = {key: tuple(shown[key]) for key in ("mean", "std") if key in shown}
+    preprocess = config["preprocess"] | colours
+    return config | sizes | {"quick_gelu": bool(model.get("quick_gelu", False)), "preprocess": preprocess}
 
 
 def augmented_crops(

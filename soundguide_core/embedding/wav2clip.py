@@ -18,15 +18,12 @@ class Encoder(nn.Module):
     the same for one sound.
     """
 
-    def __init__(self, dim: int = 512, hidden: int = 512, kwargs: dict | None = None) -> None:
+    def __init__(self, dim: int = 512, hidden: int = 512) -> None:
         super().__init__()
         import timm
 
-        self.dim, self.hidden, self.kwargs = dim, hidden, kwargs or {}
-        # spelt out, so that a file's kwargs cannot fetch or open another file
-        self.audio_encoder = timm.create_model(
-            "resnet18", pretrained=False, checkpoint_path="", in_chans=1, num_classes=0, **self.kwargs
-        )
+        self.dim, self.hidden = dim, hidden
+        self.audio_encoder = timm.create_model("resnet18", pretrained=False, in_chans=1, num_classes=0)
         layers = nn.Linear(self.audio_encoder.num_features, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, dim)
         self.audio_transform = nn.Sequential(*layers)
 
@@ -35,7 +32,7 @@ class Encoder(nn.Module):
         return cls(**values)
 
     def to_config(self) -> dict:
-        return {"architecture": "wav2clip", "dim": self.dim, "hidden": self.hidden, "kwargs": self.kwargs}
+        return {"architecture": "wav2clip", "dim": self.dim, "hidden": self.hidden}
 
     def forward(self, wave: Tensor) -> Tensor:
         window = torch.hann_window(N_FFT, device=wave.device, dtype=wave.dtype)

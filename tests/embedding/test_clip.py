@@ -111,6 +111,7 @@ def test_an_open_clip_architecture_loads_from_a_local_file(tmp_path):
     towers = ClipTowers.from_open_clip("RN50", tmp_path / "rn50.pt")
     assert towers.dim == 1024 and towers.preprocess.size == 224 and towers.preprocess.mean == OPENAI_MEAN
     assert torch.equal(towers.model.visual.conv1.weight, model.visual.conv1.weight)
+    assert not towers.config["quick_gelu"]
 
 
 def test_the_shipped_towers_know_their_world():

@@ -9,7 +9,7 @@ import torch
 from open_clip.model import CLIP
 
 from soundguide_core.checkpoints.formats import open_clip
-from soundguide_core.embedding.clip import load_clip
+from soundguide_core.embedding.clip import ClipTowers, load_clip
 from soundguide_core.errors import InputError
 
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
@@ -57,6 +57,23 @@ def test_of_the_hub(tmp_path, quick_gelu):
     towers = load_clip(tmp_path / "clip.safetensors")
     assert seen(towers, theirs) < 1e-6 and towers.preprocess.std == (0.4, 0.4, 0.4)
     assert seen(towers, model({**VIT, "head_width": 32}, not quick_gelu)) > 1e-4
+
+
+def test_by_name_nothing_in_a_file_is_executed(tmp_path):
+    theirs = model({**VIT, "head_width": 32}, True)
+    path = tmp_path / "model.pt"
+
+    class Evil:
+        def __reduce__(self):
+            return open, (str(tmp_path / "canary"), "w")
+
+    torch.save({"state_dict": theirs.state_dict(), "epoch": Evil()}, path)
+    with pytest.raises(InputError):
+        ClipTowers.from_open_clip("RN50", path)
+    assert not (tmp_path / "canary").exists()
+    torch.save([1], path)
+    with pytest.raises(InputError, match="no state dict"):
+        ClipTowers.from_open_clip("RN50", path)
 
 
 def test_refusals(tmp_path):

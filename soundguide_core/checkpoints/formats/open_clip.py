@@ -8,10 +8,12 @@ open_clip_config.json says it, which every model of open_clip on the Hugging Fac
 from __future__ import annotations
 
 import math
+import os
 
 from torch import Tensor
 
 from ...errors import InputError
+from .. import safe_pickle, safetensors_io
 from .keys import Keys, flat_tensors
 
 NAME = "open_clip model"
@@ -25,6 +27,15 @@ BLOCK = (
     r"|resblocks\.\d+\.attn\.in_proj_(weight|bias)"
 )
 NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
+
+
+def state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of any open_clip or OpenAI model's file, whatever its towers are, without executing anything."""
+    content = safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
+    state = flat_tensors(content)
+    if state is None:
+        raise InputError(f"{path} holds no state dict.", "Give the weights of an open_clip model.")
+    return {key: x for key, x in state.items() if key not in SIZES}
 
 
 def recognises(content) -> bool:
