@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import pickle
+import re
 import sys
 import types
 
@@ -113,6 +114,15 @@ def test_memory_is_shared_as_it_was(tmp_path, writer):
     found = read(tmp_path / "a.pt")
     found["a"][0, 0] = 7
     assert found["a"] is found["c"] and found["b"][0, 0] == 7
+
+
+def test_archives_without_checksums(tmp_path):
+    """as torch writes them where compute_crc32 is off"""
+    torch.save({"a": X}, tmp_path / "a.pt")
+    data = (tmp_path / "a.pt").read_bytes()
+    data = re.sub(rb"(PK\x01\x02.{12}).{4}", lambda found: found[1] + bytes(4), data, flags=re.DOTALL)
+    (tmp_path / "a.pt").write_bytes(data)
+    assert torch.equal(read(tmp_path / "a.pt")["a"], X)
 
 
 def test_nothing_of_the_file_is_needed_afterwards(write):

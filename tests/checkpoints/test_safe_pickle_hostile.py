@@ -17,7 +17,7 @@ import torch
 from soundguide_core.checkpoints import safe_pickle
 from soundguide_core.errors import InputError
 
-WALL_SEC = 5
+MOST_SEC = 5  # of the processor, so that a busy machine fails nothing
 CANARY = "canary"
 
 # Pickles by hand
@@ -426,10 +426,10 @@ def test_refused_and_nothing_done(tmp_path, monkeypatch, what):
     monkeypatch.syspath_prepend(str(tmp_path))
     path = here / "a.pt"
     path.write_bytes(HOSTILE[what])
-    modules, started = set(sys.modules), time.monotonic()
+    modules, started = set(sys.modules), time.process_time()
     with pytest.raises(InputError) as error:
         safe_pickle.read(path)
-    assert time.monotonic() - started < WALL_SEC
+    assert time.process_time() - started < MOST_SEC
     for sentence in (error.value.cause, error.value.remedy):
         assert sentence.endswith(".") and sentence.isprintable() and len(sentence) < 400
     assert [p.name for p in here.iterdir()] == ["a.pt"] and path.read_bytes() == HOSTILE[what]
