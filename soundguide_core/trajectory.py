@@ -13,6 +13,7 @@ Axes: B batch, F frames, L layers, D dims, M mels, T mel time.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass, field, replace
 
@@ -35,8 +36,8 @@ WARMUP = 12  # steps on the first segment before the first frame, so that no vid
 class TrajectoryConfig:
     """Sizes of the networks, and whose latents they move.
 
-    num_ws, w_dim: of the generator. trunk: the sound network's config. features: what it gives. width: of E_a's last
-    hidden layer. groups: "three" recurrent modules, or "one" for all layers. hidden: of each. noise_dim: of n, 0 for
+    num_ws, w_dim: of the generator. trunk: the sound network's config. features: what it gives. width: of E_a's
+    hidden layers. groups: "three" recurrent modules, or "one" for all layers. hidden: of each. noise_dim: of n, 0 for
     none. now: columns in the middle of a segment that are read as its loudness at this very moment.
     """
 
@@ -76,7 +77,12 @@ class SoundInversionEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.trunk = SoundEncoder(SoundEncoderConfig(**config.trunk))
-        self.hidden = nn.Linear(self.trunk.dim + n_mels, config.width)
+        self.hidden = nn.Sequential(
+            nn.Linear(self.trunk.dim + n_mels, config.width),
+            nn.SiLU(),
+            nn.Linear(config.width, config.width),
+            nn.SiLU(),
+        )
         self.shared = nn.Linear(config.width, config.w_dim)
         self.own = nn.Linear(config.width, config.num_ws * config.w_dim)
         for layer in (self.shared, self.own):  # the path begins at the source
@@ -89,10 +95,10 @@ class SoundInversionEncoder(nn.Module):
     def shared_and_own(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
         check_shape(mel, "B 1 M T", name="the segments of sound")
-        heard = F.normalize(self.trunk(mel), dim=-1)  # [B,K]
+        heard = F.normalize(self.trunk(mel), dim=-1) * math.sqrt(self.trunk.dim)  # [B,K]
         first = (mel.shape[-1] - self.config.now) // 2
         now = mel[:, 0, :, first : first + self.config.now].mean(dim=-1)  # [B,M]
-        x = F.silu(self.hidden(torch.cat([heard, now], dim=-1)))
+        x = self.hidden(torch.cat([heard, 4 * now - 2], dim=-1))
         own = self.own(x).unflatten(1, (self.config.num_ws, self.config.w_dim))
         return self.shared(x)[:, None] + own, own
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import classify, convert, demo, download, evaluate, inspect, manipulate, models, train
+from . import classify, convert, demo, download, evaluate, generate, inspect, manipulate, models, train
 
 COMMANDS = {
     "demo": demo,
     "classify": classify,
     "manipulate": manipulate,
+    "generate": generate,
     "evaluate": evaluate,
     "train": train,
     "models": models,

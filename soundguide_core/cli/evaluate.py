@@ -1,15 +1,18 @@
-"""Measure the models: how well they hear (zero-shot), and whether edits show what was heard (seeing)."""
+"""Measure the models: how well they hear (zero-shot), and whether edits and videos show what was heard (seeing,
+sound-video)."""
 
 from __future__ import annotations
 
 import argparse
 
-from . import evaluate_seeing, evaluate_zero_shot
+from . import evaluate_seeing, evaluate_sound_video, evaluate_zero_shot
+
+COMMANDS = {"zero-shot": evaluate_zero_shot, "seeing": evaluate_seeing, "sound-video": evaluate_sound_video}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_subparsers(required=True, metavar="WHAT")
-    for name, module in {"zero-shot": evaluate_zero_shot, "seeing": evaluate_seeing}.items():
+    for name, module in COMMANDS.items():
         command = what.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(evaluate=module.run)

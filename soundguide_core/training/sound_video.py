@@ -43,23 +43,40 @@ LATENT_TERMS = {"latents", "codes", "layers"}  # which need no pictures
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How long and how.
+class Stage:
+    """A part of the run.
 
-    inversion_steps: the first steps, in which E_a learns alone, with weights of its own.
-    frames, before: rendered frames of a clip, and steps of the path before them. trunk_lr: factor on lr for the trunk
-    of E_a, which has learned to hear before. weights: by TERMS; 0 or absent leaves a term out. psi: the smallest
-    truncation of source pictures. calm: share of sources in which nothing goes on. jitter: of sources, in standard
-    deviations of w, layer by layer. discriminators: of single frames and of videos.
+    frames, before: of each window, those that are judged and the steps of the path before them. path: off, E_a learns
+    alone and its codes are judged as they are. weights: by TERMS; 0 or absent leaves a term out.
     """
 
     steps: int
-    inversion_steps: int
     batch: int
     frames: int
-    before: int
     weights: dict[str, float]
-    inversion_weights: dict[str, float]
+    before: int = 0
+    path: bool = True
+
+    def __post_init__(self) -> None:
+        odd = sorted(self.weights.keys() - set(TERMS))
+        if odd:
+            raise InputError(f"There is no term {odd[0]!r} to weigh.", f"Use {', '.join(TERMS)}.")
+
+    @property
+    def terms(self) -> dict[str, float]:
+        return {name: weight for name, weight in self.weights.items() if weight}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how.
+
+    trunk_lr: factor on lr for the trunk of E_a, which has learned to hear before. psi: the smallest truncation of
+    source pictures. calm: share of sources in which nothing goes on. jitter: of sources, in standard deviations of w,
+    layer by layer. discriminators: of single frames and of videos.
+    """
+
+    stages: tuple[Stage, ...]
     image_discriminator: TemporalDiscriminatorConfig
     video_discriminator: TemporalDiscriminatorConfig
     lr: float = 1e-3
@@ -75,10 +92,16 @@ class Settings:
     dtype: str = "float32"
     save_every: int = 200
 
-    def __post_init__(self) -> None:
-        odd = sorted((self.weights.keys() | self.inversion_weights.keys()) - set(TERMS))
-        if odd:
-            raise InputError(f"There is no term {odd[0]!r} to weigh.", f"Use {', '.join(TERMS)}.")
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, i: int) -> Stage:
+        for stage in self.stages:
+            i -= stage.steps
+            if i < 0:
+                break
+        return stage
 
     def rate(self, i: int) -> float:
         """Factor on the learning rates at step i."""
@@ -92,7 +115,8 @@ class Settings:
             for name in ("image_discriminator", "video_discriminator"):
                 sizes = dict(table[name])
                 table[name] = TemporalDiscriminatorConfig(**{**sizes, "channels": tuple(sizes["channels"])})
-            return cls(**{**table, **{name: dict(table[name]) for name in ("weights", "inversion_weights")}})
+            table["stages"] = tuple(Stage(**stage) for stage in table["stages"])
+            return cls(**table)
         except TypeError as error:
             raise InputError(
                 f"The recipe's [training] does not fit ({error}).", "Start from the shipped one."
@@ -133,10 +157,11 @@ class SoundVideoTraining:
     def __init__(self, settings: Settings, trajectory: Trajectory, generator, joint, clips: ClipSet, device, seed: int):
         self.settings, self.clips, self.seed, self.device = settings, clips, seed, torch.device(device)
         self.generator, self.joint, self.dtype = generator, joint, getattr(torch, settings.dtype)
-        if settings.batch % loop.num_processes():
-            raise InputError(
-                f"A batch of {settings.batch} does not split into {loop.num_processes()}.", "Use a multiple of it."
-            )
+        for stage in settings.stages:
+            if stage.batch % loop.num_processes():
+                raise InputError(
+                    f"A batch of {stage.batch} does not split into {loop.num_processes()}.", "Use a multiple of it."
+                )
         self.trajectory = trajectory.to(self.device).requires_grad_(True).train()
         self.trajectory.encoder.trunk.eval()  # its normalisation stays as it was learned on many more sounds
         self.average = copy.deepcopy(self.trajectory).eval().requires_grad_(False)
@@ -164,39 +189,37 @@ class SoundVideoTraining:
         for group, factor in zip(self.adam.param_groups, (1.0, s.trunk_lr)):
             group["lr"] = s.lr * s.rate(i) * factor
         self.judges_adam.param_groups[0]["lr"] = s.discriminator_lr * s.rate(i)
-        whole = i >= s.inversion_steps
-        weights = {name: w for name, w in (s.weights if whole else s.inversion_weights).items() if w}
-
+        stage = s.stage_at(i)
         drawn = self.draw(i)
         self._learn_from_judges(False)
-        shown, w_hats, own = self.walk(drawn, whole=whole)
-        rendered = weights.keys() - LATENT_TERMS
-        frames = self.render(shown) if rendered else None
-        losses = self.terms(weights.keys(), drawn, frames, shown, w_hats, own)
-        self._update(self.adam, sum(weights[name] * value for name, value in losses.items()))
+        shown, w_hats, own = self.walk(drawn, stage)
+        frames = self.render(shown) if stage.terms.keys() - LATENT_TERMS else None
+        losses = self.terms(stage, drawn, frames, shown, w_hats, own)
+        self._update(self.adam, sum(stage.terms[name] * value for name, value in losses.items()))
         self.w_bar.update(w_hats.detach().flatten(0, 1))
         loop.ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
-        judges = weights.keys() & {"image", "video"}
+        judges = stage.terms.keys() & {"image", "video"}
         if judges:
             self._learn_from_judges(True)
-            losses |= self.judge(judges, drawn.batch.real[:, -s.frames :], frames.detach(), i)
+            losses |= self.judge(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
         return {name: float(loop.mean(value.detach())) for name, value in losses.items()}
 
     def draw(self, i: int) -> Drawn:
         """This process's rows of step i's batch."""
         s, rng = self.settings, torch.Generator().manual_seed(_step_seed(self.seed, i))
-        length = s.before + s.frames
-        clips, starts = self.clips.draw(s.batch, length, rng)
+        stage = s.stage_at(i)
+        size, length = stage.batch, stage.before + stage.frames
+        clips, starts = self.clips.draw(size, length, rng)
         codes = [self.clips.codes[k] for k in clips]
-        calm = torch.rand(s.batch, generator=rng) < s.calm
-        psi = s.psi + (1 - s.psi) * torch.rand(s.batch, 1, generator=rng)
-        z = torch.randn(s.batch, self.generator.z_dim, generator=rng)
+        calm = torch.rand(size, generator=rng) < s.calm
+        psi = s.psi + (1 - s.psi) * torch.rand(size, 1, generator=rng)
+        z = torch.randn(size, self.generator.z_dim, generator=rng)
         coded = None not in codes
         if coded:
             layouts = [code.layout for code in codes]
             z, quiet = (name_z(layouts, rows, z) for rows in (calm, torch.ones_like(calm)))
-        noise = torch.randn(s.batch, length, self.trajectory.config.noise_dim, generator=rng)
-        jitter = torch.randn(s.batch, self.generator.num_ws, self.generator.w_dim, generator=rng)
+        noise = torch.randn(size, length, self.trajectory.config.noise_dim, generator=rng)
+        jitter = torch.randn(size, self.generator.num_ws, self.generator.w_dim, generator=rng)
         mine = slice(loop.rank(), None, loop.num_processes())
         jitter = s.jitter * jitter[mine].to(self.device) * self.generator.w_std
 
@@ -215,17 +238,15 @@ class SoundVideoTraining:
             batch = Batch(**{name: value.to(self.device) for name, value in vars(batch).items()})
             return Drawn(batch, source(z), noise[mine].to(self.device), calm_ws, departure)
 
-    def walk(self, drawn: Drawn, *, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents of the frames to show [B,F,L,D]: the last of each path, or unless `whole` of the codes of E_a as they
-        are; the codes w_hat [B,F,L,D], and the layers' own part in them."""
-        frames, mels = self.settings.frames, drawn.batch.mels
-        mels = mels if whole else mels[:, -frames:]
+    def walk(self, drawn: Drawn, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents of the frames to judge [B,F,L,D]; the codes w_hat [B,F',L,D], and the layers' own part in them."""
+        mels = drawn.batch.mels if stage.path else drawn.batch.mels[:, -stage.frames :]
         offsets, own = self.trajectory.encoder.shared_and_own(mels.flatten(0, 1))
         w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.unflatten(0, mels.shape[:2])
-        if not whole:
+        if not stage.path:
             return w_hats, w_hats, own
         path, _ = self.trajectory.follow(w_hats, self.trajectory.begin(w_hats[:, 0]), drawn.noise)
-        return path[:, -frames:], w_hats, own
+        return path[:, -stage.frames :], w_hats, own
 
     def render(self, shown: Tensor) -> Tensor:
         """[B,F,L,D] => frames [B,F,3,H,W]"""
@@ -233,16 +254,16 @@ class SoundVideoTraining:
         return frames.unflatten(0, shown.shape[:2])
 
     def terms(
-        self, names: Collection[str], drawn: Drawn, frames: Tensor | None, shown: Tensor, w_hats: Tensor, own: Tensor
+        self, stage: Stage, drawn: Drawn, frames: Tensor | None, shown: Tensor, w_hats: Tensor, own: Tensor
     ) -> dict[str, Tensor]:
-        """The unweighted terms of these names."""
-        count, terms = self.settings.frames, {}
+        """The unweighted terms of the stage."""
+        names, count, terms = stage.terms.keys(), stage.frames, {}
         batch = drawn.batch
         if "latents" in names:
             if drawn.calm_ws is None:
                 raise InputError("The latents of these clips are not known.", "Set the weight of latents to 0.")
             # a code of E_a cannot see what its source shows, so it is held to the departure alone
-            origin = drawn.ws if shown is w_hats else drawn.calm_ws
+            origin = drawn.calm_ws if stage.path else drawn.ws
             wanted = origin[:, None] + drawn.departure[:, -count:]
             terms["latents"] = ((shown - wanted) / self.trajectory.w_scale).square().mean()
         if "codes" in names:
@@ -328,7 +349,7 @@ class SoundVideoTraining:
             mels = batch.mels[0].to(self.device)
             w_hats = self.average.invert(mels, ws)[None]
             whole, _ = self.average.follow(w_hats, self.average.begin(w_hats[:, 0]))
-            path = whole[0] if s.steps > s.inversion_steps else w_hats[0]
+            path = whole[0] if s.stages[-1].path else w_hats[0]
             at = np.linspace(0, length - 1, columns).round().astype(int)
             pictures += [batch.real[0, at].cpu(), self.generator.synthesis(path[at]).cpu()]
         return grid(torch.cat(pictures), columns)

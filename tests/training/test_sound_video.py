@@ -19,10 +19,12 @@ from soundguide_core.training.clips import Clip, ClipSet
 from soundguide_core.trajectory import load_trajectory
 
 JUDGE = {"size": 16, "channels": [4, 6]}
+FIRST = {"steps": 2, "batch": 2, "frames": 2, "path": False, "weights": {"pixels": 1.0, "sound": 0.1, "codes": 0.1}}
+THEN = {
+    "steps": 3, "batch": 2, "frames": 2, "before": 2, "weights": dict.fromkeys(sound_video.TERMS[1:], 0.1)
+}  # fmt: skip
 TRAINING = {
-    "steps": 5, "inversion_steps": 2, "batch": 2, "frames": 2, "before": 2, "r1_every": 2, "save_every": 3,
-    "weights": dict.fromkeys(sound_video.TERMS[1:], 0.1),
-    "inversion_weights": {"pixels": 1.0, "sound": 0.1, "codes": 0.1, "layers": 0.1},
+    "stages": [FIRST, THEN], "r1_every": 2, "save_every": 3,
     "image_discriminator": {**JUDGE, "reach": 1}, "video_discriminator": {**JUDGE, "reach": 3},
 }  # fmt: skip
 RATE = 8000
@@ -46,7 +48,7 @@ def make(tiny, cache: Path, **changes) -> sound_video.SoundVideoTraining:
 def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tiny, tmp_path):
     whole, parts = [], []
     loop.run(make(tiny, tmp_path), 5, tmp_path / "whole", on_step=lambda i, n, losses: whole.append(losses))
-    assert {"pixels", "sound", "codes", "layers"} == whole[0].keys()
+    assert {"pixels", "sound", "codes"} == whole[0].keys()
     assert {"image", "video", "image_judge", "video_judge"} < whole[3].keys()
     assert "video_r1" in whole[4] and "video_r1" not in whole[3]
     loop.run(make(tiny, tmp_path), 3, tmp_path / "parts", on_step=lambda i, n, losses: parts.append(losses))
@@ -82,18 +84,18 @@ def test_who_learns_from_what(tiny, tmp_path):
 
 @pytest.mark.parametrize("without", ["video", "sound"])
 def test_a_weight_of_0_leaves_its_term_out(tiny, tmp_path, without):
-    weights = {**TRAINING["weights"], without: 0.0}
-    losses = make(tiny, tmp_path, weights=weights, groups="one").step(4)
+    stage = {**THEN, "weights": {**THEN["weights"], without: 0.0}}
+    losses = make(tiny, tmp_path, stages=[stage], groups="one").step(2)
     assert without not in losses and f"{without}_judge" not in losses and "image_judge" in losses
 
 
 def test_the_codes_term_and_its_mean(tiny, tmp_path):
     training = make(tiny, tmp_path)
-    drawn = training.draw(0)
-    shown, w_hats, own = training.walk(drawn, whole=True)
+    stage, drawn = training.settings.stages[1], training.draw(2)
+    shown, w_hats, own = training.walk(drawn, stage)
     frames, batch = training.render(shown), drawn.batch
     assert frames.shape == (2, 2, 3, 32, 32) and w_hats.shape == (2, 4, 8, 8)
-    terms = training.terms({"codes", "text", "sound"}, drawn, frames, shown, w_hats, own)
+    terms = training.terms(stage, drawn, frames, shown, w_hats, own)
     expected = ((w_hats - training.w_bar.value) ** 2).mean()
     assert terms["codes"].item() == pytest.approx(expected.item(), rel=1e-5)
     seen = training.joint.encode_image(frames.flatten(0, 1)).unflatten(0, (2, 2))
@@ -108,22 +110,26 @@ def test_the_codes_term_and_its_mean(tiny, tmp_path):
 
 def test_latents_that_are_not_known_cannot_be_a_term(tiny, tmp_path):
     with pytest.raises(InputError, match="not known"):
-        make(tiny, tmp_path, weights={"latents": 1.0}).step(4)
+        make(tiny, tmp_path, stages=[{**THEN, "weights": {"latents": 1.0}}]).step(0)
 
 
 def test_settings_are_checked():
     with pytest.raises(InputError, match="no term 'colour'"):
-        sound_video.Settings.from_dict({**TRAINING, "weights": {"colour": 1.0}})
+        sound_video.Settings.from_dict({**TRAINING, "stages": [{**THEN, "weights": {"colour": 1.0}}]})
     with pytest.raises(InputError, match="does not fit"):
         sound_video.Settings.from_dict({**TRAINING, "learning_rate": 1.0})
-    settings = sound_video.Settings.from_dict({**TRAINING, "steps": 100, "anneal": 0.5})
+    stages = [{**FIRST, "steps": 30}, {**THEN, "steps": 70}]
+    settings = sound_video.Settings.from_dict({**TRAINING, "stages": stages, "anneal": 0.5})
+    assert settings.steps == 100
+    assert [settings.stage_at(i).path for i in (0, 29, 30, 99)] == [False, False, True, True]
     assert settings.rate(0) == 1 and settings.rate(75) == pytest.approx(0.525) and settings.rate(100) >= 0.05
 
 
 def test_the_shipped_recipe_is_whole():
     config = read_recipe("sound_video")
     settings = sound_video.Settings.from_dict(config["training"])
-    assert settings.steps > settings.inversion_steps and config["data"]["frames"] >= settings.frames + settings.before
+    assert [stage.path for stage in settings.stages] == [False, True, True]
+    assert all(stage.before + stage.frames <= config["data"]["frames"] for stage in settings.stages)
 
 
 SHARE = """

@@ -1,0 +1,154 @@
+"""Make a video of a recording: a picture that changes with every moment of the sound, and the sound in it.
+
+The picture that the sound changes is a random one of the generator (--seed), your own (--image), or what words name
+(--text). Frames are written as they are made; --out takes a video file, or a name without ending for a folder of PNGs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ..errors import check_number
+from ..files import check_writable
+from .common import add_common, add_generator, add_joint, emit_json, load_models, pick_device, progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--audio", required=True, metavar="A", help="a sound or video file, of any length")
+    parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of the video (default: of the sound)")
+    parser.add_argument("--fps", type=float, default=12.0, metavar="F", help="frames a second (default 12)")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--image", metavar="I", help="the picture to start from, instead of a random one")
+    start.add_argument("--text", metavar="T", help="words for the picture to start from")
+    parser.add_argument("--strength", type=float, default=1.0, help="how far the sound leads away from it (default 1)")
+    parser.add_argument("--smoothing", type=float, default=0.0, help="0 to 0.99; calms the video and delays it")
+    parser.add_argument("--no-noise", action="store_true", help="no movement but the sound's")
+    parser.add_argument(
+        "--chunk", type=int, default=16, metavar="N", help="frames in the networks at once (16)"
+    )
+    parser.add_argument("--trajectory", default="miniature", metavar="J", help="a registry name or a .safetensors file")
+    add_generator(parser)
+    add_joint(parser)
+    parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
+    add_common(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..systems.sound_to_video import VideoConfig
+    from ..video import check_video_target
+
+    config = VideoConfig(
+        fps=args.fps, strength=args.strength, noise=not args.no_noise, seed=args.seed, smoothing=args.smoothing,
+        chunk=args.chunk,
+    )  # fmt: skip
+    check_number(args.psi, "--psi", low=0, high=2)
+    if args.seconds is not None:
+        check_number(args.seconds, "--seconds", low=1 / args.fps, high=24 * 3600)
+    check_video_target(args.out)
+    if args.json:
+        check_writable(args.json)
+
+    began = time.monotonic()
+    report = make(args, config)
+    report["took_seconds"] = round(time.monotonic() - began, 2)
+    if args.json:
+        emit_json(report, args.json)
+    print(f"{args.out}: {report['frames']} frames, {report['seconds']:g} s of video in {report['took_seconds']} s")
+    return 0
+
+
+def make(args: argparse.Namespace, config) -> dict:
+    """Writes the video; its report."""
+    from ..audio.track import MelTrack
+    from ..audio.waveform import stream_audio
+    from ..metrics.reactivity import reactivity
+    from ..metrics.video_meter import VideoMeter
+    from ..systems.sound_to_video import stream_video
+    from ..training.stylegan2 import keep_freed_memory
+    from ..trajectory import load_trajectory
+    from ..video import writing
+
+    device = pick_device(args)
+    if device.type == "cpu":
+        keep_freed_memory()
+    joint, generator = load_models(args)
+    trajectory = load_trajectory(args.trajectory, device)
+    trajectory.check(generator)
+    track = MelTrack.of_file(args.audio, trajectory.spec)
+    num_frames = track.frames(args.fps) if args.seconds is None else max(round(args.seconds * args.fps), 1)
+    ws_src = source(args, generator, joint)
+    hear = hearing(args, joint, track)
+    meter = VideoMeter(joint.encode_image if args.json else None)
+    done = 0
+    with writing(args.out, args.fps, stream_audio(args.audio)) as write, progress("generating") as on_step:
+        for part in stream_video(
+            track, ws_src, generator=generator, trajectory=trajectory, num_frames=num_frames, config=config,
+            on_step=on_step,
+        ):  # fmt: skip
+            write(part.frames)
+            if args.json:
+                meter.add(part.frames, hear(done, len(part.frames)))
+            done += len(part.frames)
+    report = {
+        "out": args.out,
+        "frames": num_frames,
+        "fps": args.fps,
+        "seconds": round(num_frames / args.fps, 4),
+        "size": [generator.resolution, generator.resolution],
+    }
+    if args.json:
+        figures = meter.figures()
+        report |= figures.summary()
+        report["similarity"]["per_frame"] = [round(float(x), 4) for x in figures.similarity]
+        if num_frames >= max(2 * args.fps, 8):
+            found = reactivity(track.loudness(args.fps, num_frames), figures.seen, args.fps, seed=args.seed)
+            report["reactivity"] = {
+                "correlation": found.correlation, "lag_frames": found.lag, "null_99": found.null_99,
+                "share_of_nulls_below": found.share, "nulls": len(found.nulls),
+            }  # fmt: skip
+    settings = ("audio", "image", "text", "psi", "seed", "generator", "trajectory", "joint")
+    report["settings"] = {
+        **{key: getattr(args, key) for key in settings},
+        "device": str(device),
+        "config": asdict(config),
+    }
+    return report
+
+
+def source(args: argparse.Namespace, generator, joint) -> Tensor:
+    """ws [1,L,D] of --image, --text or --seed."""
+    if args.image is not None:
+        from ..images import load_image
+        from ..projection import project
+
+        with progress("finding the picture") as on_step:
+            found = project(
+                load_image(args.image), generator, features=joint.encode_image, seed=args.seed, on_step=on_step
+            )  # fmt: skip
+        return found.ws
+    if args.text is not None:
+        from ..systems.sound_to_video import start_from_text
+
+        return start_from_text([args.text], generator=generator, joint=joint, psi=args.psi, seed=args.seed)
+    return generator.sample_ws([args.seed], psi=args.psi)
+
+
+def hearing(args: argparse.Namespace, joint, track):
+    """(first frame, count) => embeds [F,D], what the joint encoder hears around those frames."""
+    from ..audio.mel import MelSpec
+    from ..audio.track import MelTrack
+    from ..audio.waveform import load_audio, to_mono
+
+    if isinstance(joint.spec, MelSpec):
+        heard = track if joint.spec == track.spec else MelTrack.of_file(args.audio, joint.spec)
+        return lambda first, count: joint.hear(heard.windows(first, count, args.fps))
+    wave, sample_rate = load_audio(args.audio)  # an encoder that takes samples: one meaning for the whole
+    whole = joint.encode_audio(to_mono(wave), sample_rate)
+    return lambda first, count: whole

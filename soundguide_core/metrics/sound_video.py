@@ -1,0 +1,189 @@
+"""Videos of sounds, judged: is the phenomenon seen, does it move with the sound, does it change when the sound does?
+
+The judge is part of no loss. Fréchet distances are taken to rendered videos of the same phenomena, as strong as the
+same sounds say. Axes: F frames, D dims, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..audio.features import curves
+from ..audio.track import MelTrack
+from ..images import from_uint8
+from ..miniature import scenes, sounds
+from ..systems.sound_to_video import VideoConfig, stream_video
+from .frechet import frechet_distance, window_features
+from .reactivity import Reactivity, reactivity
+from .video_meter import VideoFigures, VideoMeter
+
+SAMPLE_RATE = 22050
+FIRST_SEED = 5_000_000  # of sounds that no training uses
+WINDOW = 12  # frames of a window whose features are compared
+FADE_SEC = 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One video: what it was to show, the judge's probabilities [F,K], and its figures."""
+
+    phenomenon: str
+    probabilities: Tensor
+    figures: VideoFigures
+    reactivity: Reactivity
+    loudness: np.ndarray
+    frames: Tensor  # every WINDOW-th, for a sheet
+
+    def named(self, classes: tuple[str, ...]) -> float:
+        """Share of frames in which the judge names the phenomenon."""
+        return float((self.probabilities.argmax(dim=1) == classes.index(self.phenomenon)).float().mean())
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is measured, and what measures."""
+
+    generator: object
+    trajectory: object
+    joint: object
+    judge: object
+
+
+def judged(
+    models: Models, wave: np.ndarray, phenomenon: str, ws_src: Tensor, config: VideoConfig, *, seed: int = 0
+) -> Judged:
+    """The video of wave [N], from the source picture ws_src [1,L,D]."""
+    track = MelTrack.of_wave(torch.from_numpy(wave), SAMPLE_RATE, models.trajectory.spec)
+    num_frames = track.frames(config.fps)
+    heard = models.joint.encode_audio_frames(torch.from_numpy(wave), SAMPLE_RATE, fps=config.fps, num_frames=num_frames)
+    meter, probabilities, kept, done = VideoMeter(models.joint.encode_image), [], [], 0
+    for part in stream_video(track, ws_src, generator=models.generator, trajectory=models.trajectory, config=config):
+        meter.add(part.frames, heard[done : done + len(part.frames)])
+        probabilities.append(models.judge.predict(part.frames.clamp(-1, 1)).cpu())
+        kept += [frame for i, frame in enumerate(part.frames.cpu(), done) if i % WINDOW == 0]
+        done += len(part.frames)
+    figures = meter.figures()
+    loudness = curves(torch.from_numpy(wave), SAMPLE_RATE, config.fps, num_frames)["loudness"]
+    return Judged(
+        phenomenon, torch.cat(probabilities), figures,
+        reactivity(loudness, figures.seen, config.fps, seed=seed), loudness, torch.stack(kept),
+    )  # fmt: skip
+
+
+def crossing_sec(models: Models, first: str, second: str, ws_src: Tensor, config: VideoConfig, *, seed: int) -> float:
+    """When the picture crosses over from one phenomenon to another: seconds after the middle of the sounds' crossfade,
+    below 0 before it. The moment from which on the judge finds the second likelier; infinite where it never does."""
+    half = 3.0
+    waves = [
+        sounds.synthesise(p, half + FADE_SEC, intensity=np.full(8, 0.85), seed=seed + i, sample_rate=SAMPLE_RATE, fps=2)
+        for i, p in enumerate((first, second))
+    ]
+    waves = [wave / (wave.std() + 1e-9) * 0.1 for wave in waves]
+    t = np.arange(round(2 * half * SAMPLE_RATE)) / SAMPLE_RATE
+    rise = np.clip((t - half) / FADE_SEC + 0.5, 0, 1)
+    wave = np.zeros(len(t), np.float32)
+    length = len(waves[0])
+    wave[:length] += (waves[0] * np.cos(rise[:length] * np.pi / 2)).astype(np.float32)
+    wave[-length:] += (waves[1] * np.sin(rise[-length:] * np.pi / 2)).astype(np.float32)
+    p = judged(models, wave, second, ws_src, config).probabilities
+    a, b = (models.judge.classes.index(name) for name in (first, second))
+    later = (p[:, b] > p[:, a]).numpy()
+    if not later[-1] or later[0]:
+        return float("inf")
+    since = len(later) - int(np.argmin(later[::-1]))  # the first frame after the last one that was not yet over
+    return since / config.fps - half
+
+
+def rendered_embeds(models: Models, phenomenon: str, loudness: np.ndarray, layout: int, fps: float) -> Tensor:
+    """Embeddings [F,D] of the painted video of the same phenomenon, as strong as the sound is loud."""
+    intensity = np.clip(10 ** ((loudness - 1) * 60 / 20), 0, 1)
+    pixels = scenes.render(layout, phenomenon, intensity, size=models.generator.resolution, fps=fps)
+    with torch.no_grad():
+        img = from_uint8(torch.from_numpy(pixels)).to(models.joint.device)
+        return torch.cat([models.joint.encode_image(part) for part in img.split(32)]).cpu()
+
+
+def measure(
+    models: Models,
+    *,
+    count: int,
+    seconds: float,
+    config: VideoConfig,
+    psi: float,
+    seed: int,
+    on_step: Callable[..., None] | None = None,
+) -> tuple[dict, list[Judged]]:
+    """`count` new sounds, the phenomena in turn, each over a picture of its own, and a crossfade from each phenomenon
+    to the next: (figures, the videos)."""
+    results, painted = [], []
+    total = count + len(scenes.PHENOMENA)
+    for k in range(count):
+        phenomenon = scenes.PHENOMENA[k % len(scenes.PHENOMENA)]
+        wave = sounds.synthesise(phenomenon, seconds, seed=FIRST_SEED + seed + k, sample_rate=SAMPLE_RATE)
+        ws_src = models.generator.sample_ws([seed + k], psi)
+        results.append(judged(models, wave, phenomenon, ws_src, config, seed=seed))
+        painted.append(rendered_embeds(models, phenomenon, results[-1].loudness, k % 32, config.fps))
+        if on_step is not None:
+            on_step(k, total)
+    crossings = []
+    for k, (first, second) in enumerate(zip(scenes.PHENOMENA, (*scenes.PHENOMENA[1:], scenes.PHENOMENA[0]))):
+        ws_src = models.generator.sample_ws([seed + k], psi)
+        late = crossing_sec(models, first, second, ws_src, config, seed=FIRST_SEED + 10_000 + seed + 2 * k)
+        crossings.append({"from": first, "to": second, "late_sec": late if np.isfinite(late) else None})
+        if on_step is not None:
+            on_step(count + k, total)
+    return summary(results, painted, crossings, models), results
+
+
+def summary(results: list[Judged], painted: list[Tensor], crossings: list[dict], models: Models) -> dict:
+    """The figures as plain numbers."""
+    classes = models.judge.classes
+    ours, theirs = [r.figures.embeds for r in results], painted
+    seen_in_time = [c for c in crossings if c["late_sec"] is not None and abs(c["late_sec"]) <= 0.5]
+    correlated = [r.reactivity for r in results]
+    return {
+        "videos": len(results),
+        "named": float(np.mean([r.named(classes) for r in results])),
+        "named_per_class": {
+            p: float(np.mean([r.named(classes) for r in results if r.phenomenon == p]))
+            for p in dict.fromkeys(r.phenomenon for r in results)
+        },
+        "reactive": float(np.mean([r.reacts for r in correlated])),
+        "correlation": float(np.mean([r.correlation for r in correlated])),
+        "null_99": float(np.mean([r.null_99 for r in correlated])),
+        "lag_frames": {
+            "mean": float(np.mean([r.lag for r in correlated])),
+            "within_2": float(np.mean([abs(r.lag) <= 2 for r in correlated])),
+        },
+        "similarity": float(np.mean([r.figures.similarity.mean() for r in results])),
+        "adjacent": {
+            "mean": float(np.mean([r.figures.adjacent.mean() for r in results])),
+            "least": float(np.min([r.figures.adjacent.min() for r in results])),
+        },
+        "motion": {
+            "mean": float(np.mean([r.figures.motion.mean() for r in results])),
+            "largest": float(np.max([r.figures.motion.max() for r in results])),
+        },
+        "crossfades_in_time": len(seen_in_time) / len(crossings),
+        "crossfades": crossings,
+        "frechet": {
+            "space": "pictures of the joint encoder",
+            "frames": frechet_distance(torch.cat(ours).numpy(), torch.cat(theirs).numpy()),
+            "windows": frechet_distance(
+                *(np.concatenate([window_features(x, WINDOW) for x in side]) for side in (ours, theirs))
+            ),
+            "window": WINDOW,
+        },
+        "each": [
+            {
+                "phenomenon": r.phenomenon, "named": r.named(classes), "correlation": r.reactivity.correlation,
+                "lag_frames": r.reactivity.lag, "null_99": r.reactivity.null_99, "reactive": r.reactivity.reacts,
+            }
+            for r in results
+        ],
+    }  # fmt: skip
