@@ -41,7 +41,7 @@ def add_joint(parser: argparse.ArgumentParser) -> None:
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
     """--generator and --psi."""
-    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a .safetensors file")
+    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a file of weights")
     parser.add_argument("--psi", type=float, default=0.7, help="how far random pictures are from the average (0.7)")
 
 
