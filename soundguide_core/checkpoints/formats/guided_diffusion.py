@@ -114,6 +114,8 @@ def _shape(keys: Keys) -> tuple[int, int]:
             ends.append(blocks)
         blocks += 1
     per_level = ends[0] + 1 if ends else blocks
+    if per_level < 2:
+        raise InputError(f"This {NAME} has a level without residual blocks.", "Download the file again.")
     return per_level - 1, len(ends) + 1
 
 

@@ -80,7 +80,7 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
 
 def _variables(network: dict, prefix: str = "") -> dict[str, Tensor]:
     """All variables of a network and its components under their paths."""
-    out = {f"{prefix}{name}": x for name, x in network["variables"]}
+    out = {prefix + name: x for name, x in network["variables"]}
     for name, component in network["components"].items():
         out |= _variables(component.state, f"{prefix}{name}/")
     return out
