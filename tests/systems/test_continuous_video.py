@@ -1,0 +1,191 @@
+"""Video as a function of time: any rate, any length, closed where asked, moved by sound, edited and projected."""
+
+from __future__ import annotations
+
+import copy
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from soundguide_core.errors import InputError
+from soundguide_core.generators.sound_motion import Sound
+from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
+from soundguide_core.metrics.reactivity import reactivity
+from soundguide_core.metrics.video_meter import VideoMeter
+from soundguide_core.optimise import Schedule
+from soundguide_core.systems.continuous_video import (
+    ContinuousConfig,
+    ContinuousEditConfig,
+    choose_content,
+    edit_continuous,
+    generate_continuous,
+    project_clip,
+    sound_of,
+    stream_continuous,
+)
+
+CONFIG = StyleGANVConfig(
+    16, 8, 8, channel_base=128, channel_max=8, motion_z_dim=8, motion_u_dim=8, waves=6, fps=12.0, sound_dim=2,
+    concat_resolution=8,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def generator():
+    torch.manual_seed(0)
+    network = Generator(CONFIG).eval().requires_grad_(False)
+    network.measure_w(keep_avg=False)
+    return network
+
+
+@pytest.fixture(scope="module")
+def ws(generator):
+    return generator.sample_ws([1], psi=1.0)
+
+
+class Colours:
+    """Sees the mean colour."""
+
+    dim = 3
+
+    def encode_image(self, img):
+        return torch.nn.functional.normalize(img.mean(dim=(2, 3)), dim=-1)
+
+
+def test_rates_agree_where_their_times_meet(generator, ws):
+    slow = generate_continuous(ws, generator=generator, config=ContinuousConfig(2.0, 24.0))
+    fast = generate_continuous(ws, generator=generator, config=ContinuousConfig(2.0, 60.0, chunk=50))
+    assert len(slow.frames) == 48 and len(fast.frames) == 120
+    assert torch.allclose(slow.frames[::2], fast.frames[::5], atol=1e-4)
+    assert (slow.frames[0] - slow.frames[30]).abs().max() > 1e-2
+
+
+def test_chunks_make_no_difference(generator, ws):
+    sound = Sound(np.random.default_rng(0).random(20), 10.0)
+    whole, parts = (
+        generate_continuous(ws, generator=generator, sound=sound, config=ContinuousConfig(1.5, 12.0, chunk=chunk))
+        for chunk in (18, 5)
+    )
+    assert torch.allclose(whole.frames, parts.frames, atol=1e-4) and np.allclose(whole.curve, parts.curve)
+
+
+@pytest.mark.parametrize("drive", [None, "amplitude", "speed"])
+def test_a_loop_ends_where_it_began(generator, ws, drive):
+    config = ContinuousConfig(3.0, 10.0, loop=True)
+    sound = None if drive is None else Sound(np.random.default_rng(0).random(36), 12.0, drive)
+    frames = generate_continuous(ws, generator=generator, sound=sound, config=config).frames
+    assert len(frames) == 30 and torch.allclose(frames[0], frames[-1], atol=1e-6)
+    steps = (frames[1:] - frames[:-1]).abs().mean(dim=(1, 2, 3))
+    assert steps[-1] < 3 * steps.median() and steps.median() > 0
+    with pytest.raises(InputError, match="does not move"):
+        ContinuousConfig(0.1, 10.0, loop=True)
+
+
+def test_silence_is_stylegan_v(generator, ws):
+    config = ContinuousConfig(1.0, 12.0)
+    plain = generate_continuous(ws, generator=generator, motion_z=4, config=config).frames
+    t = torch.arange(12, dtype=torch.float64)[None]
+    assert torch.allclose(plain, generator.video(ws, t, generator.motion_noise([4]))[0], atol=1e-5)
+    for drive in ("amplitude", "speed"):
+        silent = Sound(np.zeros(12), 12.0, drive)
+        assert torch.equal(
+            generate_continuous(ws, generator=generator, motion_z=4, sound=silent, config=config).frames, plain
+        )
+
+
+def test_an_hour_needs_the_memory_of_a_second(generator, ws):
+    """Every chunk of an hour at 1 fps, and its last second at 60."""
+
+    def peak(seconds: float, fps: float) -> int:
+        tracemalloc.start()
+        count = sum(len(p.frames) for p in stream_continuous(
+            ws, generator=generator, config=ContinuousConfig(seconds, fps, chunk=40)
+        ))  # fmt: skip
+        assert count == round(seconds * fps)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1.0, 2.0)  # what is imported and cached at first use
+    assert peak(3600.0, 0.1) < 3 * peak(40.0, 1.0) + 500_000
+    far = generator.video(ws, torch.tensor([[3599.5 * 12]], dtype=torch.float64), generator.motion_noise([0]))
+    assert far.isfinite().all()
+
+
+def test_a_video_moves_with_its_sound(generator, ws):
+    """Reactivity above 95 % of shuffled sounds."""
+    rng = np.random.default_rng(2)
+    curve = np.convolve(rng.random(120) > 0.75, np.ones(4) / 4, mode="same")
+    config = ContinuousConfig(10.0, 12.0)
+    generator = copy.deepcopy(generator)
+    generator.synthesis.motion_encoder.sound.weight *= 6  # one that listens well
+    video = generate_continuous(ws, generator=generator, sound=Sound(curve, 12.0, "codes"), config=config)
+    meter = VideoMeter()
+    meter.add(video.frames)
+    seen = meter.figures().seen
+    assert reactivity(video.curve, seen, 12.0).share > 0.95
+
+
+def test_what_is_listened_to():
+    rate, t = 8000, torch.arange(8000 * 4) / 8000
+    wave = torch.sin(2 * torch.pi * 440 * t) * torch.where(t % 2 < 1, 0.9, 0.01)
+    sound = sound_of(wave, rate, 4.0, rate=10.0)
+    assert len(sound.curve) == 40 and sound.curve.min() >= 0 and sound.curve.max() <= 1
+    assert sound.curve[2:8].min() > 0.9 and sound.curve[12:18].max() < 0.1
+    assert sound_of(wave * 0, rate, 4.0).curve.max() == 0
+    with pytest.raises(InputError, match="no curve 'hue'"):
+        sound_of(wave, rate, 1.0, feature="hue")
+
+
+def test_content_for_a_meaning(generator):
+    wanted = torch.nn.functional.normalize(torch.tensor([[1.0, -0.5, 0.2]]), dim=-1)
+    few, many = (
+        choose_content(wanted, generator=generator, joint=Colours(), candidates=count, psi=1.0) for count in (1, 24)
+    )
+
+    def nearness(ws):
+        loud = Sound(np.ones(1), 1.0, "codes")
+        frame = generate_continuous(ws, generator=generator, sound=loud, config=ContinuousConfig(1.0, 1.0)).frames
+        return float((Colours().encode_image(frame) * wanted).sum())
+
+    assert nearness(many) > nearness(few)
+    assert torch.equal(few, generator.sample_ws([0], psi=1.0))
+
+
+def test_an_edit_holds_over_the_whole_video(generator, ws):
+    wanted = torch.nn.functional.normalize(torch.tensor([[1.0, -1.0, 0.0]]), dim=-1)
+    config = ContinuousEditConfig(frames=2, schedule=Schedule(steps=25, lr=0.1))
+    result = edit_continuous(ws, wanted, generator=generator, joint=Colours(), config=config)
+    before, after = (
+        Colours().encode_image(generate_continuous(w, generator=generator, config=ContinuousConfig(4.0, 2.0)).frames)
+        @ wanted[0]
+        for w in (ws, result.latent)
+    )
+    assert (after > before + 0.05).all()
+    assert result.history[0].keys() == {"sound", "source", "total"}
+
+
+def test_a_clip_is_projected(generator):
+    target = generator.sample_ws([50], psi=1.0)
+    config = ContinuousConfig(2.0, 6.0)
+    frames = generate_continuous(target, generator=generator, motion_z=3, config=config).frames
+    found = project_clip(
+        frames, 6.0, generator=generator, contents=12, motions=6, prior=0.0, schedule=Schedule(steps=30, lr=0.05)
+    )
+    made = generate_continuous(found.ws, generator=generator, motion_z=found.motion_z, config=config).frames
+    assert float((made - frames).abs().mean()) < 0.3 * float(frames.std())
+    assert found.history[-1]["pixels"] < 0.8 * found.history[0]["pixels"]
+    assert 0 <= found.motion_seed < 6 and not torch.equal(
+        found.motion_z, generator.motion_noise([found.motion_seed]).tensor(found.motion_z.shape[1])
+    )
+
+
+def test_what_cannot_be_rendered(generator, ws):
+    with pytest.raises(InputError, match="content"):
+        generate_continuous(ws[:, :2], generator=generator)
+    with pytest.raises(InputError, match="frame rate"):
+        ContinuousConfig(fps=0)
+    with pytest.raises(InputError, match="clip"):
+        project_clip(torch.zeros(2, 3, 8, 8), 12.0, generator=generator)
