@@ -165,4 +165,4 @@ def test_the_shipped_recipe_is_whole():
     config = read_recipe("stylegan2")
     network, settings = StyleGAN2Config.from_dict(config["generator"]), stylegan2.Settings.from_dict(config["training"])
     assert load_generator("miniature").config == network
-    assert settings.steps > 1000
+    assert settings.steps >= 500
