@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import classify, convert, demo, download, evaluate, generate, inspect, manipulate, models, train
+from . import classify, continuous, convert, demo, download, evaluate, generate, inspect, manipulate, models, train
 
 COMMANDS = {
     "demo": demo,
     "classify": classify,
     "manipulate": manipulate,
     "generate": generate,
+    "continuous": continuous,
     "evaluate": evaluate,
     "train": train,
     "models": models,

@@ -21,6 +21,7 @@ THINGS = {
     "sound-encoder": "sound_encoder",
     "stylegan2": "stylegan2",
     "sound-video": "sound_video",
+    "styleganv": "styleganv",
     "scene-classifier": "scene_classifier",
 }
 RECIPES = Path(__file__).resolve().parents[1] / "miniature" / "recipes"
