@@ -3,7 +3,7 @@
 Reads torch.save's zip archives and older files, and plain pickles: NVIDIA's persistence (StyleGAN2-ADA, StyleGAN3,
 StyleGAN-V) and TensorFlow-era networks with numpy variables. What is none of a tensor, number, text, bytes, bool, None,
 list, tuple, dict or set comes back as a `Foreign` or `Persistent` record, and what no file of weights has need of is
-refused (pickles/names.py).
+refused (pickles/names.py). Of a TorchScript program, such as OpenAI's CLIP, only the tensors are read.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _read(data: memoryview, limits: Limits) -> Any:
         start = bytes(data[:64])
         what = next((what for magic, what in OTHERS if start.startswith(magic)), "not a PyTorch file or a pickle")
         raise Unreadable(f"is {what}", "Give a .safetensors, .pt, .pth, .bin or .pkl file of weights.")
-    return _Plain(limits, budget).value(value)
+    value = _Plain(limits, budget).value(value)
+    return _program_tensors(value) if _is_program(value) else value
 
 
 def _no_nesting(_: Any) -> Storage:
@@ -194,6 +195,22 @@ def state_dict(module: Persistent | Foreign) -> dict[str, Tensor]:
     """The parameters and persistent buffers of a module's record under their dotted names, as torch's state_dict."""
     out: dict[str, Tensor] = {}
     _collect(module, "", out)
+    return out
+
+
+def _is_program(x: Any) -> bool:
+    """Is this an object of a TorchScript program, whose state holds tensors and further objects by name?"""
+    return isinstance(x, Foreign) and x.module.split(".")[0] == "__torch__"
+
+
+def _program_tensors(module: Foreign) -> dict[str, Tensor]:
+    """The tensors of a TorchScript module under their dotted names; settings beside them are dropped."""
+    out: dict[str, Tensor] = {}
+    for name, x in module.state.items() if isinstance(module.state, dict) else ():
+        if isinstance(x, Tensor):
+            out[str(name)] = x
+        elif _is_program(x):
+            out |= {f"{name}.{key}": inner for key, inner in _program_tensors(x).items()}
     return out
 
 

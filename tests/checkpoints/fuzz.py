@@ -86,7 +86,14 @@ def originals() -> dict[str, bytes]:
                 found[f"{path.stem.removesuffix('_parity')}, {case}.pth"] = saved(small(state), **options)
     found["plain.pkl"] = pickle.dumps({"a": torch.arange(6.0).reshape(2, 3).numpy(), "b": [1, 2.5, "x", {3}]})
     found["weights.safetensors"] = safetensors(g_ema)
+    found["TorchScript.pt"] = program()
     return found
+
+
+def program() -> bytes:
+    out = io.BytesIO()
+    torch.jit.save(torch.jit.trace(torch.nn.Sequential(torch.nn.Linear(3, 2)), torch.zeros(1, 3)), out)
+    return out.getvalue()
 
 
 def safetensors(state: dict) -> bytes:

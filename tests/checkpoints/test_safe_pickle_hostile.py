@@ -363,7 +363,10 @@ HOSTILE = {
     "an archive of something else": archive(("readme.txt", b"hello")),
     "an empty archive": archive(),
     "two pickles": torch_zip(NOTHING, ("b/data.pkl", file(NOTHING))),
-    "TorchScript": torch_zip(NOTHING, ("a/constants.pkl", file(NOTHING))),
+    "a TorchScript program that asks for a call": torch_zip(
+        name("__torch__.net", "Net") + b")\x81}" + text("weight") + OS_SYSTEM + b"sb", ("a/code/net.py", WRITE)
+    ),
+    "compressed beside a program's code": torch_zip(NOTHING, ("a/coded", WRITE * 9), compression=zipfile.ZIP_DEFLATED),
     "big-endian": torch_zip(NOTHING, ("a/byteorder", b"big")),
     "a storage is missing": archive(("a/data.pkl", file(tensor()))),
     "a storage is short": torch_zip(data=bytes(12)),

@@ -43,6 +43,24 @@ def test_openai(tmp_path, vision):
     assert seen(load_clip(tmp_path / "again.safetensors"), theirs) < 1e-6
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_openai_as_it_is_published(tmp_path, monkeypatch):
+    """ViT-B-32.pt is a TorchScript program in half precision: its tensors are read, its code is not."""
+    theirs = model(VIT, quick_gelu=True).half().float()
+    for name in open_clip.SIZES:
+        vars(theirs).pop(name, None)
+        theirs.register_buffer(name, torch.tensor(7))
+    theirs.requires_grad_(False)
+    inputs = {"encode_text": torch.zeros(1, 12, dtype=torch.long), "encode_image": torch.zeros(1, 3, 32, 32)}
+    torch.jit.save(torch.jit.trace_module(theirs, inputs, check_trace=False), tmp_path / "ViT-B-32.pt")
+    monkeypatch.setattr(torch.jit, "load", None)
+    monkeypatch.setattr(torch._C, "import_ir_module", None)
+    towers = load_clip(tmp_path / "ViT-B-32.pt")
+    assert seen(towers, theirs) < 1e-6
+    wanted = set(theirs.state_dict()) - set(open_clip.SIZES)
+    assert set(towers.model.state_dict()) == wanted
+
+
 @pytest.mark.parametrize("quick_gelu", [True, False])
 def test_of_the_hub(tmp_path, quick_gelu):
     from safetensors.torch import save_file

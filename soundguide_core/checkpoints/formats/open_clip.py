@@ -47,7 +47,7 @@ def recognises(content) -> bool:
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     keys = Keys(flat_tensors(content), NAME)
     openai = all(name in keys for name in SIZES)
-    keys.drop(*SIZES, "attn_mask")
+    keys.drop(*SIZES, *[key for key in keys.left if key.split(".")[-1] == "attn_mask"])
     keys.keep(r"positional_embedding|text_projection|logit_scale|token_embedding\.weight|ln_final\.(weight|bias)")
     keys.keep(rf"transformer\.({BLOCK})|visual\.transformer\.({BLOCK})")
     keys.keep(r"visual\.(class_embedding|positional_embedding|proj|conv1\.weight|ln_(pre|post)\.(weight|bias))")

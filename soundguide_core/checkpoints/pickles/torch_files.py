@@ -53,14 +53,12 @@ class TorchMeaning(Meaning):
 
 
 def read_zip(data: memoryview, budget: Budget, storage_of: Callable[[Any], Any]) -> Any:
-    """torch.save since 1.6: NAME/data.pkl and NAME/data/KEY in a zip archive without compression."""
+    """torch.save since 1.6, and torch.jit.save: NAME/data.pkl and NAME/data/KEY in a zip archive without compression."""
     records = entries(data, budget)
     roots = [name for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(roots) != 1:
         raise Unreadable("is a zip archive, but not of weights", "Unpack it, or give the weights inside it.")
     root = roots[0].removesuffix("data.pkl")
-    if root + "constants.pkl" in records:
-        raise Unreadable("is a TorchScript program, not plain weights", "Use the state dict that it was made from.")
     if bytes(records.get(root + "byteorder", b"little")) != b"little":
         raise _big_endian()
     meaning = TorchMeaning(budget, lambda key: _record(records, f"{root}data/{key}"), storage_of)

@@ -24,7 +24,8 @@ DAMAGED = "is a damaged zip archive"
 
 
 def entries(data: memoryview, budget: Budget) -> dict[str, memoryview]:
-    """name => contents. Refused: compression, links, names that lead elsewhere or come twice, overlapping entries."""
+    """name => contents, a TorchScript program's source left out. Refused: compression, links, names that lead elsewhere
+    or come twice, overlapping entries."""
     at, count = _directory(data)
     found: dict[str, memoryview] = {}
     total = 0
@@ -41,6 +42,8 @@ def entries(data: memoryview, budget: Budget) -> dict[str, memoryview]:
             raise Unreadable("holds an entry that points out of the archive", DISTRUST)
         if stat.S_ISLNK(mode >> 16):
             raise Unreadable("holds a link in place of weights", DISTRUST)
+        if name.split("/")[1:2] == ["code"]:
+            continue
         if method != STORED or packed != size or flags & 1:
             raise Unreadable("holds compressed entries, which PyTorch never writes", DISTRUST)
         if name in found:
