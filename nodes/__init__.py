@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import audio, embedding, examples, image_manipulation, latents, models
+from . import analysis, audio, embedding, examples, image_manipulation, latents, models, sound_to_video
 from .host import ComfyExtension, add_model_folders
 
-NODES = [node for group in (models, examples, audio, embedding, latents, image_manipulation) for node in group.NODES]
+GROUPS = (models, examples, audio, embedding, latents, image_manipulation, sound_to_video, analysis)
+NODES = [node for group in GROUPS for node in group.NODES]
 
 
 class SoundGuideExtension(ComfyExtension):

@@ -48,6 +48,35 @@ def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
     return _picture(figure)
 
 
+def report_picture(loudness, figures, found, fps: float) -> Tensor:
+    """loudness [F] with what is seen, nearness to the sound, motion. figures: VideoFigures; found: Reactivity."""
+    figure, axes = _figure(720, 560, 1, 3)
+    seconds = [i / fps for i in range(len(loudness))]
+    seen = figures.seen - figures.seen.mean()
+    span = max(float(abs(seen).max()), 1e-9)
+    together = 1.0 if float((seen * (loudness - loudness.mean())).sum()) >= 0 else -1.0
+    axes[0].fill_between(seconds, loudness, color=LINE, alpha=0.3, linewidth=0)
+    axes[0].plot(seconds, loudness, color=LINE, linewidth=1.2, label="loudness")
+    axes[0].plot(seconds, 0.5 + 0.5 * together * seen / span, color=SOFT, linewidth=1.6, label="picture")
+    axes[0].legend(loc="upper right", fontsize=8, facecolor=PAPER, edgecolor=PAPER, labelcolor=INK)
+    verdict = "follows the sound" if found.reacts else "not told from chance"
+    axes[0].set_title(
+        f"{verdict}: r = {found.correlation:.2f} at {found.lag:+d} frames, shuffled sounds up to {found.null_99:.2f}",
+        color=INK, fontsize=10,
+    )  # fmt: skip
+    axes[1].plot(seconds, figures.similarity, color=LINE, linewidth=1.4)
+    axes[1].set_title(f"nearness to the sound, mean {figures.similarity.mean():.3f}", color=INK, fontsize=10)
+    axes[2].plot(seconds[1:], figures.motion, color=SOFT, linewidth=1.4)
+    axes[2].set_title(
+        f"motion between frames, mean {figures.motion.mean():.4f}; neighbours {figures.adjacent.mean():.4f} alike",
+        color=INK, fontsize=10,
+    )  # fmt: skip
+    axes[2].set(xlabel="seconds", ylim=(0, None))
+    for axis in axes:
+        axis.set_xlim(0, max(seconds[-1], 1e-6))
+    return _picture(figure)
+
+
 def loss_picture(history: Sequence[dict[str, float]], title: str) -> Tensor:
     """One panel per term, from the first step to the last."""
     terms = [name for name in history[0] if name != "total"]
@@ -61,12 +90,12 @@ def loss_picture(history: Sequence[dict[str, float]], title: str) -> Tensor:
     return _picture(figure)
 
 
-def _figure(width: int, height: int, columns: int = 1):
+def _figure(width: int, height: int, columns: int = 1, rows: int = 1):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor=PAPER)
-    axes = figure.subplots(1, columns)
-    for axis in [axes] if columns == 1 else axes:
+    axes = figure.subplots(rows, columns)
+    for axis in [axes] if columns == rows == 1 else axes:
         axis.set_facecolor(PAPER)
         axis.tick_params(colors=INK, labelsize=8)
         axis.xaxis.label.set(color=INK, fontsize=8)

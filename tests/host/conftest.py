@@ -93,6 +93,7 @@ def tiny_models(tmp_path_factory) -> Path:
     from soundguide_core.embedding.clip import ClipTowers
     from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
     from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
+    from soundguide_core.trajectory import Trajectory, TrajectoryConfig, save_trajectory
 
     folder = tmp_path_factory.mktemp("weights") / "soundguide"
     spec = {**RELEASED.to_dict(), "sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmax": 4000.0}
@@ -103,6 +104,12 @@ def tiny_models(tmp_path_factory) -> Path:
         (folder / "generator").mkdir(parents=True)
         safetensors_io.save(folder / "generator" / "tiny.safetensors", Generator(config).state_dict(), config.to_dict())
         shutil.copy(ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl", folder / "generator" / "foreign.pkl")
+        trunk = {"dim": 16, "backbone": "test_resnet", "padding": 1}
+        (folder / "trajectory").mkdir()
+        save_trajectory(
+            folder / "trajectory" / "tiny.safetensors",
+            Trajectory(TrajectoryConfig(num_ws=8, w_dim=16, trunk=trunk, width=8, hidden=8), spec),
+        )
         for name in ("tiny", "other"):
             place = folder / "joint" / name
             place.mkdir(parents=True)

@@ -25,7 +25,8 @@ def test_workflow_runs_and_is_cached(server, workflows, name):
     assert len(pictures) >= 3
     for picture in pictures:
         place = server.base / picture["type"] / picture["subfolder"] / picture["filename"]
-        assert place.read_bytes().startswith(b"\x89PNG")
+        kind = b"ftyp" if place.suffix == ".mp4" else b"PNG"
+        assert kind in place.read_bytes()[:8]
     again = server.run(prompt)
     assert again.status == "success" and again.cached == set(prompt)
 
@@ -40,6 +41,7 @@ CHANGE |= dict(space="w+", samples=20)
 FIND = dict(steps=2, step_size=0.1, stay_editable=0.003, candidates=16, seed=0)
 MIX = dict(weight_1=1.0, weight_2=1.0, weight_3=1.0, weight_4=1.0)
 CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing=0.2)
+WALK = dict(strength=1.0, smoothing=0.2, noise=True, seed=0)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
 
@@ -63,6 +65,18 @@ def tiny_prompt() -> dict:
             also=["text", 0], also_weight=1.0, **CHANGE,
         ),
         "render": node("StyleGANRender", generator=["G", 0], latents=["change", 0], chunk=1),
+        "T": node("LoadSoundVideo", name="tiny.safetensors"),
+        "start": node("SampleLatents", generator=["G", 0], seed=1, batch_size=1, psi=0.7),
+        "invert": node(
+            "SoundInversion", trajectory=["T", 0], audio=["sound", 0], start=["start", 0], fps=12.0, num_frames=30
+        ),
+        "walk": node("LatentTrajectoryRNN", trajectory=["T", 0], start=["start", 0], segments=["invert", 0], **WALK),
+        "frames": node("StyleGANRender", generator=["G", 0], latents=["walk", 0], chunk=7),
+        "report": node(
+            "SoundReport", encoder=["J", 0], image=["frames", 0], audio=["sound", 0], fps=12.0, embeds=["text", 0]
+        ),
+        "see_plot": {"class_type": "PreviewImage", "inputs": {"images": ["report", 0]}},
+        "see_report": {"class_type": "PreviewAny", "inputs": {"source": ["report", 1]}},
         "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
         "see_curve": {"class_type": "PreviewAny", "inputs": {"source": ["curve", 0]}},
         "see_heard": {"class_type": "PreviewAny", "inputs": {"source": ["hear", 2]}},
@@ -74,6 +88,18 @@ def test_a_checkpoint_of_another_program_paints(server):
         "G": node("LoadStyleGAN", name="foreign.pkl"),
         "draw": node("SampleLatents", generator=["G", 0], seed=1, batch_size=2, psi=0.7),
         "render": node("StyleGANRender", generator=["G", 0], latents=["draw", 0], chunk=2),
+        "T": node("LoadSoundVideo", name="tiny.safetensors"),
+        "start": node("SampleLatents", generator=["G", 0], seed=1, batch_size=1, psi=0.7),
+        "invert": node(
+            "SoundInversion", trajectory=["T", 0], audio=["sound", 0], start=["start", 0], fps=12.0, num_frames=30
+        ),
+        "walk": node("LatentTrajectoryRNN", trajectory=["T", 0], start=["start", 0], segments=["invert", 0], **WALK),
+        "frames": node("StyleGANRender", generator=["G", 0], latents=["walk", 0], chunk=7),
+        "report": node(
+            "SoundReport", encoder=["J", 0], image=["frames", 0], audio=["sound", 0], fps=12.0, embeds=["text", 0]
+        ),
+        "see_plot": {"class_type": "PreviewImage", "inputs": {"images": ["report", 0]}},
+        "see_report": {"class_type": "PreviewAny", "inputs": {"source": ["report", 1]}},
         "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
     }
     run = server.run(prompt)
@@ -90,6 +116,8 @@ def test_every_node_works(server, node_infos):
     values = run.outputs["see_curve"]["text"][0].strip("[]").split(",")
     assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
     assert "%" in run.outputs["see_heard"]["text"][0]
+    assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
+    assert len(run.outputs["see_plot"]["images"]) == 1
 
 
 def test_stop_ends_the_optimisation_within_a_second(server):
@@ -110,6 +138,22 @@ def test_stop_ends_the_optimisation_within_a_second(server):
     prompt["change"]["inputs"]["steps"] = 4
     after = server.run(prompt)  # nothing is left in a state that gradients cannot pass
     assert after.status == "success", after.error
+
+
+def test_stop_ends_a_long_video_within_a_second(server):
+    prompt = tiny_prompt()
+    server.run(prompt)  # so that only the video is left to do
+    prompt["invert"]["inputs"]["num_frames"] = 100_000
+    prompt_id = server.queue(prompt)
+    time.sleep(2.0)
+    assert server.get("/queue")["queue_running"], "it ended before Stop was pressed"
+    server.post("/interrupt", {})
+    pressed = time.monotonic()
+    while server.get("/queue")["queue_running"]:
+        assert time.monotonic() - pressed < 10
+        time.sleep(0.02)
+    assert time.monotonic() - pressed < 1.0
+    assert server.wait(prompt_id).messages["execution_interrupted"]["node_id"] in ("invert", "walk", "frames")
 
 
 def changed(**steps) -> dict:
@@ -142,6 +186,14 @@ def rendered(name: str) -> dict:
 
 
 MISTAKES = {
+    "a video of two pictures": (changed(start=drawn(2)), "2 start pictures have no one video."),
+    "a path from another generator": (
+        changed(
+            H=node("LoadStyleGAN", name="miniature"),
+            start=node("SampleLatents", generator=["H", 0], seed=0, batch_size=1, psi=0.7),
+        ),
+        "latents are [12, 128], these networks move [8, 16].",
+    ),
     "an empty text": (changed(text={"text": "  "}), "The text is empty."),
     "weights that cancel": (
         changed(mix={"embeds_2": ["hear", 0], "embeds_4": ["text", 0], "weight_2": -1.0, "weight_4": 0.0}),
