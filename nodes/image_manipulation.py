@@ -116,16 +116,17 @@ class SoundManipulate(io.ComfyNode):
                     default=usual.schedule.steps,
                     min=1,
                     max=5000,
-                    tooltip="Steps of change. Time grows in proportion: 60 take a few seconds a picture on two CPU "
-                    "cores with the miniature.",
+                    tooltip="Steps of change. Time grows in proportion: 20 take a second or two a picture on two "
+                    "CPU cores with the miniature.",
                 ),
                 io.Float.Input(
                     "step_size",
                     default=usual.schedule.lr,
-                    min=0.01,
+                    min=0.001,
                     max=1.0,
-                    step=0.01,
-                    tooltip="How far one step goes, at most: higher changes more.",
+                    step=0.001,
+                    tooltip="How far one step goes, at most. Small steps stay near the start that the samples give; "
+                    "the published way, without samples, wants 0.05 to 0.1.",
                 ),
                 io.Float.Input(
                     "keep_source",

@@ -136,7 +136,6 @@ def test_demo_leaves_a_page(tiny, tmp_path, monkeypatch, capsys):
     ]
     monkeypatch.setattr(registry, "rows", lambda: rows)
     monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
-    monkeypatch.setattr(demo, "STEPS", 2)
     monkeypatch.setattr(demo, "SECONDS", 1)
     assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
     page = (tmp_path / "demo" / "index.html").read_text()
@@ -327,5 +326,6 @@ def test_seeing(tiny, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["pictures"] == 14 and len(report["per_class"]) == 7 and len(report["seen"][0]) == 7
     assert report["accuracy"] == pytest.approx(sum(report["per_class"].values()) / 7)
+    assert 0 <= report["heard"] <= 1 and (report["heard"] == 0) == (report["accuracy_of_heard"] is None)
     assert {"own", "others"} <= report["layout"].keys()
     assert load_image(tmp_path / "grid.png").shape[3] > 8 * 32

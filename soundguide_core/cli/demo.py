@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SECONDS = 5
-STEPS = 25
 SOURCE_SEEDS = (13, 35, 49)  # calm ones
 MIXING_SEED = 18
 WORLD_SEEDS = (9, 8, 21, 11)
@@ -94,6 +93,7 @@ class Demo:
 
     def listen(self) -> None:
         """sounds/*.wav, heard.png"""
+        import numpy as np
         import soundfile
         import torch
 
@@ -106,7 +106,8 @@ class Demo:
         for phenomenon in PHENOMENA:
             path = sounds / f"{phenomenon}.wav"
             with replacing(path) as temporary:
-                soundfile.write(temporary, synthesise(phenomenon, SECONDS, seed=self.seed), 44100)
+                wave = synthesise(phenomenon, SECONDS, intensity=np.full(2, 0.9), seed=self.seed, fps=1)
+                soundfile.write(temporary, wave, 44100)
             wave, sample_rate = load_audio(path)
             self.embeds[phenomenon] = self.joint.encode_audio(to_mono(wave), sample_rate)
         p = self.joint.classify(torch.cat(list(self.embeds.values())), list(PHENOMENA))
@@ -179,12 +180,10 @@ class Demo:
     def _manipulate(self, ws_src: Tensor, embeds: Tensor, title: str):
         from ..systems.image_manipulation import ManipulationConfig, manipulate
 
-        config = ManipulationConfig(seed=self.seed)
-        config = replace(config, schedule=replace(config.schedule, steps=STEPS))
         with progress(title) as on_step:
             return manipulate(
-                ws_src.expand(len(embeds), -1, -1), embeds,
-                generator=self.generator, joint=self.joint, config=config, on_step=on_step,
+                ws_src.expand(len(embeds), -1, -1), embeds, generator=self.generator, joint=self.joint,
+                config=ManipulationConfig(seed=self.seed), on_step=on_step,
             )  # fmt: skip
 
 

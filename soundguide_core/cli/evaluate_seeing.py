@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sounds", metavar="DIR",
         help="a folder with rain.*, waves.* and so on to change them by (default: synthesised, new ones per picture)",
     )  # fmt: skip
-    parser.add_argument("--steps", type=int, help="optimisation steps (default 100)")
+    parser.add_argument("--steps", type=int, help="optimisation steps (default 20)")
     parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
     parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
     add_generator(parser)
@@ -53,15 +53,18 @@ def run(args: argparse.Namespace) -> int:
     if args.steps is not None:
         config = replace(config, schedule=replace(config.schedule, steps=args.steps))
     judge = load_scene_classifier(args.judge, pick_device(args))
-    sources, edits = edit_all(args, config)  # [S,3,H,W], [S*7,3,H,W]
+    sources, edits, heard = edit_all(args, config)  # [S,3,H,W], [S*7,3,H,W]
     seen = judge.name(edits)
     meant = list(PHENOMENA) * len(sources)
     right = [name == wanted for name, wanted in zip(seen, meant)]
+    of_heard = [ok for ok, name, wanted in zip(right, heard, meant) if name == wanted]
     per_class = {p: sum(right[k :: len(PHENOMENA)]) / len(sources) for k, p in enumerate(PHENOMENA)}
     layout = layout_report(edits, sources, torch.arange(len(sources)).repeat_interleave(len(PHENOMENA)))
     report = {
         "accuracy": sum(right) / len(right),
         "pictures": len(right),
+        "heard": len(of_heard) / len(right),
+        "accuracy_of_heard": sum(of_heard) / len(of_heard) if of_heard else None,
         "per_class": per_class,
         "seen": [seen[i : i + len(PHENOMENA)] for i in range(0, len(seen), len(PHENOMENA))],
         "layout": asdict(layout),
@@ -81,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         emit_json(report, args.json)
         return 0
     print(f"The judge names {sum(right)} of {len(right)} edited pictures as their sound: {report['accuracy']:.1%}")
+    print(f"  of those whose sound the encoder had heard rightly: {sum(of_heard)} of {len(of_heard)}")
     for phenomenon, share in per_class.items():
         print(f"  {phenomenon:<9} {share:6.1%}")
     print(f"Layout: similarity {layout.own:.3f} to the own source, {layout.others:.3f} to others; ", end="")
@@ -88,18 +92,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor]:
-    """(source pictures [S,3,H,W], each changed by the seven sounds [S*7,3,H,W])"""
+def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor, list[str]]:
+    """(source pictures [S,3,H,W], each changed by the seven sounds [S*7,3,H,W], what the encoder took them for)"""
     import torch
 
+    from ..miniature.scenes import PHENOMENA
     from ..systems.image_manipulation import manipulate
 
     joint, generator = load_models(args)
-    sources, edits = [], []
+    sources, edits, heard = [], [], []
     n = args.sources * config.schedule.steps
     with progress("changing") as on_step:
         for i in range(args.sources):
             embeds = sound_embeds(args, joint, i)
+            heard += [PHENOMENA[k] for k in joint.classify(embeds, PHENOMENA).argmax(dim=1)]
             ws_src = generator.sample_ws([args.seed + i], psi=args.psi).expand(len(embeds), -1, -1)
             done = i * config.schedule.steps
             result = manipulate(
@@ -108,11 +114,12 @@ def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor]:
             )  # fmt: skip
             sources.append(result.img_src[:1])
             edits.append(result.img)
-    return torch.cat(sources), torch.cat(edits)
+    return torch.cat(sources), torch.cat(edits), heard
 
 
 def sound_embeds(args: argparse.Namespace, joint, take: int) -> Tensor:
     """[7,D] of the recordings in --sounds, or of sounds synthesised for this take."""
+    import numpy as np
     import torch
 
     from ..audio.waveform import load_audio, to_mono
@@ -122,7 +129,8 @@ def sound_embeds(args: argparse.Namespace, joint, take: int) -> Tensor:
     embeds = []
     for phenomenon in PHENOMENA:
         if args.sounds is None:
-            wave = torch.from_numpy(synthesise(phenomenon, 5, seed=args.seed + 1000 + take))
+            wave = synthesise(phenomenon, 5, intensity=np.full(2, 0.9), seed=args.seed + 1000 + take, fps=1)
+            wave = torch.from_numpy(wave)
             embeds.append(joint.encode_audio(wave, 44100))
             continue
         paths = sorted(Path(args.sounds).glob(f"{phenomenon}.*"))

@@ -50,10 +50,10 @@ class ManipulationConfig:
     layer_masking: bool = True
     mask_lr: float = 0.02
     space: str = "w"
-    samples: int = 128
+    samples: int = 256
     crops: int = 1
     seed: int = 0
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=40, lr=0.02))
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=20, lr=0.003))
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
