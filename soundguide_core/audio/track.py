@@ -75,7 +75,7 @@ class MelTrack:
         columns = spec.frame_columns or spec.columns
         middle_sec = (torch.arange(first, first + count, dtype=torch.float64) + 0.5) / fps
         starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - columns // 2
-        level = cut_windows(self.level_db.float(), starts, columns, spec)
+        level = cut_windows(self.level_db, starts, columns, spec).float()
         mel = ((level - self.ref_db) / spec.top_db + 1).clamp(0, 1) * (self.ref_db > FLOOR_DB + 0.1)
         index = starts[:, None] + torch.arange(columns)
         outside = (index < -(columns // 2)) | (index > last + columns // 2)

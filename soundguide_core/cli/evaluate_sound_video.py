@@ -18,6 +18,11 @@ from .common import add_common, add_generator, add_joint, add_json_flag, emit_js
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trajectory", action="append", metavar="J", help="a name or path; may be repeated")
     parser.add_argument("--sounds", type=int, default=21, help="how many (default 21: three of each phenomenon)")
+    parser.add_argument(
+        "--natural",
+        action="store_true",
+        help="sounds as they come, some quite even, not ones that rise and fall",
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each (default 10)")
     parser.add_argument("--fps", type=float, default=12.0, help="frames a second (default 12)")
     parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
@@ -57,12 +62,13 @@ def run(args: argparse.Namespace) -> int:
         with progress(f"watching {name}") as on_step:
             reports[name], videos = measure(
                 models, count=args.sounds, seconds=args.seconds, config=config, psi=args.psi, seed=args.seed,
-                on_step=on_step,
+                swelling=not args.natural, on_step=on_step,
             )  # fmt: skip
         if args.out:
             path = Path(args.out)
             _sheet(videos, path if len(names) == 1 else path.with_stem(f"{path.stem}-{Path(name).stem}"))
-    settings = {key: getattr(args, key) for key in ("sounds", "seconds", "psi", "generator", "judge", "joint", "seed")}
+    chosen = ("sounds", "natural", "seconds", "psi", "generator", "judge", "joint", "seed")
+    settings = {key: getattr(args, key) for key in chosen}
     settings |= {"device": str(device), "config": asdict(config)}
     if args.json:
         emit_json({"trajectories": reports, "settings": settings}, args.json)

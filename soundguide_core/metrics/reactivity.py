@@ -35,7 +35,7 @@ class Reactivity:
 
 def visual_intensity(thumbnails: np.ndarray) -> np.ndarray:
     """thumbnails [F,P] => [F], the score of each frame on the first principal component; zeros where nothing moves."""
-    x = np.asarray(thumbnails, dtype=np.float64)
+    x = np.asarray(thumbnails, dtype=np.float32)
     x = x - x.mean(axis=0)
     if np.abs(x).max() < 1e-6:
         return np.zeros(len(x))

@@ -108,6 +108,14 @@ def rendered_embeds(models: Models, phenomenon: str, loudness: np.ndarray, layou
         return torch.cat([models.joint.encode_image(part) for part in img.split(32)]).cpu()
 
 
+def swell(seconds: float, fps: float, seed: int) -> np.ndarray:
+    """An intensity [F] that rises and falls every 2.5 to 6 seconds, between a quarter or more and all."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(max(round(seconds * fps), 1)) / fps
+    low = rng.uniform(0.25, 0.4)
+    return low + (1 - low) * (0.5 - 0.5 * np.cos(2 * np.pi * (t / rng.uniform(2.5, 6) + rng.random())))
+
+
 def measure(
     models: Models,
     *,
@@ -116,15 +124,21 @@ def measure(
     config: VideoConfig,
     psi: float,
     seed: int,
+    swelling: bool = True,
     on_step: Callable[..., None] | None = None,
 ) -> tuple[dict, list[Judged]]:
     """`count` new sounds, the phenomena in turn, each over a picture of its own, and a crossfade from each phenomenon
-    to the next: (figures, the videos)."""
+    to the next: (figures, the videos). swelling: of one strength that rises and falls; off, as they come, some of them
+    so even that there is nothing to follow."""
     results, painted = [], []
     total = count + len(scenes.PHENOMENA)
     for k in range(count):
         phenomenon = scenes.PHENOMENA[k % len(scenes.PHENOMENA)]
-        wave = sounds.synthesise(phenomenon, seconds, seed=FIRST_SEED + seed + k, sample_rate=SAMPLE_RATE)
+        number = FIRST_SEED + seed + k
+        intensity = swell(seconds, config.fps, number) if swelling else None
+        wave = sounds.synthesise(
+            phenomenon, seconds, intensity=intensity, seed=number, sample_rate=SAMPLE_RATE, fps=config.fps
+        )
         ws_src = models.generator.sample_ws([seed + k], psi)
         results.append(judged(models, wave, phenomenon, ws_src, config, seed=seed))
         painted.append(rendered_embeds(models, phenomenon, results[-1].loudness, k % 32, config.fps))

@@ -5,6 +5,7 @@ Axes: F frames, D dims, H W.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from ..errors import InputError
 from ..shapes import check_shape
 from .reactivity import visual_intensity
 
-THUMBNAIL = 16  # pixels a side
+THUMBNAIL = 8  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -50,34 +51,40 @@ class VideoMeter:
     def __init__(self, encode_image: Callable[[Tensor], Tensor] | None = None):
         self.encode_image = encode_image
         self.last: Tensor | None = None
-        self.embeds: list[Tensor] = []
-        self.similarity: list[Tensor] = []
-        self.motion: list[Tensor] = []
-        self.thumbnails: list[Tensor] = []
+        # four growing blocks, not thousands of small tensors between which the heap could not close
+        self.embeds, self.similarity, self.motion, self.thumbnails = (array("f") for _ in range(4))
+        self.dim = 0
 
     @torch.no_grad()
     def add(self, frames: Tensor, heard: Tensor | None = None) -> None:
         """frames [F,3,H,W] about -1..1; heard [F,D] or [1,D], unit norm, the meaning of each frame's sound."""
         check_shape(frames, "F 3 H W", name="the frames")
         frames = frames.clamp(-1, 1)
-        self.thumbnails.append(F.adaptive_avg_pool2d(frames, THUMBNAIL).flatten(1).half().cpu())
+        _append(self.thumbnails, F.adaptive_avg_pool2d(frames, THUMBNAIL))
         row = frames if self.last is None else torch.cat([self.last, frames])
-        self.motion.append((row[1:] - row[:-1]).abs().mean(dim=(1, 2, 3)).cpu() / 2)
-        self.last = frames[-1:].clone()
+        _append(self.motion, (row[1:] - row[:-1]).abs().mean(dim=(1, 2, 3)) / 2)
+        if self.last is None:
+            self.last = torch.empty_like(frames[-1:])
+        self.last.copy_(frames[-1:])
         if self.encode_image is not None:
             embeds = self.encode_image(frames).float().cpu()
-            self.embeds.append(embeds)
+            self.dim = embeds.shape[1]
+            _append(self.embeds, embeds)
             if heard is not None:
-                self.similarity.append((embeds * heard.float().cpu()).sum(dim=1))
+                _append(self.similarity, (embeds * heard.float().cpu()).sum(dim=1))
 
     def figures(self) -> VideoFigures:
         if not self.thumbnails:
             raise InputError("There are no frames to measure.", "Give a video of one frame or more.")
-        embeds = torch.cat(self.embeds) if self.embeds else None
+        embeds = None if not self.dim else torch.tensor(self.embeds).view(-1, self.dim)
         return VideoFigures(
-            similarity=torch.cat(self.similarity).numpy() if self.similarity else None,
+            similarity=np.array(self.similarity) if self.similarity else None,
             adjacent=None if embeds is None else (embeds[1:] * embeds[:-1]).sum(dim=1).numpy(),
-            motion=torch.cat(self.motion).numpy(),
-            seen=visual_intensity(torch.cat(self.thumbnails).float().numpy()),
+            motion=np.array(self.motion),
+            seen=visual_intensity(np.array(self.thumbnails).reshape(-1, 3 * THUMBNAIL**2)),
             embeds=embeds,
         )
+
+
+def _append(block: array, x: Tensor) -> None:
+    block.frombytes(x.detach().float().cpu().contiguous().numpy().tobytes())

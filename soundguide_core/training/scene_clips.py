@@ -1,7 +1,8 @@
 """Clips of the miniature world: rendered videos whose phenomenon is as strong as its sound is loud.
 
-A synthesised sound and the frames follow one curve. Recordings bring their own: their loudness is the curve. The
-layouts are those that a coded generator knows, so that a clip's source picture can be named.
+A synthesised sound and the frames follow one curve. Recordings bring their own: their loudness is the curve. In part
+the frames also follow each moment's loudness, so that a crackle or a call is seen. The layouts are those that a coded
+generator knows, so that a clip's source picture can be named.
 Axes: N samples, F frames, B batch, Z dims of z.
 """
 
@@ -25,6 +26,8 @@ from .clips import Clip, SceneCode
 SOUND_SEC = 6.0
 SAMPLE_RATE = 22050
 LOUD_DB = 60.0  # what loudness 0..1 spans
+LIVELY = 0.35  # share of a frame's strength that follows the loudness of its own moment,
+LIVELY_DB = 10.0  # and how far below the loud moments that share is gone
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,11 @@ def loudness_curve(wave: Tensor, sample_rate: int, fps: float, frames: int) -> n
 
     level_db = (curves(wave, sample_rate, fps, frames)["loudness"] - 1) * LOUD_DB
     return gaussian_filter1d(maximum_filter1d(10 ** (level_db / 20), round(0.4 * fps)), 0.15 * fps, mode="nearest")
+
+
+def liveliness(loudness: np.ndarray) -> np.ndarray:
+    """loudness [F] => [F] in 0..1: 1 at the loud moments, 0 from LIVELY_DB below them on."""
+    return np.clip(1 - (np.percentile(loudness, 95) - loudness) * LOUD_DB / LIVELY_DB, 0, 1)
 
 
 def synthesised(per_phenomenon: int, *, fps: float, frames: int, size: int, seed: int) -> Iterator[Clip]:
@@ -109,7 +117,9 @@ def _scene(
     fps: float, frames: int, size: int,
 ) -> Clip:  # fmt: skip
     first = int(rng.integers(len(curve) - frames + 1))
-    layout, part = int(rng.integers(codes.LAYOUTS)), np.clip(curve[first : first + frames], 0, 1)
+    loudness = curves(wave, sample_rate, fps, len(curve))["loudness"]
+    strength = np.clip(curve, 0, 1) * (1 - LIVELY + LIVELY * liveliness(loudness))
+    layout, part = int(rng.integers(codes.LAYOUTS)), strength[first : first + frames]
     # of the weathers that look different and sound the same always the first: a mean of them is none
     dim = codes.LAYOUTS + scenes.PHENOMENA.index(phenomenon) * codes.WEATHERS
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..audio.augment import response
 from ..audio.mel import MelSpec
 from ..embedding.joint import load_joint
 from ..errors import InputError
@@ -73,7 +74,8 @@ class Settings:
 
     trunk_lr: factor on lr for the trunk of E_a, which has learned to hear before. psi: the smallest truncation of
     source pictures. calm: share of sources in which nothing goes on. jitter: of sources, in standard deviations of w,
-    layer by layer. discriminators: of single frames and of videos.
+    layer by layer. eq_db: how much other microphones differ (audio/augment.response). discriminators: of single frames
+    and of videos.
     """
 
     stages: tuple[Stage, ...]
@@ -88,6 +90,7 @@ class Settings:
     psi: float = 0.5
     calm: float = 0.4
     jitter: float = 0.15
+    eq_db: float = 0.0
     ema: float = 0.995
     dtype: str = "float32"
     save_every: int = 200
@@ -220,6 +223,7 @@ class SoundVideoTraining:
             z, quiet = (name_z(layouts, rows, z) for rows in (calm, torch.ones_like(calm)))
         noise = torch.randn(size, length, self.trajectory.config.noise_dim, generator=rng)
         jitter = torch.randn(size, self.generator.num_ws, self.generator.w_dim, generator=rng)
+        curve = response(size, self.trajectory.spec.n_mels, rng, spread_db=s.eq_db) / self.trajectory.spec.top_db
         mine = slice(loop.rank(), None, loop.num_processes())
         jitter = s.jitter * jitter[mine].to(self.device) * self.generator.w_std
 
@@ -228,6 +232,9 @@ class SoundVideoTraining:
             return self.generator.broadcast(torch.lerp(self.generator.w_avg, w, psi[mine].to(self.device))) + jitter
 
         batch = self.clips.batch(clips[mine], starts[mine], length)
+        if s.eq_db:
+            heard = (batch.mels + curve[mine, None, None]).clamp(0, 1) * (batch.mels > 0)
+            batch = replace(batch, mels=heard)
         with torch.no_grad():
             calm_ws = departure = None
             if coded:

@@ -144,6 +144,12 @@ def test_a_recordings_loudness_is_its_curve():
     assert curve[:12] == pytest.approx(0.1, abs=0.03) and curve[22:35] == pytest.approx(1, abs=0.03)
 
 
+def test_frames_follow_the_loudness_of_their_moment_in_part():
+    loudness = np.array([1.0] * 10 + [1 - 5 / 60, 1 - 10 / 60, 0.2])
+    assert scene_clips.liveliness(loudness)[-4:] == pytest.approx([1, 0.5, 0, 0], abs=0.01)
+    assert scene_clips.liveliness(np.zeros(5)) == pytest.approx(1)
+
+
 def test_named_latents_spell_their_layout():
     drawn = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))
     calm = torch.tensor([True, False] * 8)

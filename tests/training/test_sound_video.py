@@ -113,6 +113,15 @@ def test_latents_that_are_not_known_cannot_be_a_term(tiny, tmp_path):
         make(tiny, tmp_path, stages=[{**THEN, "weights": {"latents": 1.0}}]).step(0)
 
 
+def test_other_microphones(tiny, tmp_path):
+    plain, other = (make(tiny, tmp_path, eq_db=db).draw(3).batch for db in (0.0, 4.0))
+    assert torch.equal(plain.real, other.real) and torch.equal(plain.loudness, other.loudness)
+    loud = (plain.mels > 0.3) & (plain.mels < 0.9)
+    change = (other.mels - plain.mels)[loud]
+    assert 0.01 < change.abs().mean() < 0.2 and other.mels.min() >= 0 and other.mels.max() <= 1
+    assert (other.mels[plain.mels == 0] == 0).all()
+
+
 def test_settings_are_checked():
     with pytest.raises(InputError, match="no term 'colour'"):
         sound_video.Settings.from_dict({**TRAINING, "stages": [{**THEN, "weights": {"colour": 1.0}}]})
