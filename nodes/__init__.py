@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from . import analysis, audio, embedding, examples, image_manipulation, latents, models, sound_to_video
+from . import (
+    analysis,
+    audio,
+    continuous_video,
+    embedding,
+    examples,
+    image_manipulation,
+    latents,
+    models,
+    sound_to_video,
+)
 from .host import ComfyExtension, add_model_folders
 
-GROUPS = (models, examples, audio, embedding, latents, image_manipulation, sound_to_video, analysis)
+GROUPS = (
+    models, examples, audio, embedding, latents, image_manipulation, sound_to_video, continuous_video, analysis,
+)  # fmt: skip
 NODES = [node for group in GROUPS for node in group.NODES]
 
 

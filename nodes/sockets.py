@@ -14,6 +14,7 @@ from .host import io
 Joint = io.Custom("SOUNDGUIDE_JOINT")
 Generator = io.Custom("SOUNDGUIDE_GENERATOR")
 Trajectory = io.Custom("SOUNDGUIDE_TRAJECTORY")
+VideoGenerator = io.Custom("SOUNDGUIDE_VIDEO_GENERATOR")
 SoundEmbeds = io.Custom("SOUNDGUIDE_EMBEDS")
 WLatents = io.Custom("SOUNDGUIDE_WS")
 

@@ -1,0 +1,225 @@
+"""Video as a function of time: any frame rate, any length, moved by sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..soundguide_core.audio.waveform import to_mono
+from ..soundguide_core.checkpoints import registry
+from ..soundguide_core.errors import InputError
+from ..soundguide_core.generators.sound_motion import DRIVES
+from . import sockets
+from .embedding import check_encoder
+from .host import Model, check_choice, image_of, io, model_stamp, on_device, on_step, wave_of
+
+AUTO, OFF = "auto", "off"
+FEATURES = ("loudness", "onset", "beat", "centroid")
+
+
+class LoadStyleGANV(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideLoadStyleGANV",
+            display_name="Load StyleGAN-V",
+            category="SoundGuide/models",
+            description="Loads a StyleGAN-V: a generator of videos, for which time is a number like any other.",
+            inputs=[
+                io.Combo.Input(
+                    "name",
+                    options=registry.names("video-generator"),
+                    tooltip="'miniature' (landscapes, 64 x 64) comes with SoundGuide and listens to sounds. Others are "
+                    ".safetensors or .pkl files in ComfyUI/models/soundguide/video-generator; nothing in them is run.",
+                ),
+            ],
+            outputs=[
+                sockets.VideoGenerator.Output("generator", display_name="generator", tooltip="For Render StyleGAN-V.")
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, name):
+        return model_stamp("video-generator", name)
+
+    @classmethod
+    def execute(cls, name):
+        from ..soundguide_core.generators.loading import load_styleganv
+
+        check_choice("video-generator", name, registry.names("video-generator"))
+        return io.NodeOutput(Model(name, lambda device: load_styleganv(name, device)))
+
+
+class StyleGANVRender(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideStyleGANVRender",
+            display_name="Render StyleGAN-V",
+            category="SoundGuide/video",
+            description="Renders a video at any frame rate and of any length. A sound moves it; without one it moves "
+            "by itself. Create Video adds the sound.",
+            inputs=[
+                sockets.VideoGenerator.Input("generator", tooltip="From Load StyleGAN-V."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**32 - 1,
+                    control_after_generate=True,
+                    tooltip="What is seen: the same seed gives the same scene, whatever the motion.",
+                ),
+                io.Int.Input(
+                    "motion_seed",
+                    default=0,
+                    min=0,
+                    max=2**32 - 1,
+                    tooltip="How it moves: the same seed gives the same motion, whatever the scene.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=24.0,
+                    min=0.1,
+                    max=240.0,
+                    step=0.1,
+                    tooltip="Frames a second. More show the same motion more finely, at a cost in proportion.",
+                ),
+                io.Float.Input(
+                    "seconds",
+                    default=4.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.1,
+                    tooltip="Length of the video; 0 takes that of the sound. The frames of a minute at 24 fps and "
+                    "64 x 64 take 70 MB.",
+                ),
+                io.Float.Input(
+                    "psi",
+                    default=0.8,
+                    min=0.0,
+                    max=1.5,
+                    step=0.05,
+                    tooltip="Variety of scenes: 0 is the average, 1 everything that was learned, failures included.",
+                ),
+                io.Boolean.Input(
+                    "loop", default=False, tooltip="Close the motion: the last frame is the first one again."
+                ),
+                io.Combo.Input(
+                    "drive",
+                    options=[AUTO, *DRIVES, OFF],
+                    tooltip="What the sound moves: codes, what the generator has learned to hear (the miniature only); "
+                    "amplitude, how far things move; speed, how fast time passes. auto: codes where there are any, "
+                    "else speed.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="How much the sound moves it, times what is usual for the drive.",
+                ),
+                io.Combo.Input("feature", options=list(FEATURES), tooltip="What is listened to; see Sound Curve."),
+                io.Int.Input(
+                    "chunk",
+                    default=16,
+                    min=1,
+                    max=1024,
+                    tooltip="Frames in the network at once: more is faster up to a point and takes more memory.",
+                ),
+                io.Audio.Input("audio", optional=True, tooltip="The sound that moves it."),
+                io.Float.Input(
+                    "curve",
+                    optional=True,
+                    force_input=True,
+                    tooltip="A list of numbers from 0 to 1, one for each frame at fps, in place of the sound; from "
+                    "Sound Curve, for example.",
+                ),
+                sockets.Joint.Input(
+                    "encoder",
+                    optional=True,
+                    tooltip="From Load Sound Encoder: the scene is then the one of 64, counted from the seed, that "
+                    "means most what the sound or embeds mean.",
+                ),
+                sockets.SoundEmbeds.Input(
+                    "embeds", optional=True, tooltip="What the scene should mean, if not the sound; needs the encoder."
+                ),
+            ],
+            outputs=[
+                io.Image.Output("image", display_name="image", tooltip="The frames."),
+                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Int.Output("count", display_name="num_frames", tooltip="How many there are."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, generator, seed, motion_seed, fps, seconds, psi, loop, drive, strength, feature, chunk, audio=None,
+        curve=None, encoder=None, embeds=None,
+    ):  # fmt: skip
+        from ..soundguide_core.systems.continuous_video import ContinuousConfig, stream_continuous
+
+        check_choice("drive", drive, (AUTO, *DRIVES, OFF))
+        check_choice("feature", feature, FEATURES)
+        mono, sample_rate = _mono(audio)
+        if not seconds:
+            if mono is None:
+                raise InputError("The video has no length.", "Set the seconds, or connect a sound.")
+            seconds = len(mono) / sample_rate
+        config = ContinuousConfig(seconds, fps, loop, chunk)
+        network, *joint = on_device(generator, *([encoder] if encoder else []))
+        sound = _sound(network, mono, sample_rate, curve, config, drive, strength, feature)
+        ws = _content(network, joint, mono, sample_rate, embeds, encoder, seed, motion_seed, psi)
+        parts = stream_continuous(
+            ws, generator=network, motion_z=motion_seed, sound=sound, config=config, on_step=on_step()
+        )
+        frames = torch.cat([part.frames.cpu() for part in parts])
+        return io.NodeOutput(image_of(frames), fps, len(frames))
+
+
+def _mono(audio):
+    """AUDIO => (wave [N], rate), or two Nones."""
+    if audio is None:
+        return None, None
+    wave, sample_rate = wave_of(audio)
+    if len(wave) > 1:
+        raise InputError(f"A batch of {len(wave)} sounds has no one video.", "Send one sound.")
+    return to_mono(wave)[0], sample_rate
+
+
+def _sound(network, mono, sample_rate, curve, config, drive: str, strength: float, feature: str):
+    """What moves the video, or None."""
+    from ..soundguide_core.generators.sound_motion import STRENGTH, Sound, drive_of
+    from ..soundguide_core.systems.continuous_video import sound_of
+
+    if drive == OFF or (mono is None and curve is None):
+        return None
+    chosen = None if drive == AUTO else drive
+    if curve is not None:
+        values = np.atleast_1d(np.asarray(curve, np.float64))
+        sound = Sound(values, config.fps, chosen)
+    else:
+        sound = sound_of(mono, sample_rate, config.seconds, feature=feature, drive=chosen)
+    chosen = drive_of(sound, network)
+    return Sound(sound.curve, sound.rate, chosen, strength * STRENGTH[chosen])
+
+
+def _content(network, joint, mono, sample_rate, embeds, encoder, seed: int, motion_seed: int, psi: float):
+    """ws [1,L,D]: the seed's scene, or the one that means most what is wanted."""
+    from ..soundguide_core.systems.continuous_video import choose_content
+
+    if not joint:
+        if embeds is not None:
+            raise InputError("A meaning has arrived without the encoder that made it.", "Connect the encoder too.")
+        return network.sample_ws([seed], psi)
+    if embeds is not None:
+        check_encoder([embeds], encoder.name)
+        wanted = embeds.clip[:1].to(joint[0].device)
+    elif mono is not None:
+        wanted = joint[0].encode_audio(mono, sample_rate)
+    else:
+        raise InputError("The encoder has nothing to hear.", "Connect a sound or embeds, or leave the encoder out.")
+    return choose_content(wanted, generator=network, joint=joint[0], psi=psi, seed=seed, motion_z=motion_seed)
+
+
+NODES = [LoadStyleGANV, StyleGANVRender]
