@@ -54,7 +54,7 @@ def main() -> None:
         start = 200 * torch.rand(args.videos, 1, generator=rng, dtype=torch.float64)
         times = start + torch.arange(WINDOW, dtype=torch.float64)
         # only what moves by itself: no sound
-        named = clips.draw(2 * args.videos, times.repeat(2, 1), generator.z_dim, 8, rng)
+        named = clips.draw(4 * args.videos, times.repeat(4, 1), generator.z_dim, 8, rng)
         return named.frames[named.sound[:, 0, 0] == 0][: args.videos]
 
     def made(psi: float) -> torch.Tensor:
