@@ -25,3 +25,10 @@ def check_number(value: object, name: str, *, low: float | None = None, high: fl
         ends = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
         bounds = " and ".join(end for end in ends if end)
         raise InputError(f"{name} is {value!r}.", f"Give a number{' of ' + bounds if bounds else ''}.")
+
+
+def check_whole(value: object, name: str, *, low: int, high: int) -> None:
+    """Refuse what is not a whole number in low..high, both ends included."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        shown = repr(value) if not isinstance(value, int) or abs(value) < 10**18 else "beyond all measure"
+        raise InputError(f"{name} is {shown[:80]}.", f"Give a whole number from {low} to {high}.")

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from .audio.mel import MelSpec
 from .checkpoints import registry, weights
+from .checkpoints.building import building
 from .checkpoints.safetensors_io import fill
 from .embedding.ir_se import IRSEConfig, body, input_layer
-from .errors import InputError
+from .errors import InputError, check_whole
 from .shapes import check_shape
 
 SLOPE = 0.01  # of every leaky ReLU here
@@ -44,6 +45,13 @@ class InversionConfig:
     sides: tuple[int, int, int] = (16, 32, 64)
     activated: bool = True
     centred: bool = False
+
+    def __post_init__(self) -> None:
+        check_whole(self.w_dim, "The width of a latent", low=1, high=2**14)
+        for count in self.groups:
+            check_whole(count, "A number of styles", low=0, high=64)
+        for side in self.sides:
+            check_whole(side, "The side of a map", low=1, high=4096)
 
     @property
     def num_ws(self) -> int:
@@ -121,6 +129,10 @@ class LatentRNNConfig:
     hidden: int = 512
     num_layers: int = 5
     mixed: bool = True
+
+    def __post_init__(self) -> None:
+        for name, most in (("num_ws", 64), ("w_dim", 2**14), ("hidden", 2**14), ("num_layers", 64)):
+            check_whole(getattr(self, name), f"A recurrent network's {name}", low=1, high=most)
 
     @property
     def states(self) -> int:
@@ -215,12 +227,8 @@ def _latent_rnn(path: Path) -> LatentRNN:
 def _network(path: Path, part: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
     """(the network that config[part] describes, with its weights; config)"""
     tensors, config = weights.load(path, "released-trajectory")
-    try:
-        with torch.device("meta"):  # the file's tensors become the weights
-            network = build(config[part])
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} does not describe a {part.replace('_', ' ')} network ({error}).", "Check which file is which."
-        ) from error
+    what = f"a {part.replace('_', ' ')} network"
+    with building(path, what, tensors), torch.device("meta"):  # the file's tensors become the weights
+        network = build(config[part])
     fill(network, tensors, path, assign=True)
     return network, config

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from .audio.mel import MelSpec
 from .checkpoints import registry, safetensors_io
+from .checkpoints.building import building
 from .embedding.sound import SoundEncoder, SoundEncoderConfig
 from .errors import InputError, check_number
 from .generators.latents import layer_groups
@@ -228,11 +229,7 @@ def load_trajectory(name_or_path: str | os.PathLike = "miniature", device: str |
     """A trajectory for use: evaluation mode, parameters frozen. A registry name, or a .safetensors file."""
     path = registry.find("trajectory", name_or_path).files["trajectory"]
     tensors, config = safetensors_io.load(path)
-    try:
+    with building(path, "a trajectory", tensors):
         trajectory = Trajectory(TrajectoryConfig(**config["trajectory"]), MelSpec.from_dict(config["mel"]))
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} does not hold a trajectory ({error}).", "Choose a file written by `train sound-video`."
-        ) from error
     safetensors_io.fill(trajectory, tensors, path)
     return trajectory.to(device).eval().requires_grad_(False)

@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, check_whole
 from .waveform import check_wave, resample
 
 AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db
+LARGEST = {"n_fft": 2**15, "n_mels": 1024, "side": 4096}  # what a file may ask for
 CHUNK = 4096  # columns of one Fourier transform batch, so that an hour of sound needs the memory of a minute
 
 
@@ -61,6 +62,10 @@ class MelSpec:
                 f"The mel layout is {self.layout!r} with fill {self.fill!r}.",
                 f"Layouts are {', '.join(LAYOUTS)}; fills are mirror and silence.",
             )
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "columns", "stride", "side"):
+            check_whole(getattr(self, name), f"A mel's {name}", low=1, high=LARGEST.get(name, 2**18))
+        if self.frame_columns is not None:
+            check_whole(self.frame_columns, "A mel's frame_columns", low=1, high=2**18)
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, check_whole
 from .mel import MelSpec
 from .waveform import check_wave, resample
 
@@ -29,6 +29,10 @@ class WaveSpec:
     samples: int
     stride: int
     frame_samples: int
+
+    def __post_init__(self) -> None:
+        for name, most in (("sample_rate", 2**18), ("samples", 2**26), ("stride", 2**26), ("frame_samples", 2**26)):
+            check_whole(getattr(self, name), f"A wave window's {name}", low=1, high=most)
 
     def to_dict(self) -> dict:
         return asdict(self)

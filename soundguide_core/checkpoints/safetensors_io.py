@@ -150,7 +150,7 @@ def _opened(path: Path):
 def _config(path: Path, metadata: dict[str, str] | None) -> dict:
     try:
         config = json.loads((metadata or {})[CONFIG_KEY])
-    except (KeyError, json.JSONDecodeError, RecursionError):
+    except (KeyError, ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
         raise InputError(

@@ -18,8 +18,8 @@ from .registry import KINDS
 SOURCE = "source"  # in the config of a converted file: {"kind", "format", "file", "sha256"}
 
 
-def load(path: str | os.PathLike, kind: str, *, channels_last: bool = False) -> tuple[dict[str, Tensor], dict]:
-    """(tensors on the CPU, floating ones as fp32, each with memory of its own; config) of a file of this kind.
+def load(path: str | os.PathLike, *kinds: str, channels_last: bool = False) -> tuple[dict[str, Tensor], dict]:
+    """(tensors on the CPU, floating ones as fp32, each with memory of its own; config) of a file of one of these kinds.
 
     channels_last: that order of memory for the kernels of a SoundGuide file, which spares its network a second copy.
 
@@ -28,12 +28,12 @@ def load(path: str | os.PathLike, kind: str, *, channels_last: bool = False) -> 
     """
     if safetensors_io.has_config(path):
         tensors, config = safetensors_io.load(path, channels_last=channels_last)
-        found = stated_kind(config) or kind
+        found = stated_kind(config) or kinds[0]
     else:
         foreign = open_foreign(path)
         tensors, config, found = owned(foreign.tensors), foreign.config, foreign.kind
-    if found != kind:
-        raise InputError(f"{path} holds weights of the kind {found}, not {kind}.", f"Choose a {kind} file.")
+    if found not in kinds:
+        raise InputError(f"{path} holds weights of the kind {found}, not {kinds[0]}.", f"Choose a {kinds[0]} file.")
     return tensors, config
 
 

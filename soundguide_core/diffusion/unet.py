@@ -28,6 +28,7 @@ except (ImportError, RuntimeError) as error:  # RuntimeError: diffusers' word fo
     ) from error
 
 NO_CLASS = -1
+WHAT = "a diffusion UNet"
 
 
 class ClassEmbedding(nn.Embedding):
@@ -72,24 +73,22 @@ def load_unet(name_or_path: str | os.PathLike, device: str | torch.device = "cpu
     A folder may be a whole pipeline (unet/, scheduler/) or a UNet2DModel alone.
     """
     from ..checkpoints import registry, weights
+    from ..checkpoints.building import building
     from ..checkpoints.safetensors_io import fill
 
     if Path(name_or_path).is_dir():
         return _from_folder(Path(name_or_path)).eval().requires_grad_(False).to(device)
     path = registry.find("unet", name_or_path).files["unet"]
     tensors, config = weights.load(path, "unet")
-    try:
-        unet = _empty({**config["unet"], "schedule": config["schedule"]}, path)
-    except KeyError as error:
-        raise InputError(f"{path} does not describe a diffusion UNet ({error}).", "Convert it again.") from error
+    with building(path, WHAT, tensors), torch.device("meta"):  # the file's tensors become the weights
+        unet = UNet(**{**config["unet"], "schedule": config["schedule"]})
     fill(unet, tensors, path, assign=True)
     return unet.eval().requires_grad_(False).to(device)
 
 
 def _from_folder(folder: Path) -> UNet:
-    from safetensors.torch import load_file
-
-    from ..checkpoints.safetensors_io import fill
+    from ..checkpoints.building import building
+    from ..checkpoints.safetensors_io import fill, tensors_of
 
     inside = folder / "unet" if (folder / "unet").is_dir() else folder
     weights, config_file = inside / "diffusion_pytorch_model.safetensors", inside / "config.json"
@@ -103,15 +102,8 @@ def _from_folder(folder: Path) -> UNet:
         raise InputError(f"{folder} holds a {config.get('_class_name')}.", "Only a UNet2DModel works on pixels alone.")
     schedules = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     schedule = next((read_json(file) for file in schedules if file.is_file()), {})
-    unet = _empty({**{k: v for k, v in config.items() if not k.startswith("_")}, "schedule": schedule}, config_file)
-    fill(unet, {key: x.float() for key, x in load_file(weights).items()}, weights, assign=True)
+    tensors = {key: x.float() for key, x in tensors_of(weights).items()}
+    with building(config_file, WHAT, tensors), torch.device("meta"):
+        unet = UNet(**{**{k: v for k, v in config.items() if not k.startswith("_")}, "schedule": schedule})
+    fill(unet, tensors, weights, assign=True)
     return unet
-
-
-def _empty(config: dict, source: Path) -> UNet:
-    """A UNet without memory: a file's tensors become its weights."""
-    try:
-        with torch.device("meta"):
-            return UNet(**config)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"{source} does not describe a diffusion UNet ({error}).", "Convert it again.") from error

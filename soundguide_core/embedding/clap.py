@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import safe_pickle, safetensors_io
-from ..errors import InputError
+from ..checkpoints.formats.keys import flat_tensors
+from ..errors import InputError, check_number
 from ..files import read_json
 
 FOLDER = "clap"  # beside the head's file, with
@@ -29,6 +30,15 @@ FEATURES = {
     "feature_size": 64,
     "frequency_min": 50,
     "frequency_max": 14000,
+}
+LARGEST = {  # what a file may ask for
+    "sampling_rate": 192_000,
+    "max_length_s": 60,
+    "fft_window_size": 2**14,
+    "hop_length": 2**14,
+    "feature_size": 1024,
+    "frequency_min": 96_000,
+    "frequency_max": 96_000,
 }
 
 
@@ -73,6 +83,8 @@ class Encoder(nn.Module):
                 "Install it with `pip install transformers`, and a torchaudio that belongs to your PyTorch.",
             ) from error
         self.features, self.dim = {**FEATURES, **features}, dim
+        for name, value in self.features.items():
+            check_number(value, f"A CLAP's {name}", low=0, high=LARGEST[name])
         self.clap = ClapAudioModelWithProjection(ClapAudioConfig(**clap))
         for module in self.clap.modules():  # computed, and in some of the files only
             if INDEX in dict(module.named_buffers(recurse=False)):
@@ -115,11 +127,15 @@ class Encoder(nn.Module):
                 f"Put {', '.join(FILES)} of laion/clap-htsat-fused in {folder}.",
             )
         file = folder / weights
-        state = safetensors_io.tensors_of(file) if file.suffix == ".safetensors" else safe_pickle.read(file)
+        state = flat_tensors(
+            safetensors_io.tensors_of(file) if file.suffix == ".safetensors" else safe_pickle.read(file)
+        )
+        config = read_json(folder / "config.json")
+        audio = config.get("audio_config", config)
+        if state is None or not isinstance(audio, dict):
+            raise InputError(f"{folder} holds no CLAP.", f"Put {', '.join(FILES)} of laion/clap-htsat-fused there.")
         sound = {k: x for k, x in state.items() if k.startswith(("audio_model.", "audio_projection."))}
         sound = {k: x for k, x in sound.items() if not k.endswith(INDEX)}
-        config = read_json(folder / "config.json")
-        audio = dict(config.get("audio_config", config))
         stated = folder / "preprocessor_config.json"
         features = read_json(stated) if stated.is_file() else {}
         features = {k: features.get(k, default) for k, default in FEATURES.items()}

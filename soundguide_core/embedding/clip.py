@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io, weights
+from ..checkpoints.building import building
 from ..checkpoints.formats.open_clip import state_dict
-from ..errors import InputError
+from ..errors import InputError, check_whole
 from ..files import read_json
 from ..shapes import check_shape
+from .open_clip_files import pretrained_file
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -40,6 +42,7 @@ class Preprocess:
     view: str = "bicubic"
 
     def __post_init__(self) -> None:
+        check_whole(self.size, "The side of what a picture tower sees", low=1, high=4096)
         if self.view not in ("bicubic", "released"):
             raise InputError(f"There is no picture view called {self.view!r}.", 'Use "bicubic" or "released".')
 
@@ -100,7 +103,7 @@ class ClipTowers(nn.Module):
 
     @classmethod
     def from_open_clip(cls, name: str, pretrained: str | os.PathLike, *, view: str = "bicubic") -> ClipTowers:
-        """Published weights: an open_clip architecture and a pretrained tag (downloaded by open_clip) or local file.
+        """Published weights: an open_clip architecture; a local file, or a pretrained tag whose file is on this disk.
 
         The name says which GELU a local file's network has: ViT-B-32-quickgelu for OpenAI's ViT-B/32.
         """
@@ -109,19 +112,12 @@ class ClipTowers(nn.Module):
 
         if name not in open_clip.list_models():
             raise InputError(f"open_clip has no model called {name!r}.", "See open_clip.list_models() for the names.")
-        pretrained = os.fspath(pretrained)
-        if not os.path.exists(pretrained) and pretrained not in open_clip.list_pretrained_tags_by_model(name):
-            raise InputError(
-                f"{pretrained!r} is neither a file nor a pretrained tag of {name}.",
-                "See open_clip.list_pretrained_tags_by_model for the tags, or give the path of a checkpoint.",
-            )
-        if os.path.exists(pretrained):
-            tensors = weights.owned(state_dict(pretrained))
-            model = _named(name, load_weights=False)
-            safetensors_io.fill(model, tensors, pretrained)
-        else:
-            model = open_clip.create_model(name, pretrained=pretrained)
-        shown = model.visual.preprocess_cfg
+        file, about = os.fspath(pretrained), {}
+        if not os.path.exists(file):
+            file, about = pretrained_file(name, file)
+        model = _named(name, load_weights=False, force_quick_gelu=bool(about.get("quick_gelu")))
+        safetensors_io.fill(model, weights.owned(state_dict(file)), file)
+        shown = model.visual.preprocess_cfg | {key: about[key] for key in ("mean", "std") if key in about}
         size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
         preprocess = Preprocess(size, tuple(shown["mean"]), tuple(shown["std"]), view)
         prompts = ["{}", "a photo of {}", "the sound of {}"]
@@ -191,13 +187,9 @@ def _named(name: str, **kwargs) -> nn.Module:
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:
     """Frozen towers from a file of any known format; open_clip_config.json beside a foreign one says what it lacks."""
     tensors, config = weights.load(path, "clip")
-    try:
+    with building(path, "a picture and text model", tensors):
         config = _stated(path, config) if config.get("quick_gelu", False) is None else config
         towers = ClipTowers.from_config(config)
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} does not describe a picture and text model.", "Give a clip.safetensors file."
-        ) from error
     safetensors_io.fill(towers.model, tensors, path)
     return towers.to(device).freeze()
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import check_whole
 from ..shapes import check_shape
 
 
@@ -25,6 +26,14 @@ class IRSEConfig:
     reduction: int = 16
     dim: int = 512  # of ArcFace's embedding
     side: int = 112  # of ArcFace's picture
+
+    def __post_init__(self) -> None:
+        for width in self.widths:
+            check_whole(width, "A width of a face network", low=1, high=2**14)
+        for count in self.units:
+            check_whole(count, "A face network's number of blocks", low=1, high=1000)
+        for name in ("reduction", "dim", "side"):
+            check_whole(getattr(self, name), f"A face network's {name}", low=1, high=2**14)
 
     @classmethod
     def from_dict(cls, values: dict) -> IRSEConfig:

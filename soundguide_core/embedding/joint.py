@@ -108,7 +108,7 @@ class JointEncoder(nn.Module):
         if len(set(labels)) < len(labels):
             raise InputError("A label is given twice.", "Give every label once.")
         words = [" ".join(label.replace("_", " ").split()) for label in labels]
-        prompts = [prompt.format(word) for word in words for prompt in self.clip.prompts]
+        prompts = [prompt.replace("{}", word) for word in words for prompt in self.clip.prompts]
         embeds = self.encode_text(prompts).unflatten(0, (len(words), -1))  # [K,P,D]
         return F.normalize(embeds.mean(1), dim=-1)
 

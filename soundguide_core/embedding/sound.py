@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..audio.mel import MelSpec
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import safetensors_io, weights
+from ..checkpoints.building import building
 from ..errors import InputError
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
@@ -87,16 +88,13 @@ def save_sound(
 def load_sound(path: str | os.PathLike) -> tuple[nn.Module, MelSpec | WaveSpec]:
     """An encoder from a file of any known format, frozen and in evaluation mode, and the front end that it takes."""
     tensors, config = weights.load(path, "sound")
-    try:
+    with building(path, "a sound encoder", tensors):
         values = dict(config["encoder"])
         spec = WaveSpec.from_dict(config["wave"]) if "wave" in config else MelSpec.from_dict(config["mel"])
         network = import_module(NETWORKS[values.pop("architecture", "timm")], __package__).Encoder
-        if hasattr(network, "complete"):  # a file may hold a part whose rest lies beside it
-            tensors, values = network.complete(path, tensors, values)
+    if hasattr(network, "complete"):  # a file may hold a part whose rest lies beside it
+        tensors, values = network.complete(path, tensors, values)
+    with building(path, "a sound encoder", tensors):
         encoder = network.from_config(values)
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a sound encoder ({error}).", "Choose a published one, or a file of `train sound-encoder`."
-        ) from error
     safetensors_io.fill(encoder, tensors, path)
     return encoder.eval().requires_grad_(False), spec

@@ -23,7 +23,7 @@ def load_generator(name_or_path: str | Path = "miniature", device: str | torch.d
     """A generator for use: evaluation mode, parameters frozen. A registry name, or a file; a video one gives stills."""
     from ..checkpoints import registry
 
-    return _load(registry.find("generator", name_or_path).files["generator"], device)
+    return _load(registry.find("generator", name_or_path).files["generator"], device, "generator", "video-generator")
 
 
 def load_styleganv(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> Generator:
@@ -31,7 +31,7 @@ def load_styleganv(name_or_path: str | Path = "miniature", device: str | torch.d
     from ..checkpoints import registry
 
     path = registry.find("video-generator", name_or_path).files["generator"]
-    generator = _load(path, device)
+    generator = _load(path, device, "video-generator")
     if not hasattr(generator, "motion_codes"):
         raise InputError(
             f"{path} holds a generator of pictures, which has no motion.", "Choose a StyleGAN-V checkpoint."
@@ -39,12 +39,13 @@ def load_styleganv(name_or_path: str | Path = "miniature", device: str | torch.d
     return generator
 
 
-def _load(path: Path, device: str | torch.device) -> StyleGenerator:
+def _load(path: Path, device: str | torch.device, *kinds: str) -> StyleGenerator:
     from ..checkpoints import safetensors_io, weights
+    from ..checkpoints.building import building
 
-    tensors, config = weights.load(path, "generator", channels_last=True)
+    tensors, config = weights.load(path, *kinds, channels_last=True)
     network = _network(path, config)
-    with _Undrawn():
+    with building(path, "a generator", tensors), _Undrawn():
         generator = network(network.config_type.from_dict(config))
     measured = "mapping.w_avg" in tensors
     for name in ("mapping.w_avg", "mapping.w_std"):  # a foreign checkpoint may lack both

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .ops import FullyConnected, act, modulated_conv2d, upsample2d
 
@@ -38,11 +38,7 @@ class StyleGAN2Config:
     noise: bool = True
 
     def __post_init__(self):
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise InputError(
-                f"A StyleGAN2 resolution of {self.resolution} is not a power of two from 8 up.",
-                "Use 64, 128, 256, 512 or 1024.",
-            )
+        check_sizes(self, "StyleGAN2", smallest=8)
 
     def channels(self, resolution: int) -> int:
         return min(self.channel_base // resolution, self.channel_max)
@@ -65,6 +61,20 @@ class StyleGAN2Config:
         if "resolution" not in known:
             raise InputError("The generator's config names no resolution.", "Export the checkpoint again.")
         return cls(**known)
+
+
+def check_sizes(config, name: str, smallest: int) -> None:
+    """Refuse sizes that no generator has: a file may name any. smallest: of its resolutions."""
+    check_whole(config.resolution, f"A {name}'s resolution", low=smallest, high=4096)
+    if config.resolution & (config.resolution - 1):
+        raise InputError(
+            f"A {name} resolution of {config.resolution} is not a power of two.", "Use 64, 128, 256, 512 or 1024."
+        )
+    for field, most in (("z_dim", 2**14), ("w_dim", 2**14), ("mapping_layers", 64), ("channel_max", 2**14)):
+        check_whole(getattr(config, field), f"A {name}'s {field}", low=1, high=most)
+    check_whole(config.channel_base, f"A {name}'s channel_base", low=config.resolution, high=2**20)
+    if config.conv_clamp is not None:
+        check_number(config.conv_clamp, f"A {name}'s conv_clamp", low=0)
 
 
 class SynthesisLayer(nn.Module):

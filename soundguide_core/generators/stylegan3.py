@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError, check_number
+from ..errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .lowpass import downsample, lowpass_filter, upsample
 from .ops import FullyConnected, demodulation
+from .stylegan2 import check_sizes
 
 SQRT2 = math.sqrt(2.0)
 
@@ -49,15 +50,14 @@ class StyleGAN3Config:
     conv_clamp: float | None = 256.0
 
     def __post_init__(self):
-        if self.resolution < 16 or self.resolution & (self.resolution - 1):
-            raise InputError(
-                f"A StyleGAN3 resolution of {self.resolution} is not a power of two from 16 up.",
-                "Use 64, 128, 256, 512 or 1024.",
-            )
-        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "conv_kernel", "filter_size"):
-            check_number(getattr(self, name), f"A StyleGAN3's {name}", low=1)
-        check_number(self.layers, "A StyleGAN3's number of layers", low=2, high=100)
-        check_number(self.critical, "A StyleGAN3's number of critical layers", low=0, high=self.layers - 1)
+        check_sizes(self, "StyleGAN3", smallest=16)
+        check_whole(self.layers, "A StyleGAN3's number of layers", low=2, high=100)
+        check_whole(self.critical, "A StyleGAN3's number of critical layers", low=0, high=self.layers - 1)
+        check_whole(self.margin, "A StyleGAN3's margin", low=0, high=256)
+        for name, most in (("conv_kernel", 15), ("filter_size", 64), ("lrelu_upsampling", 16)):
+            check_whole(getattr(self, name), f"A StyleGAN3's {name}", low=1, high=most)
+        for name in ("first_cutoff", "first_stopband", "last_stopband_rel", "output_scale"):
+            check_number(getattr(self, name), f"A StyleGAN3's {name}", low=1e-3, high=self.resolution)
 
     @property
     def num_ws(self) -> int:

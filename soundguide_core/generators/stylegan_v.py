@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator
 from .motion import MotionEncoder, Noise, TrajectoryNoise
 from .stylegan2 import StyleGAN2Config, Synthesis
@@ -55,6 +55,11 @@ class StyleGANVConfig(StyleGAN2Config):
         for name, value, known in (("variant", self.variant, VARIANTS), ("codes", self.codes, CODES)):
             if value not in known:
                 raise InputError(f"StyleGAN-V has no {name} {value!r}.", f"Use one of {', '.join(known)}.")
+        for name in ("motion_z_dim", "motion_u_dim", "motion_kernel", "waves"):
+            check_whole(getattr(self, name), f"A StyleGAN-V's {name}", low=1, high=2**14)
+        check_whole(self.sound_dim, "A StyleGAN-V's sound_dim", low=0, high=2**14)
+        for name in ("fps", "motion_distance", "min_period", "max_period"):
+            check_number(getattr(self, name), f"A StyleGAN-V's {name}", low=0.01, high=1e9)
 
     @property
     def motion_v_dim(self) -> int:

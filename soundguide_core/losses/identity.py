@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import registry, safetensors_io, weights
+from ..checkpoints.building import building
 from ..embedding.ir_se import ArcFace, IRSEConfig
-from ..errors import InputError
 from ..shapes import check_shape
 from .semantic import cosine_distance
 
@@ -45,10 +45,7 @@ def load_identity(name_or_path: str | os.PathLike, device: str | torch.device = 
     """A frozen ArcFace for identity_distance: a registry name, or a file of any known format."""
     path = registry.find("identity", name_or_path).files["identity"]
     tensors, config = weights.load(path, "identity")
-    try:
-        with torch.device("meta"):  # the file's tensors become the weights
-            network = ArcFace(IRSEConfig.from_dict(config["arcface"]))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} does not describe a face network ({error}).", "Choose an ArcFace file.") from error
+    with building(path, "a face network", tensors), torch.device("meta"):  # the file's tensors become the weights
+        network = ArcFace(IRSEConfig.from_dict(config["arcface"]))
     safetensors_io.fill(network, tensors, path, assign=True)
     return FaceIdentity(network).eval().requires_grad_(False).to(device)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import registry, safetensors_io, weights
-from ..errors import InputError
+from ..checkpoints.building import building
 from ..shapes import check_shape
 
 
@@ -62,11 +62,7 @@ def load_scene_classifier(
     """A trained classifier by registry name or path, in evaluation mode."""
     path = registry.find("scene-classifier", name_or_path).files["classifier"]
     tensors, config = weights.load(path, "scene-classifier")
-    try:
+    with building(path, "a scene classifier", tensors):
         classifier = SceneClassifier(config)
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} does not describe a scene classifier.", "Give a scene_classifier.safetensors file."
-        ) from error
     safetensors_io.fill(classifier, tensors, path)
     return classifier.to(device).eval().requires_grad_(False)

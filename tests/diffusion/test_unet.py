@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from soundguide_core.errors import InputError
 
@@ -59,6 +60,9 @@ def test_bad_folders_are_refused(diffusers, tmp_path):
     with pytest.raises(InputError, match="UNet2DConditionModel"):
         load_unet(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "UNet2DModel", "block_out_channels": [32]}))
+    with pytest.raises(InputError, match="not a whole"):
+        load_unet(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "diffusion_pytorch_model.safetensors")
     with pytest.raises(InputError, match="does not describe"):
         load_unet(tmp_path)
     (tmp_path / "config.json").write_text("{")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from open_clip.model import CLIP
 
 from soundguide_core.checkpoints.formats import open_clip
 from soundguide_core.embedding.clip import ClipTowers, load_clip
+from soundguide_core.embedding.open_clip_files import pretrained_file
 from soundguide_core.errors import InputError
 
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
@@ -75,6 +77,38 @@ def test_of_the_hub(tmp_path, quick_gelu):
     towers = load_clip(tmp_path / "clip.safetensors")
     assert seen(towers, theirs) < 1e-6 and towers.preprocess.std == (0.4, 0.4, 0.4)
     assert seen(towers, model({**VIT, "head_width": 32}, not quick_gelu)) > 1e-4
+
+
+def test_by_name_nothing_is_fetched(tmp_path, monkeypatch):
+    """A tag's weights are those on this disk, or there are none."""
+    import socket
+
+    import huggingface_hub
+    import open_clip as library
+
+    def refuse(*_, **__):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    there = {}
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *wanted: there.get(wanted))
+    with pytest.raises(InputError, match=r"not on this disk. Fetch them from https://huggingface.co/"):
+        ClipTowers.from_open_clip("ViT-B-32", "laion2b_s34b_b79k")
+    with pytest.raises(InputError, match="not on this disk"):
+        pretrained_file("RN50", "openai")
+
+    (tmp_path / ".cache" / "clip").mkdir(parents=True)
+    url = library.get_pretrained_cfg("RN50", "openai")["url"]
+    path = tmp_path / ".cache" / "clip" / url.rsplit("/", 1)[-1]
+    path.write_bytes(b"anything")
+    found, about = pretrained_file("RN50", "openai")
+    assert found == path and about["quick_gelu"]
+    hub = str(tmp_path / "hub.safetensors")
+    Path(hub).write_bytes(b"anything")
+    there["laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors"] = hub
+    assert pretrained_file("ViT-B-32", "laion2b_s34b_b79k")[0] == Path(hub)
 
 
 def test_by_name_nothing_in_a_file_is_executed(tmp_path):

@@ -60,5 +60,5 @@ def test_refusals(tmp_path):
     with pytest.raises(InputError, match="backbone"):
         sound.SoundEncoder(dataclasses.replace(NARROW, backbone="resnet19"))
     safetensors_io.save(tmp_path / "other.safetensors", {"x": torch.zeros(1)}, {"kind": "generator"})
-    with pytest.raises(InputError, match="not a sound encoder"):
+    with pytest.raises(InputError, match="does not describe a sound encoder"):
         sound.load_sound(tmp_path / "other.safetensors")

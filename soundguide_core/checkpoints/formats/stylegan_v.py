@@ -22,7 +22,7 @@ from .nvidia import (
 from .stylegan2_sizes import sizes
 
 NAME = "StyleGAN-V"
-KIND = "generator"
+KIND = "video-generator"
 
 MOTION = "synthesis.motion_encoder."
 MOTION_KEYS = [f"{MOTION}conv.{i}.{leaf}" for i in (0, 1) for leaf in ("weight", "bias")] + [

@@ -53,7 +53,7 @@ class TorchMeaning(Meaning):
 
 
 def read_zip(data: memoryview, budget: Budget, storage_of: Callable[[Any], Any]) -> Any:
-    """torch.save since 1.6, and torch.jit.save: NAME/data.pkl and NAME/data/KEY in a zip archive without compression."""
+    """torch.save since 1.6, and torch.jit.save: NAME/data.pkl and NAME/data/KEY, uncompressed, in a zip archive."""
     records = entries(data, budget)
     roots = [name for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(roots) != 1:
