@@ -50,6 +50,14 @@ def test_published_rows_say_where_they_come_from(row):
     assert row.how_to_get.endswith(".") and "\n" not in row.how_to_get
 
 
+def test_notice_has_every_licence():
+    notice = " ".join((Path(__file__).resolve().parents[2] / "NOTICE").read_text(encoding="utf-8").split())
+    allowed = notice[notice.index("commercial use allowed") :]
+    for row in PUBLISHED:
+        assert row.licence in notice
+        assert (row.name in allowed) == row.commercial
+
+
 def test_rows_have_no_duplicates():
     keys = [(row.kind, row.name) for row in registry.rows()]
     assert len(set(keys)) == len(keys)
