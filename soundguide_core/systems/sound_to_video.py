@@ -122,8 +122,9 @@ def invert_sound(
     check_shape(ws_src, "1 L D", name="the source latents")
     for first in range(0, num_frames, config.chunk):
         mel = track.windows(first, min(config.chunk, num_frames - first), config.fps)
-        with torch.no_grad():
-            yield trajectory.invert(mel.to(ws_src), ws_src)
+        with torch.no_grad():  # left before each yield: what is done with a chunk is not our affair
+            w_hat = trajectory.invert(mel.to(ws_src), ws_src)
+        yield w_hat
 
 
 def stream_path(
@@ -132,14 +133,14 @@ def stream_path(
     """The path that the recurrent modules take through chunks of w_hat [F,L,D]: chunks of the same size."""
     state: TrajectoryState | None = None
     last = None
-    with torch.no_grad():
-        for w_hat in w_hats:
+    for w_hat in w_hats:
+        with torch.no_grad():
             if state is None:
                 state = trajectory.begin(w_hat[:1], seed=config.seed if config.noise else None)
             ws, state = trajectory.follow(w_hat[None], state)
             ws = smooth(ws_src + config.strength * (ws[0] - ws_src), last, config.smoothing)
             last = ws[-1]
-            yield ws
+        yield ws
 
 
 @torch.no_grad()

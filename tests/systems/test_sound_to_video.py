@@ -100,6 +100,7 @@ def test_it_streams_and_can_be_stopped(models):
     with pytest.raises(KeyboardInterrupt):
         for part in s2v.stream_video(track, source(models), config=s2v.VideoConfig(chunk=4), on_step=on_step, **models):
             parts.append(len(part.frames))
+            assert torch.is_grad_enabled()  # between chunks the caller's mode holds
     assert parts == [4, 4] and seen == [(3, 24), (7, 24), (11, 24)]
 
 
