@@ -23,7 +23,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit_json({"file": args.file, "out": args.out, "half": args.half, "config": config}, args.json)
         return 0
-    source = config.get(weights.SOURCE, {})
-    what = f"{source['format']} => " if source else ""
-    print(f"{what}{args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
+    what = ascii(config[weights.SOURCE].get("format"))[1:-1] if weights.stated_kind(config) else "SoundGuide"
+    print(f"{what} => {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
     return 0
