@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from ..soundguide_core.audio.waveform import to_mono
@@ -189,6 +188,8 @@ def _mono(audio):
 
 def _sound(network, mono, sample_rate, curve, config, drive: str, strength: float, feature: str):
     """What moves the video, or None."""
+    import numpy as np
+
     from ..soundguide_core.generators.sound_motion import STRENGTH, Sound, drive_of
     from ..soundguide_core.systems.continuous_video import sound_of
 
