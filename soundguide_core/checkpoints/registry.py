@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "released-trajectory": ("inversion", "coarse", "mid", "fine"),
     "identity": ("identity",),
     "flow": ("flow",),
+    "perceptual": ("trunk",),
     "scene-classifier": ("classifier",),
 }
 

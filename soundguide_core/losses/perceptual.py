@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from ..checkpoints import registry, safetensors_io, weights
+from ..errors import InputError
 
 
 def pyramid_distance(img: Tensor, target: Tensor, levels: int = 4, square: float = 0.0) -> Tensor:
@@ -17,3 +23,34 @@ def pyramid_distance(img: Tensor, target: Tensor, levels: int = 4, square: float
             img, target = F.avg_pool2d(img, 2), F.avg_pool2d(target, 2)
         total = total + (img - target).abs().mean(dim=(1, 2, 3))
     return total / levels
+
+
+class LPIPS(nn.Module):
+    """Learned perceptual distance (Zhang et al. 2018): img, target [B,3,H,W] in -1..1 => [B]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, img: Tensor, target: Tensor) -> Tensor:
+        return self.network(img, target).flatten()
+
+
+def load_lpips(name_or_path: str | os.PathLike = "vgg16", device: str | torch.device = "cpu") -> LPIPS:
+    """LPIPS by the package lpips, frozen, on a VGG-16 from disk: a registry name, or torchvision's file.
+
+    Raises:
+        InputError: the package or the trunk's file is missing (how to get it is said), or the file is another.
+    """
+    path = registry.find("perceptual", name_or_path).files["trunk"]
+    tensors, _ = weights.load(path, "perceptual")
+    try:
+        import lpips
+    except ImportError as error:
+        raise InputError("LPIPS needs the package lpips.", "Install it with `pip install lpips`.") from error
+    network = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)  # a random trunk: nothing is fetched
+    # its trunk has the layers of `features` under slice1 to slice5, each with its old number
+    wanted = {key: key.split(".", 1)[1] for key in network.net.state_dict()}
+    trunk = {ours: tensors[f"features.{number}"] for ours, number in wanted.items() if f"features.{number}" in tensors}
+    safetensors_io.fill(network.net, trunk, path)
+    return LPIPS(network).eval().requires_grad_(False).to(device)

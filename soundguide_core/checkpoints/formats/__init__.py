@@ -29,6 +29,7 @@ FORMATS: tuple[str, ...] = (
     "exmcr",
     "open_clip",
     "raft",
+    "vgg16",
     "rosinality",
     "nvlabs_stylegan2",
     "nvlabs_stylegan3",
