@@ -163,7 +163,9 @@ def test_ctrl_c_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
 def test_a_real_ctrl_c(tiny, tmp_path):
     command = [sys.executable, "-m", "soundguide_core", "manipulate", "--audio", tiny.sound, "--joint", tiny.joint,
                "--generator", tiny.generator, "--out", tmp_path / "a.png", "--steps", "1000000"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    # the background job of a shell, as some CI is, ignores Ctrl-C: this one must not
+    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
     shown = ""
     while "changing" not in shown and process.poll() is None:
         shown += process.stderr.read(1)
