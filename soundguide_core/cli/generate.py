@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=1.0, help="how far the sound leads away from it (default 1)")
     parser.add_argument("--smoothing", type=float, default=0.0, help="0 to 0.99; calms the video and delays it")
     parser.add_argument("--no-noise", action="store_true", help="no movement but the sound's")
-    parser.add_argument(
-        "--chunk", type=int, default=16, metavar="N", help="frames in the networks at once (16)"
-    )
+    parser.add_argument("--chunk", type=int, default=16, metavar="N", help="frames in the networks at once (16)")
     parser.add_argument("--trajectory", default="miniature", metavar="J", help="a registry name or a .safetensors file")
     add_generator(parser)
     add_joint(parser)
