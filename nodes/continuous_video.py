@@ -146,7 +146,7 @@ class StyleGANVRender(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("image", display_name="image", tooltip="The frames."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, for Create Video."),
+                io.Float.Output("rate", display_name="fps", tooltip="Frames a second, for Create Video."),
                 io.Int.Output("count", display_name="num_frames", tooltip="How many there are."),
             ],
         )

@@ -42,6 +42,8 @@ FIND = dict(steps=2, step_size=0.1, stay_editable=0.003, candidates=16, seed=0)
 MIX = dict(weight_1=1.0, weight_2=1.0, weight_3=1.0, weight_4=1.0)
 CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing=0.2)
 WALK = dict(strength=1.0, smoothing=0.2, noise=True, seed=0)
+CONTINUOUS = dict(seed=0, motion_seed=0, fps=4.0, seconds=0.0, psi=0.8, loop=False, drive="auto", strength=1.0)
+CONTINUOUS |= dict(feature="loudness", chunk=3)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
 
@@ -75,6 +77,9 @@ def tiny_prompt() -> dict:
         "report": node(
             "SoundReport", encoder=["J", 0], image=["frames", 0], audio=["sound", 0], fps=12.0, embeds=["text", 0]
         ),
+        "V": node("LoadStyleGANV", name="miniature"),
+        "continuous": node("StyleGANVRender", generator=["V", 0], audio=["sound", 0], **CONTINUOUS),
+        "see_video": {"class_type": "PreviewImage", "inputs": {"images": ["continuous", 0]}},
         "see_plot": {"class_type": "PreviewImage", "inputs": {"images": ["report", 0]}},
         "see_report": {"class_type": "PreviewAny", "inputs": {"source": ["report", 1]}},
         "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
@@ -88,18 +93,6 @@ def test_a_checkpoint_of_another_program_paints(server):
         "G": node("LoadStyleGAN", name="foreign.pkl"),
         "draw": node("SampleLatents", generator=["G", 0], seed=1, batch_size=2, psi=0.7),
         "render": node("StyleGANRender", generator=["G", 0], latents=["draw", 0], chunk=2),
-        "T": node("LoadSoundVideo", name="tiny.safetensors"),
-        "start": node("SampleLatents", generator=["G", 0], seed=1, batch_size=1, psi=0.7),
-        "invert": node(
-            "SoundInversion", trajectory=["T", 0], audio=["sound", 0], start=["start", 0], fps=12.0, num_frames=30
-        ),
-        "walk": node("LatentTrajectoryRNN", trajectory=["T", 0], start=["start", 0], segments=["invert", 0], **WALK),
-        "frames": node("StyleGANRender", generator=["G", 0], latents=["walk", 0], chunk=7),
-        "report": node(
-            "SoundReport", encoder=["J", 0], image=["frames", 0], audio=["sound", 0], fps=12.0, embeds=["text", 0]
-        ),
-        "see_plot": {"class_type": "PreviewImage", "inputs": {"images": ["report", 0]}},
-        "see_report": {"class_type": "PreviewAny", "inputs": {"source": ["report", 1]}},
         "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
     }
     run = server.run(prompt)
