@@ -116,15 +116,15 @@ class SoundManipulate(io.ComfyNode):
                     default=usual.schedule.steps,
                     min=1,
                     max=5000,
-                    tooltip="Steps of change. Time grows in proportion: 20 take a second or two a picture on two "
+                    tooltip="Steps of change. Time grows in proportion: 10 take a second or so a picture on two "
                     "CPU cores with the miniature.",
                 ),
                 io.Float.Input(
                     "step_size",
                     default=usual.schedule.lr,
-                    min=0.001,
+                    min=0.0005,
                     max=1.0,
-                    step=0.001,
+                    step=0.0005,
                     tooltip="How far one step goes, at most. Small steps stay near the start that the samples give; "
                     "the published way, without samples, wants 0.05 to 0.1.",
                 ),

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sounds", metavar="DIR",
         help="a folder with rain.*, waves.* and so on to change them by (default: synthesised, new ones per picture)",
     )  # fmt: skip
-    parser.add_argument("--steps", type=int, help="optimisation steps (default 20)")
+    parser.add_argument("--steps", type=int, help="optimisation steps (default 10)")
     parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
     parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
     add_generator(parser)

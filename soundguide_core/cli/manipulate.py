@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="I", help="the picture to change, instead of a random one")
     add_generator(parser)
     add_joint(parser)
-    parser.add_argument("--steps", type=int, help="optimisation steps; more change more (default 20)")
+    parser.add_argument("--steps", type=int, help="optimisation steps; more change more (default 10)")
     parser.add_argument("--similarity", type=float, help="pull towards the source; more changes less (default 0.002)")
     parser.add_argument("--variant", choices=("paper", "released"), default="paper", help="as published or as released")
     parser.add_argument("--out", required=True, metavar="PNG", help="where the changed picture goes")

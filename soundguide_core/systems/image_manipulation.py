@@ -53,7 +53,7 @@ class ManipulationConfig:
     samples: int = 256
     crops: int = 1
     seed: int = 0
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=20, lr=0.003))
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=10, lr=0.0015))
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
