@@ -371,7 +371,7 @@ HOSTILE = {
     "a storage is missing": archive(("a/data.pkl", file(tensor()))),
     "a storage is short": torch_zip(data=bytes(12)),
     "up and away": torch_zip(NOTHING, ("a/../../canary", WRITE)),
-    "an absolute entry": torch_zip(NOTHING, ("/tmp/canary", WRITE)),
+    "an absolute entry": torch_zip(NOTHING, ("/canary", WRITE)),
     "a drive": torch_zip(NOTHING, ("C:/canary", WRITE)),
     "a backslash": torch_zip(NOTHING).replace(b"a/data/0", b"a\\data/0"),
     "a link": torch_zip(tensor(), ("a/.link", b"/etc/passwd"), change=link),
