@@ -89,9 +89,9 @@ def make(args: argparse.Namespace, config, wave: Tensor | None, sample_rate: flo
     from ..embedding.joint import load_joint
     from ..generators.loading import load_styleganv
     from ..generators.sound_motion import drive_of
+    from ..memory import keep_freed_memory
     from ..metrics.video_meter import VideoMeter
     from ..systems.continuous_video import sound_of, stream_continuous
-    from ..training.stylegan2 import keep_freed_memory
     from ..video import writing
 
     device = pick_device(args)

@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..files import check_writable
     from ..images import check_suffix
+    from ..memory import keep_freed_memory
     from ..metrics.scene_classifier import load_scene_classifier
     from ..metrics.sound_video import Models, measure
     from ..systems.sound_to_video import VideoConfig
-    from ..training.stylegan2 import keep_freed_memory
     from ..trajectory import load_trajectory
 
     check_number(args.sounds, "--sounds", low=1, high=10_000)

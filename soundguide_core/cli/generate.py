@@ -66,10 +66,10 @@ def make(args: argparse.Namespace, config) -> dict:
     """Writes the video; its report."""
     from ..audio.track import MelTrack
     from ..audio.waveform import stream_audio
+    from ..memory import keep_freed_memory
     from ..metrics.reactivity import reactivity
     from ..metrics.video_meter import VideoMeter
     from ..systems.sound_to_video import stream_video
-    from ..training.stylegan2 import keep_freed_memory
     from ..trajectory import load_trajectory
     from ..video import writing
 

@@ -430,7 +430,7 @@ def run(
 
     Writes state.safetensors, trajectory.safetensors and sheets of frames into out; returns the trajectory's path.
     """
-    from .stylegan2 import keep_freed_memory
+    from ..memory import keep_freed_memory
 
     loop.join(device)
     if torch.device(device).type == "cpu":

@@ -6,8 +6,6 @@ Axes: B batch, L layers, D dims, H W.
 from __future__ import annotations
 
 import copy
-import ctypes
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +21,7 @@ from ..generators.stylegan2 import Generator, StyleGAN2Config
 from ..images import grid, save_image
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
+from ..memory import keep_freed_memory
 from . import loop
 from .warm_start import WarmStart, WarmStartSettings, warm_start
 
@@ -304,14 +303,3 @@ def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) 
     if loop.rank() == 0:
         loop.wait()
     return pictures
-
-
-def keep_freed_memory() -> None:
-    """Asks glibc to keep big blocks instead of returning each to the kernel: steps of a CPU training run up to twice
-    as fast, and the process stays at its peak size. For a process of its own."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            m_trim_threshold, m_mmap_max = -1, -4
-            libc.mallopt(m_mmap_max, 0)
-            libc.mallopt(m_trim_threshold, -1)

@@ -22,8 +22,9 @@ from ..generators.video_discriminator import HolisticDiscriminator
 from ..images import grid, save_image
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
+from ..memory import keep_freed_memory
 from . import loop
-from .stylegan2 import Settings, StyleGAN2Training, keep_freed_memory
+from .stylegan2 import Settings, StyleGAN2Training
 from .warm_start import WarmStart, WarmStartSettings, warm_start
 
 
