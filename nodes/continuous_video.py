@@ -5,48 +5,14 @@ from __future__ import annotations
 import torch
 
 from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.errors import InputError
 from ..soundguide_core.generators.sound_motion import DRIVES
 from . import sockets
 from .embedding import check_encoder
-from .host import Model, check_choice, image_of, io, model_stamp, on_device, on_step, wave_of
+from .host import check_choice, image_of, io, on_device, on_step, wave_of
 
 AUTO, OFF = "auto", "off"
 FEATURES = ("loudness", "onset", "beat", "centroid")
-
-
-class LoadStyleGANV(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="SoundGuideLoadStyleGANV",
-            display_name="Load StyleGAN-V",
-            category="SoundGuide/models",
-            description="Loads a StyleGAN-V: a generator of videos, for which time is a number like any other.",
-            inputs=[
-                io.Combo.Input(
-                    "name",
-                    options=registry.names("video-generator"),
-                    tooltip="'miniature' (landscapes, 64 x 64) comes with SoundGuide and listens to sounds. Others are "
-                    ".safetensors or .pkl files in ComfyUI/models/soundguide/video-generator; nothing in them is run.",
-                ),
-            ],
-            outputs=[
-                sockets.VideoGenerator.Output("generator", display_name="generator", tooltip="For Render StyleGAN-V.")
-            ],
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, name):
-        return model_stamp("video-generator", name)
-
-    @classmethod
-    def execute(cls, name):
-        from ..soundguide_core.generators.loading import load_styleganv
-
-        check_choice("video-generator", name, registry.names("video-generator"))
-        return io.NodeOutput(Model(name, lambda device: load_styleganv(name, device)))
 
 
 class StyleGANVRender(io.ComfyNode):
@@ -223,4 +189,4 @@ def _content(network, joint, mono, sample_rate, embeds, encoder, seed: int, moti
     return choose_content(wanted, generator=network, joint=joint[0], psi=psi, seed=seed, motion_z=motion_seed)
 
 
-NODES = [LoadStyleGANV, StyleGANVRender]
+NODES = [StyleGANVRender]

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.errors import InputError
 from . import sockets
 from .embedding import frame_inputs, frames_of
-from .host import Model, check_choice, io, model_stamp, on_step, wave_of
+from .host import io, on_step, wave_of
 from .sockets import Latents
 
 CHUNK = 64  # segments in the network at once
@@ -19,41 +18,6 @@ CHUNK = 64  # segments in the network at once
 
 def trajectory_input():
     return sockets.Trajectory.Input("trajectory", tooltip="From Load Sound-to-Video.")
-
-
-class LoadSoundVideo(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="SoundGuideLoadSoundVideo",
-            display_name="Load Sound-to-Video",
-            category="SoundGuide/models",
-            description="Loads the networks that turn a sound into the movement of a generator's pictures.",
-            inputs=[
-                io.Combo.Input(
-                    "name",
-                    options=registry.names("trajectory"),
-                    tooltip="'miniature' comes with SoundGuide and belongs to the miniature's generator. Others are "
-                    ".safetensors files in ComfyUI/models/soundguide/trajectory.",
-                ),
-            ],
-            outputs=[
-                sockets.Trajectory.Output(
-                    "trajectory", display_name="trajectory", tooltip="For Sound Inversion and Latent Path."
-                )
-            ],
-        )
-
-    @classmethod
-    def fingerprint_inputs(cls, name):
-        return model_stamp("trajectory", name)
-
-    @classmethod
-    def execute(cls, name):
-        from ..soundguide_core.trajectory import load_trajectory
-
-        check_choice("trajectory", name, registry.names("trajectory"))
-        return io.NodeOutput(Model(name, lambda device: load_trajectory(name, device)))
 
 
 class SoundInversion(io.ComfyNode):
@@ -184,4 +148,4 @@ def _start(start: Latents, network) -> torch.Tensor:
     return start.ws
 
 
-NODES = [LoadSoundVideo, SoundInversion, LatentTrajectoryRNN]
+NODES = [SoundInversion, LatentTrajectoryRNN]
