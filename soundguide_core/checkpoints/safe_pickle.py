@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InputError
+from .first_bytes import kind_of
 from .pickles import omegaconf
 from .pickles.arrays import Array, Dtype, Storage
 from .pickles.machine import DISTRUST, Budget, Foreign, Machine, Name, Unreadable
@@ -24,20 +25,6 @@ from .pickles.names import Meaning, Persistent
 from .pickles.torch_files import is_legacy, read_legacy, read_zip
 
 __all__ = ["LIMITS", "Foreign", "Limits", "Persistent", "read", "state_dict"]
-
-OTHERS = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the weights themselves"),
-    (b"<", "a web page, not weights"),
-    (b"{", "a text file"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"GGUF", "a GGUF file"),
-    (b"RIFF", "a sound or video"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"7z\xbc\xaf", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-)
 
 
 @dataclass(frozen=True)
@@ -105,9 +92,8 @@ def _read(data: memoryview, limits: Limits) -> Any:
         if machine.at != len(data):
             raise Unreadable("is damaged (it goes on after its end)")
     else:
-        start = bytes(data[:64])
-        what = next((what for magic, what in OTHERS if start.startswith(magic)), "not a PyTorch file or a pickle")
-        raise Unreadable(f"is {what}", "Give a .safetensors, .pt, .pth, .bin or .pkl file of weights.")
+        kind = kind_of(bytes(data[:64])) or "not a PyTorch file or a pickle"
+        raise Unreadable(f"is {kind}", "Give a .safetensors, .pt, .pth, .bin or .pkl file of weights.")
     value = _Plain(limits, budget).value(value)
     return _program_tensors(value) if _is_program(value) else value
 

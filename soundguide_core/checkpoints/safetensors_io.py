@@ -12,21 +12,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import replacing
+from .first_bytes import kind_of
 
 CONFIG_KEY = "config"  # JSON in the file's metadata
-
-# the first bytes of what people hand over by mistake
-FOREIGN = (
-    (b"PK\x03\x04", "zip archive, as .pt and .pth files are"),
-    (b"\x80", "Python pickle"),
-    (b"version https://git-lfs", "Git LFS pointer, not the weights themselves"),
-    (b"GGUF", "GGUF file"),
-    (b"\x89PNG", "PNG picture"),
-    (b"\x89HDF", "HDF5 file"),
-    (b"RIFF", "RIFF (sound or video) file"),
-    (b"<", "web page"),
-    (b"{", "text file"),
-)
 
 
 def save(path: str | os.PathLike, tensors: Mapping[str, Tensor], config: dict, *, half: bool = False) -> None:
@@ -133,12 +121,12 @@ def _opened(path: Path):
     start = _start(path)
     # a safetensors file opens with the length of its JSON header in eight bytes
     if start[8:9] != b"{":
-        for magic, what in FOREIGN:
-            if start.startswith(magic):
-                raise InputError(
-                    f"{path} is a {what}; SoundGuide reads .safetensors files only.",
-                    "Get the .safetensors version of these weights.",
-                )
+        kind = kind_of(start)
+        if kind is not None:
+            raise InputError(
+                f"{path} is {kind}; SoundGuide reads .safetensors files only.",
+                "Get the .safetensors version of these weights.",
+            )
     try:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError, ValueError) as error:

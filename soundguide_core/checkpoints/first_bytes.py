@@ -1,0 +1,24 @@
+"""What a file that holds no weights is, by its first bytes: what people hand over by mistake."""
+
+from __future__ import annotations
+
+KINDS = (
+    (b"PK\x03\x04", "a zip archive, as .pt and .pth files are"),
+    (b"\x80", "a Python pickle"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the weights themselves"),
+    (b"<", "a web page, not weights"),
+    (b"{", "a text file"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"GGUF", "a GGUF file"),
+    (b"RIFF", "a sound or video"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+)
+
+
+def kind_of(start: bytes) -> str | None:
+    """start: the first 32 bytes or more => "a PNG picture"; None where they say nothing."""
+    return next((kind for magic, kind in KINDS if start.startswith(magic)), None)
