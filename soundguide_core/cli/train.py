@@ -22,6 +22,7 @@ THINGS = {
     "stylegan2": "stylegan2",
     "sound-video": "sound_video",
     "styleganv": "styleganv",
+    "pixel-diffusion": "pixel_diffusion",
     "scene-classifier": "scene_classifier",
 }
 RECIPES = Path(__file__).resolve().parents[1] / "miniature" / "recipes"

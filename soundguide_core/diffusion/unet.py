@@ -10,22 +10,14 @@ import os
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
 from ..errors import InputError
 from ..files import read_json
-
-try:
-    from diffusers import UNet2DModel
-    from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-except (ImportError, RuntimeError) as error:  # RuntimeError: diffusers' word for any of its imports that failed
-    root = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    raise InputError(
-        f"diffusers does not start ({str(root).splitlines()[0]})",
-        "Install it again; a torchaudio made for another PyTorch is a common cause.",
-    ) from error
 
 NO_CLASS = -1
 WHAT = "a diffusion UNet"
@@ -39,16 +31,21 @@ class ClassEmbedding(nn.Embedding):
 
 
 class UNet(UNet2DModel):
-    """UNet2DModel and what two published networks need beyond it.
+    """UNet2DModel and what two published networks and the miniature need beyond it.
 
     Args:
+        patch: squares of patch x patch pixels are one pixel of patch ** 2 times the channels inside: sample_size,
+            in_channels and out_channels say what is inside.
         time_channels: width of the sinusoids of t, where it is not that of the first block: 256 against 128 at 512 px.
         schedule: the diffusion that it was trained for, as keyword arguments of diffusers.DDPMScheduler.
         config: keyword arguments of UNet2DModel. With num_class_embeds, class_labels None is NO_CLASS.
     """
 
-    def __init__(self, *, time_channels: int | None = None, schedule: dict | None = None, **config) -> None:
+    def __init__(
+        self, *, patch: int = 1, time_channels: int | None = None, schedule: dict | None = None, **config
+    ) -> None:
         super().__init__(**config)
+        self.patch = patch
         self.schedule = schedule or {}
         if time_channels is not None:
             self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
@@ -61,10 +58,11 @@ class UNet(UNet2DModel):
         """Whether the second half of the output channels says how wide a step is."""
         return self.config.out_channels == 2 * self.config.in_channels
 
-    def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None, **kwargs):
+    def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None) -> UNet2DOutput:
         if class_labels is None and self.class_embedding is not None:
             class_labels = torch.full([len(sample)], NO_CLASS, device=sample.device)
-        return super().forward(sample, timestep, class_labels, **kwargs)
+        out = super().forward(F.pixel_unshuffle(sample, self.patch), timestep, class_labels, return_dict=False)[0]
+        return UNet2DOutput(F.pixel_shuffle(out, self.patch))
 
 
 def load_unet(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> UNet:

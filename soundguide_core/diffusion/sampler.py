@@ -1,0 +1,184 @@
+"""From noise to pictures in few steps, over diffusers' schedulers. Nothing here knows of guidance: `denoise` may be a
+Denoiser or anything that wraps one. Each solver is fed x0_hat, so a changed estimate goes through all the same way.
+
+Axes: F frames, H W picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor
+
+from ..errors import InputError, check_whole
+from ..shapes import check_shape
+from .denoiser import CLEAN, Estimate, alpha_bars, levels
+
+Denoise = Callable[[Tensor, int], Estimate]
+OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor]], None]
+
+# name -> (scheduler, its keyword arguments). DPM-Solver-1 is DDIM (Lu et al. 2022, section 4.1).
+SOLVERS = {
+    "ddpm": (DDPMScheduler, {"variance_type": "learned_range", "clip_sample": False}),
+    "ddim": (DPMSolverMultistepScheduler, {"solver_order": 1}),
+    "dpm-solver": (DPMSolverMultistepScheduler, {"solver_order": 2}),
+}
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How many levels of the schedule are visited, and by which solver.
+
+    sampler: "ddpm" is ancestral (Ho et al. 2020, respaced as Nichol and Dhariwal 2021), with fresh noise at every step;
+        "ddim" and "dpm-solver" (DPM-Solver++ of order 2, Lu et al. 2022) draw none after the start.
+    steps: of the whole way down from pure noise.
+    skip: so many of the first of them are left out: what is sampled starts from the source at that level.
+    clip: x0_hat is kept within -1..1.
+    """
+
+    sampler: str = "ddpm"
+    steps: int = 50
+    skip: int = 0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SOLVERS:
+            raise InputError(f"There is no sampler {self.sampler!r}.", f"Use one of {', '.join(SOLVERS)}.")
+        check_whole(self.steps, "The number of sampling steps", low=2, high=100_000)
+        check_whole(self.skip, "The number of skipped steps", low=0, high=self.steps - 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, from level t down to t_prev (CLEAN at the end), and what q(x_prev | x_t, x0) has there:
+    mean x0_coefficient x0 + ... x_t, log variance between log beta_tilde and log beta (Ho et al. 2020, equations 6, 7).
+    """
+
+    t: int
+    t_prev: int
+    alpha_bar: float
+    alpha_bar_prev: float
+
+    @property
+    def beta(self) -> float:
+        return 1 - self.alpha_bar / self.alpha_bar_prev
+
+    @property
+    def beta_tilde(self) -> float:
+        return (1 - self.alpha_bar_prev) / (1 - self.alpha_bar) * self.beta
+
+    @property
+    def x0_coefficient(self) -> float:
+        return math.sqrt(self.alpha_bar_prev) * self.beta / (1 - self.alpha_bar)
+
+    def variance(self, estimate: Estimate) -> Tensor:
+        """Sigma_t, broadcastable to [F,3,H,W]. A change g of x0_hat by (Sigma_t / x0_coefficient) g is one of the
+        mean by Sigma_t g."""
+        share = (torch.as_tensor(estimate.variance_mix) + 1) / 2
+        low, high = math.log(max(self.beta_tilde, 1e-20)), math.log(self.beta)
+        return torch.exp(low + share * (high - low))
+
+
+def plan(schedule: dict, config: SamplerConfig) -> list[Step]:
+    """The steps that sample takes, first to last.
+
+    schedule: keyword arguments of diffusers.DDPMScheduler; of it count the levels of noise alone.
+    """
+    alpha_bar = alpha_bars(schedule)
+    # ancestral steps end at level 0, as published; solvers of the ODE go to the clean picture from above it
+    count = config.steps if config.sampler == "ddpm" else config.steps + 1
+    if count > len(alpha_bar):
+        raise InputError(
+            f"{config.steps} sampling steps are more than this diffusion model has noise levels.",
+            f"Take at most {len(alpha_bar) - 1}.",
+        )
+    ts = np.linspace(0, len(alpha_bar) - 1, count).round().astype(int)[::-1][config.skip : config.steps].tolist()
+    between = [*(alpha_bar[t].item() for t in ts), 1.0]
+    return [Step(t, t_prev, *pair) for t, t_prev, *pair in zip(ts, [*ts[1:], CLEAN], between, between[1:])]
+
+
+@dataclass(frozen=True)
+class FrameNoise:
+    """Noise that depends on the seed, the level and the frame's number in the whole video alone, so that windows and
+    chunks get what the video edited whole gets. The same on every device.
+
+    frames: [F] the numbers of the frames at hand.
+    shared: steps draw one noise for all frames, instead of one for each.
+    """
+
+    seed: int
+    frames: Sequence[int]
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        check_whole(self.seed, "The seed", low=0, high=2**64 - 1)
+
+    def start(self, x: Tensor) -> Tensor:
+        """The starting noise, like x [F,3,H,W]: the same in all frames."""
+        return self._draw(x[:1], [self._generator(0, 0, 0)]).expand(x.shape)
+
+    def step(self, t: int) -> list[torch.Generator]:
+        """What the step from level t draws from, one generator for each frame."""
+        return [self._generator(1, t, 0 if self.shared else frame) for frame in self.frames]
+
+    def source(self, x: Tensor, t: int) -> Tensor:
+        """Noise like x [F,3,H,W] to bring a source to level t beside the sample, independent of the steps'."""
+        return self._draw(x, [self._generator(2, t + 1, 0 if self.shared else frame) for frame in self.frames])
+
+    def _generator(self, purpose: int, t: int, frame: int) -> torch.Generator:
+        # the seed last: entropy of fixed length before it keeps keys apart
+        state = np.random.SeedSequence([purpose, t, frame, self.seed]).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(state) & (2**63 - 1))
+
+    @staticmethod
+    def _draw(x: Tensor, generators: list[torch.Generator]) -> Tensor:
+        return torch.cat([torch.randn(1, *x.shape[1:], generator=generator) for generator in generators]).to(x)
+
+
+@torch.no_grad()
+def sample(
+    denoise: Denoise,
+    x_t: Tensor,
+    schedule: dict,
+    config: SamplerConfig,
+    *,
+    noise: FrameNoise,
+    after_step: Callable[[Tensor, int], Tensor] | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """x_t [F,3,H,W] at the level of plan(...)[0].t => frames [F,3,H,W].
+
+    Args:
+        denoise: (x_t, t) => Estimate; called without gradients being recorded.
+        schedule: as for plan: a Denoiser's .schedule.
+        noise: where ancestral steps draw from; its frames are those of x_t.
+        after_step: (x_prev, t_prev) => x_prev; t_prev is CLEAN after the last step.
+        on_step: on_step(i, n, {}, preview) after step i, preview() is x0_hat; an exception from it ends the work.
+    """
+    if check_shape(x_t, "F 3 H W", name="x_t")["F"] != len(noise.frames):
+        raise InputError(f"There is noise for {len(noise.frames)} frames, not for {len(x_t)}.", "Give one each.")
+    steps = plan(schedule, config)
+    solver, settings = SOLVERS[config.sampler]
+    scheduler = solver(**levels(schedule), **settings, prediction_type="sample")
+    scheduler.set_timesteps(timesteps=[step.t for step in steps])
+
+    for i, step in enumerate(steps):
+        x0_hat, variance_mix = denoise(x_t, step.t)
+        if config.clip:
+            x0_hat = x0_hat.clamp(-1, 1)
+        if solver is DDPMScheduler:
+            mix = torch.as_tensor(variance_mix).to(x0_hat).expand_as(x0_hat)
+            generators = noise.step(step.t)
+            x_t = scheduler.step(torch.cat([x0_hat, mix], dim=1), step.t, x_t, generators, return_dict=False)[0]
+        else:
+            x_t = scheduler.step(x0_hat, step.t, x_t, return_dict=False)[0]
+        if after_step is not None:
+            x_t = after_step(x_t, step.t_prev)
+        if on_step is not None:
+            on_step(i, len(steps), {}, lambda x0_hat=x0_hat: x0_hat)
+    return x_t

@@ -1,0 +1,198 @@
+"""A pixel diffusion UNet: J. Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, with v prediction
+(T. Salimans and J. Ho, "Progressive Distillation", ICLR 2022), their SNR + 1 weights capped as min-SNR's are
+(T. Hang et al., ICCV 2023), and levels spread over the batch (D. Kingma et al., "Variational Diffusion Models",
+NeurIPS 2021, appendix I.1).
+
+Axes: B batch, H W picture, T noise levels.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checkpoints import safetensors_io
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.unet import UNet
+from ..errors import InputError
+from ..files import replacing
+from ..memory import keep_freed_memory
+from . import datasets, loop
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how."""
+
+    steps: int
+    batch: int = 16
+    lr: float = 4e-4
+    warmup: int = 200  # steps; from there the rate falls to 0 along a cosine
+    weight_decay: float = 0.01
+    clip: float = 1.0  # largest norm of the gradient
+    max_weight: float = 5.0  # gamma: x0 at a level counts as its signal-to-noise ratio + 1, but no more than this
+    ema: float = 4000.0  # half-life of the average in pictures
+    mirror: bool = True
+    dtype: str = "float32"
+    save_every: int = 500
+
+    def lr_at(self, i: int) -> float:
+        return self.lr * min(1.0, (i + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * i / self.steps))
+
+    @classmethod
+    def from_dict(cls, table: dict) -> Settings:
+        unknown = sorted(table.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__)
+            raise InputError(f"The recipe's [training] has an unknown entry {unknown[0]!r}.", f"Use {known}.")
+        return cls(steps=table["steps"], **{name: value for name, value in table.items() if name != "steps"})
+
+
+class DiffusionTraining:
+    """The UNet, its average, and one update per step."""
+
+    def __init__(
+        self, config: dict, settings: Settings, pictures: datasets.SceneSet, device: str | torch.device, seed: int
+    ):
+        if settings.batch % loop.num_processes():
+            raise InputError(
+                f"A batch of {settings.batch} does not split into {loop.num_processes()} equal parts.",
+                "Use a multiple of the number of processes.",
+            )
+        self.config, self.settings, self.pictures, self.seed = config, settings, pictures, seed
+        self.device = torch.device(device)
+        self.dtype = getattr(torch, settings.dtype)
+        self.batch = settings.batch // loop.num_processes()  # this process's share
+        self.unet = loop.seeded(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
+        self.unet.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        self.alpha_bar = Denoiser(self.average).alpha_bar.to(self.device)  # [T]
+        self.adamw = torch.optim.AdamW(self.unet.parameters(), weight_decay=settings.weight_decay)
+        self.modules = {"unet": self.unet, "average": self.average}
+        self.optimisers = {"adamw": self.adamw}
+
+    def step(self, i: int) -> dict[str, float]:
+        """One update; its loss."""
+        s, rng = self.settings, loop.step_rng(self.seed, i)
+        t, weight = self._levels(rng)
+        loss = (weight * self._v_loss(self.unet, self._pictures(rng), t, rng)).mean()
+
+        self.adamw.param_groups[0]["lr"] = s.lr_at(i)
+        self.adamw.zero_grad()
+        loss.backward()
+        loop.mean_gradients(self.unet.parameters())
+        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), s.clip)
+        self.adamw.step()
+        loop.ema_update(self.average, self.unet, loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema))
+        return {"v": loss.item()}
+
+    def _pictures(self, rng: torch.Generator) -> Tensor:
+        """x0 [B,3,H,W]"""
+        x0 = self.pictures.batch(torch.randint(len(self.pictures), (self.batch,), generator=rng).numpy())
+        if self.settings.mirror:
+            flip = torch.rand(len(x0), 1, 1, 1, generator=rng) < 0.5
+            x0 = torch.where(flip, x0.flip(3), x0)
+        return x0.to(self.device, memory_format=torch.channels_last)
+
+    def _levels(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """t [B], one in each B-th of the levels, and the weights [B] of their losses on v."""
+        num_levels = len(self.alpha_bar)
+        u = (torch.arange(self.batch) + torch.rand(1, generator=rng)) / self.batch
+        t = (u * num_levels).long().clamp(max=num_levels - 1).to(self.device)
+        snr = self.alpha_bar[t] / (1 - self.alpha_bar[t])
+        # |v - v_hat|^2 = (SNR + 1) |x0 - x0_hat|^2, so min(SNR + 1, gamma) on x0 is on v:
+        return t, (self.settings.max_weight / (snr + 1)).clamp(max=1)
+
+    def _v_loss(self, unet: UNet, x0: Tensor, t: Tensor, rng: torch.Generator) -> Tensor:
+        """[B] mean squared error of v = alpha eps - sigma x0 at x_t = alpha x0 + sigma eps."""
+        alpha_bar = self.alpha_bar[t][:, None, None, None]
+        alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        eps = torch.randn(x0.shape, generator=rng).to(x0)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            v = unet(alpha * x0 + sigma * eps, t).sample
+        return (v.float() - (alpha * eps - sigma * x0)).square().mean(dim=(1, 2, 3))
+
+    @torch.no_grad()
+    def evaluate(self, pictures: datasets.SceneSet, levels: tuple[int, ...], seed: int = 0) -> dict[str, float]:
+        """Mean squared error of the average's v at each level t, over all of pictures."""
+        rng = torch.Generator().manual_seed(seed)
+        x0 = pictures.batch(np.arange(len(pictures))).to(self.device)
+        scores = {}
+        for t in levels:
+            parts = [
+                self._v_loss(self.average, part, torch.full([len(part)], t, device=self.device), rng)
+                for part in x0.split(32)
+            ]
+            scores[str(t)] = torch.cat(parts).mean().item()
+        return scores
+
+    def export(self, path: Path) -> None:
+        """The average, in half precision, ready for load_unet."""
+        safetensors_io.save(path, self.average.state_dict(), self.config, half=True)
+
+
+def run(
+    *,
+    config: dict,
+    out: Path,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    resume: bool = False,
+    on_step: loop.OnStep | None = None,
+) -> Path:
+    """Train by a recipe with tables [scenes] (count, held_out; cache: a folder of rendered scenes), [unet] and
+    [schedule] (keyword arguments of diffusers' UNet2DModel and DDPMScheduler), and [training].
+
+    Writes state.safetensors, unet.safetensors and scores.json into out; returns the UNet's path.
+    """
+    loop.join(device)
+    settings = Settings.from_dict(config["training"])
+    network = {"unet": dict(config["unet"]), "schedule": dict(config["schedule"])}
+    if network["schedule"].get("prediction_type") != "v_prediction":
+        raise InputError("This training is on v.", 'Set prediction_type = "v_prediction" in [schedule].')
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
+    size = network["unet"]["sample_size"] * network["unet"].get("patch", 1)
+    pictures, held_out = _render(config["scenes"], size, out, on_step)
+    training = DiffusionTraining(network, settings, pictures, device, seed)
+    weights = out / "unet.safetensors"
+
+    def write(done: int) -> None:
+        training.export(weights)
+        num_levels = len(training.alpha_bar)
+        scores = training.evaluate(held_out, tuple(num_levels * i // 10 for i in (0, 1, 3, 5, 7, 9)))
+        with replacing(out / "scores.json") as temporary:
+            temporary.write_text(json.dumps({"steps": done, "v": scores}, indent=2), encoding="utf-8")
+
+    loop.run(
+        training,
+        settings.steps,
+        out,
+        resume=resume,
+        save_every=settings.save_every,
+        on_step=on_step,
+        on_save=write,
+    )
+    return weights
+
+
+def _render(
+    scenes: dict, size: int, out: Path, on_step: loop.OnStep | None
+) -> tuple[datasets.SceneSet, datasets.SceneSet]:
+    """Pictures to learn from, and others that are not. The first process renders, the rest then open what it left."""
+    folder = Path(scenes.get("cache", out / "scenes"))
+    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
+    if loop.rank() > 0:
+        loop.wait()
+    pictures = datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
+    held_out = datasets.render_scenes(scenes["held_out"], folder, first=datasets.HELD_OUT, size=size, on_step=rendering)
+    if loop.rank() == 0:
+        loop.wait()
+    return pictures, held_out
