@@ -217,17 +217,19 @@ def augmented_crops(
     *,
     scale: tuple[float, float] = (0.6, 1.0),
     skew: float = 0.08,
+    alike: bool = False,
 ) -> Tensor:
     """n random views of each picture: a part of it, mirrored or not, seen slightly from the side.
 
     img [B,3,H,W] => [n*B,3,H,W], all pictures in their first view, then all in their second; differentiable.
     scale: side of the part against the picture's. skew: how far each corner moves, against the part's side.
     generator: a CPU generator, so that a seed gives the same views on every device.
+    alike: all pictures are seen in the same n views, as the frames of a video should be.
     """
     from kornia.geometry.transform import get_perspective_transform, warp_perspective
 
     sizes = check_shape(img, "B 3 H W", name="the picture")
-    count = n * sizes["B"]
+    count = n if alike else n * sizes["B"]
     extent = torch.tensor([sizes["W"] - 1.0, sizes["H"] - 1.0])
     side = scale[0] + (scale[1] - scale[0]) * torch.rand(count, 1, 1, generator=generator)
     corner = (1 - side) * torch.rand(count, 1, 2, generator=generator)
@@ -238,4 +240,6 @@ def augmented_crops(
     source = (corner + side * moved) * extent  # [n*B,4,2] in pixels
     target = (square * extent).expand(count, 4, 2)
     matrix = get_perspective_transform(source, target).to(img)
+    if alike:
+        matrix = matrix.repeat_interleave(sizes["B"], dim=0)
     return warp_perspective(img.repeat(n, 1, 1, 1), matrix, (sizes["H"], sizes["W"]), padding_mode="reflection")

@@ -1,0 +1,156 @@
+"""Guidance: a denoiser that is drawn towards lower losses, with the signature of the one that it wraps.
+
+    x0_hat <- x0_hat + k g,    g = -dL/dx_t through the UNet, or -dL/dx0_hat without
+
+Axes: F frames, H W picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import InputError
+from .denoiser import Estimate
+from .sampler import Denoise, Step
+
+Losses = Callable[[Tensor, int], Mapping[str, Tensor]]
+
+
+def mean_shift(step: Step, estimate: Estimate) -> Tensor:
+    """k of a shift of the step's mean by Sigma_t g, as published (Dhariwal and Nichol 2021, algorithm 1): the mean is
+    c0 x0_hat + c1 x_t, so Sigma_t g on it is (Sigma_t / c0) g on x0_hat."""
+    return step.variance(estimate) / step.x0_coefficient
+
+
+def score_shift(step: Step, estimate: Estimate) -> float:
+    """k of a score that is added to: with grad log p <- grad log p + g, eps <- eps - sqrt(1 - alpha_bar) g (algorithm 2
+    there), and x0_hat = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar) grows by (1 - alpha_bar) / sqrt(alpha_bar) g.
+    """
+    return (1 - step.alpha_bar) / math.sqrt(step.alpha_bar)
+
+
+class Variant(NamedTuple):
+    """at_x_t: whether g is taken through the UNet. k: (step, estimate) => factor on g; None for steps of set length."""
+
+    at_x_t: bool
+    k: Callable[[Step, Estimate], Tensor | float] | None
+
+
+VARIANTS = {
+    "paper": Variant(True, mean_shift),
+    "score": Variant(True, score_shift),
+    "clean": Variant(False, None),
+}
+
+
+def guide(
+    denoise: Denoise,
+    losses: Losses,
+    weights: Mapping[str, float],
+    steps: Sequence[Step],
+    *,
+    variant: str = "paper",
+    curves: Mapping[str, Tensor] | None = None,
+    interval: tuple[float, float] = (0.0, 1.0),
+    length: float = 0.1,
+    leader: str = "sound",
+    chunk: int = 8,
+    on_terms: Callable[[int, dict[str, float]], None] | None = None,
+) -> Denoise:
+    """Draw the estimates of `denoise` towards lower sum_k weights[k] sum_i curves[k][i] losses(x0_hat, t)[k][i].
+
+    Args:
+        losses: (x0_hat [F,3,H,W], t) => {name: [n]}, one number for each frame or pair of them.
+        weights: one for every term, and no others. curves: of some terms, each as long as the term.
+        steps: those of the sampler.
+        variant: of VARIANTS. "clean" takes g at x0_hat (Y. He et al., "Manifold Preserving Guided Diffusion", ICLR
+            2024) and steps of set length (L. Yang et al., "Guidance with Spherical Gaussian Constraint", ICML 2024):
+            where `leader` leads alone, a frame moves by length * sqrt(1 - alpha_bar_t), root mean square, times its
+            curve. The other terms keep their proportion to it, but no frame moves further than that length.
+        interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which is guided (T. Kynkäänniemi et al., "Applying
+            Guidance in a Limited Interval", NeurIPS 2024).
+        chunk: frames in the network at once. The gradient stays exact: what a chunk computed on the way forward is
+            computed again when its part of the gradient comes back.
+        on_terms: told t and the means of the unweighted terms.
+
+    Raises:
+        InputError: weights and terms differ in name, or a loss is no longer a number.
+    """
+    if variant not in VARIANTS:
+        raise InputError(f"There is no variant {variant!r}.", f"Use one of: {', '.join(VARIANTS)}.")
+    at_x_t, k = VARIANTS[variant]
+    at_level = {step.t: step for step in steps}
+    curves = curves or {}
+
+    def guided(x_t: Tensor, t: int) -> Estimate:
+        step = at_level[t]
+        sigma = math.sqrt(1 - step.alpha_bar)
+        if not interval[0] <= sigma <= interval[1]:
+            return in_chunks(denoise, x_t, t, chunk)
+        with torch.set_grad_enabled(at_x_t):
+            x_t = x_t.detach().requires_grad_(at_x_t)
+            estimate = in_chunks(denoise, x_t, t, chunk)
+        with torch.enable_grad():
+            x = x_t if at_x_t else estimate.x0_hat.requires_grad_()
+            terms = dict(losses(estimate.x0_hat, t))
+            _check(terms, weights, t)
+            if on_terms is not None:
+                on_terms(t, {name: float(term.detach().mean()) if len(term) else 0.0 for name, term in terms.items()})
+            totals = {name: weights[name] * (curves.get(name, 1) * term).sum() for name, term in terms.items()}
+            if k is None and leader in terms:
+                led = -_gradient({leader: weights[leader] * terms[leader].sum()}, x, keep=len(terms) > 1)
+                lead_curve = torch.as_tensor(curves.get(leader, 1)).to(x).reshape(-1, 1, 1, 1)
+                g = lead_curve * led - _gradient({n: total for n, total in totals.items() if n != leader}, x)
+            else:
+                g = -_gradient(totals, x)
+                led = g
+        x0_hat, variance_mix = (None if part is None else torch.as_tensor(part).detach() for part in estimate)
+        if k is None:
+            return Estimate(
+                x0_hat + length * sigma * g / torch.maximum(_rms(led), _rms(g)).clamp(min=1e-12), variance_mix
+            )
+        return Estimate(x0_hat + k(step, Estimate(x0_hat, variance_mix)) * g, variance_mix)
+
+    return guided
+
+
+def in_chunks(denoise: Denoise, x_t: Tensor, t: int, chunk: int) -> Estimate:
+    """denoise(x_t, t), `chunk` frames at a time; with gradients, no activations of more than one chunk are kept."""
+    parts = x_t.split(chunk)
+    if torch.is_grad_enabled() and len(parts) > 1:
+        done = [checkpoint(denoise, part, t, use_reentrant=False) for part in parts]
+    else:
+        done = [denoise(part, t) for part in parts]
+    mix = done[0].variance_mix
+    return Estimate(
+        torch.cat([estimate.x0_hat for estimate in done]),
+        torch.cat([estimate.variance_mix for estimate in done]) if isinstance(mix, Tensor) else mix,
+    )
+
+
+def _check(terms: Mapping[str, Tensor], weights: Mapping[str, float], t: int) -> None:
+    if set(terms) != set(weights):
+        names = ", ".join(sorted(set(terms) ^ set(weights)))
+        raise InputError(f"Losses and weights disagree on {names}.", "Give every term a weight, and no other.")
+    for name, term in terms.items():
+        if not torch.isfinite(term).all():
+            raise InputError(f"The loss {name} is not a number at level {t}.", "Lower the weights.")
+
+
+def _gradient(totals: Mapping[str, Tensor], x: Tensor, keep: bool = False) -> Tensor:
+    """d(sum of totals) / dx, zeros where none of them depends on x."""
+    total = sum(totals.values(), x.new_zeros(()))
+    if not total.requires_grad:
+        return torch.zeros_like(x)
+    return torch.autograd.grad(total, x, retain_graph=keep, materialize_grads=True)[0]
+
+
+def _rms(x: Tensor) -> Tensor:
+    """Of each frame, [F,3,H,W] => [F,1,1,1]."""
+    return x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
