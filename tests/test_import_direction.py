@@ -13,12 +13,13 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths",
 
 # folder or file of soundguide_core -> what it may import besides its own folder
 BASE = {"errors", "files", "memory", "shapes", "images", "video", "checkpoints"}
-NETWORKS = {"audio", "embedding", "generators"}
+NETWORKS = {"audio", "embedding", "generators", "flow"}
 LAYERS = {
     **{name: BASE for name in BASE},
     "audio": BASE,
     "embedding": BASE | {"audio"},
     "generators": BASE,
+    "flow": BASE,
     "losses": BASE | NETWORKS,
     "optimise": BASE | NETWORKS | {"losses"},
     "trajectory": BASE | NETWORKS,
