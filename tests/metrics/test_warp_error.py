@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def test_by_hand(rolled):
     frames = frames + 0.3 * torch.randn(frames.shape, generator=torch.Generator().manual_seed(1))
     pictures = (frames.numpy().astype(np.float64) + 1) / 2
     errors = []
-    for before, after in zip(pictures, pictures[1:]):
+    for before, after in pairwise(pictures):
         differences = [
             (before[:, row, column] - after[:, row, column + 3]) ** 2
             for row in range(SIZE)
