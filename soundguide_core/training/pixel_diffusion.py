@@ -20,9 +20,11 @@ from torch import Tensor
 
 from ..checkpoints import safetensors_io
 from ..diffusion.denoiser import Denoiser
+from ..diffusion.sampler import FrameNoise, SamplerConfig, sample
 from ..diffusion.unet import UNet
 from ..errors import InputError
 from ..files import replacing
+from ..images import grid, save_image
 from ..memory import keep_freed_memory
 from . import datasets, loop
 
@@ -42,6 +44,7 @@ class Settings:
     mirror: bool = True
     dtype: str = "float32"
     save_every: int = 500
+    samples: int = 24  # pictures in the sheet written at each checkpoint
 
     def lr_at(self, i: int) -> float:
         return self.lr * min(1.0, (i + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * i / self.steps))
@@ -73,7 +76,8 @@ class DiffusionTraining:
         self.unet = loop.seeded(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
         self.unet.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
-        self.alpha_bar = Denoiser(self.average).alpha_bar.to(self.device)  # [T]
+        self.denoiser = Denoiser(self.average)
+        self.alpha_bar = self.denoiser.alpha_bar.float().to(self.device)  # [T]
         self.adamw = torch.optim.AdamW(self.unet.parameters(), weight_decay=settings.weight_decay)
         self.modules = {"unet": self.unet, "average": self.average}
         self.optimisers = {"adamw": self.adamw}
@@ -133,6 +137,14 @@ class DiffusionTraining:
             scores[str(t)] = torch.cat(parts).mean().item()
         return scores
 
+    def sheet(self, seed: int = 0, steps: int = 20) -> Tensor:
+        """What the average makes of fixed noise [3,H',W']."""
+        noise = FrameNoise(seed, range(self.settings.samples))
+        size = self.denoiser.resolution
+        x_t = noise.source(torch.zeros(len(noise.frames), 3, size, size, device=self.device), len(self.alpha_bar) - 1)
+        config = SamplerConfig("dpm-solver", steps)
+        return grid(sample(self.denoiser, x_t, self.config["schedule"], config, noise=noise), 8)
+
     def export(self, path: Path) -> None:
         """The average, in half precision, ready for load_unet."""
         safetensors_io.save(path, self.average.state_dict(), self.config, half=True)
@@ -150,7 +162,7 @@ def run(
     """Train by a recipe with tables [scenes] (count, held_out; cache: a folder of rendered scenes), [unet] and
     [schedule] (keyword arguments of diffusers' UNet2DModel and DDPMScheduler), and [training].
 
-    Writes state.safetensors, unet.safetensors and scores.json into out; returns the UNet's path.
+    Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
     loop.join(device)
     settings = Settings.from_dict(config["training"])
@@ -170,6 +182,7 @@ def run(
         scores = training.evaluate(held_out, tuple(num_levels * i // 10 for i in (0, 1, 3, 5, 7, 9)))
         with replacing(out / "scores.json") as temporary:
             temporary.write_text(json.dumps({"steps": done, "v": scores}, indent=2), encoding="utf-8")
+        save_image(training.sheet(), out / f"samples-{done:06d}.png")
 
     loop.run(
         training,
