@@ -1,24 +1,40 @@
 """Soundini: Sound-Guided Diffusion for Natural Video Editing (S. H. Lee et al. 2023): a sound edits part of a video.
 
-    L = lambda_SG L_SG + lambda_DSG L_DSG + (T - t)/T lambda_flow L_flow + lambda_back L_back     guides every step t,
-    x_{t-1} <- m x_{t-1} + (1 - m) noised source                                                 and the rest stays.
+    x0_hat is drawn to lower   lambda_SG L_SG + lambda_DSG L_DSG + (T - t)/T lambda_flow L_flow + lambda_back L_back
+    x_{t-1} <- m x_{t-1} + (1 - m) (x_src at level t-1)
 
-Axes: F frames, D dims, H W picture.
+in windows that follow one another: the last finished frame of one stands before the first frame of the next in every
+loss that couples frames. Axes: F frames, D dims, H W picture; h w at the scale of the diffusion model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from ..diffusion import guidance
+from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
+from ..diffusion.windows import next_masks, taken, windows, working_size
+from ..embedding.clip import augmented_crops
 from ..errors import InputError, check_number, check_whole
+from ..flow import Estimator, Flow, estimate_flow, load_flow
+from ..images import resize
+from ..losses import editing
+from ..losses.semantic import cosine_distance
+from ..masks import composite, feathered
+from ..shapes import check_shape
 
 OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
-VARIANTS = ("clean", "paper", "score")
 SURROUNDINGS = ("grey", "source")
-TERMS = ("sound", "direction", "flow", "background", "perceptual", "range")
+PER_FRAME, PER_PAIR = ("sound", "background", "perceptual", "range"), ("direction", "flow")
+TERMS = PER_FRAME + PER_PAIR
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,8 @@ class EditConfig:
     variant: of the guidance. "paper" shifts the mean of a step by the gradient through the UNet, "score" the score;
         "clean" takes the gradient at the clean estimate, which costs no way back through the UNet.
     sampler: one of diffusion.sampler's. steps: of the whole way from noise to picture, the first `skip` of which are
-        left out: the more, the nearer to the source. interval: lowest and highest level t / T at which is guided.
+        left out: the more, the nearer to the source. interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which
+        is guided. size: pixels along the shorter side in the model; 0 for those that it was trained on.
     weights: lambdas, of TERMS; a term with weight 0 is not computed.
     step: "clean" only: how far the sound moves the clean estimate at most in one step, in pixels' values.
     crops: augmented views of a frame that the sound is compared with beside the whole.
@@ -43,6 +60,7 @@ class EditConfig:
     sampler: str = "ddim"
     steps: int = 25
     skip: int = 8
+    size: int = 0
     interval: tuple[float, float] = (0.0, 1.0)
     weights: Mapping[str, float] = field(default_factory=lambda: {"sound": 1.0, "flow": 1.0})
     step: float = 0.1
@@ -52,13 +70,13 @@ class EditConfig:
     shared_noise: bool = True
     window: int = 16
     chunk: int = 8
-    feather: float = 0.0
+    feather: int = 0
     invert: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         for value, choices, what in (
-            (self.variant, VARIANTS, "variant"),
+            (self.variant, tuple(guidance.VARIANTS), "variant"),
             (self.surroundings, SURROUNDINGS, "kind of surroundings"),
             (self.flow_on, ("source", "estimate"), "choice of flow"),
         ):
@@ -76,7 +94,8 @@ class EditConfig:
         check_whole(self.crops, "The number of crops", low=0, high=64)
         check_whole(self.window, "The number of frames in a window", low=1, high=100_000)
         check_whole(self.chunk, "The number of frames in a chunk", low=1, high=100_000)
-        check_number(self.feather, "The feather", low=0, high=10_000)
+        check_whole(self.feather, "The feather", low=0, high=10_000)
+        check_whole(self.size, "The size in the model", low=0, high=100_000)
         check_whole(self.seed, "The seed", low=0, high=2**32 - 1)
 
 
@@ -99,7 +118,7 @@ def edit_video(
     denoiser,
     joint,
     mask: Tensor | None = None,
-    flow=None,
+    flow: Flow | Estimator | None = None,
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
     curves: Mapping[str, Tensor] | None = None,
     config: EditConfig | None = None,
@@ -112,7 +131,7 @@ def edit_video(
         embeds: [F,D], what is heard at each frame, or [1,D] for all, unit norm; mix_embeds adds a text.
         denoiser: a Denoiser. joint: .encode_image(img) => [F,D] unit norm, differentiable.
         mask: [F,1,h,w] or [1,1,h,w] in 0..1, 1 where to edit, in the shape of the frames; None edits everything.
-        flow: frames [F,3,h,w] in -1..1 => Flow, or the Flow of all frames; needed where config.weights has "flow".
+        flow: what estimates it, or the Flow of all frames; None for load_flow().
         perceptual: LPIPS; needed where config.weights has "perceptual".
         curves: name of a term => [F], which multiplies its weight: {"sound": loudness} changes more where it is louder.
         on_step: on_step(i, n, terms, preview) after each step of each window; an exception from it ends the work.
@@ -120,7 +139,23 @@ def edit_video(
     Raises:
         InputError: shapes disagree, or a weight is set without what it needs.
     """
-    raise NotImplementedError
+    sizes = check_shape(frames, "F 3 H W", name="the frames")
+    check_shape(embeds, "F D", name="the embeddings")
+    _check_count(len(embeds), sizes["F"], "embeddings")
+    if mask is not None:
+        check_shape(mask, "F 1 H W", name="the mask")
+        _check_count(len(mask), sizes["F"], "masks")
+    for name, curve in (curves or {}).items():
+        _check_count(len(curve), sizes["F"], f"values of the curve of {name}", one=False)
+    parts = list(
+        stream_edit(
+            frames.split(1), embeds, denoiser=denoiser, joint=joint,
+            masks=mask if mask is None or len(mask) == 1 else mask.split(1),
+            flow=flow, perceptual=perceptual, curves=curves, num_frames=sizes["F"], config=config, on_step=on_step,
+        )
+    )  # fmt: skip
+    history = [terms for part in parts for terms in part.history]
+    return EditedVideo(torch.cat([part.frames for part in parts]), torch.cat([part.mask for part in parts]), history)
 
 
 def stream_edit(
@@ -130,7 +165,7 @@ def stream_edit(
     denoiser,
     joint,
     masks: Iterable[Tensor] | Tensor | None = None,
-    flow=None,
+    flow: Flow | Estimator | None = None,
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
     curves: Mapping[str, Tensor] | None = None,
     num_frames: int = 0,
@@ -142,5 +177,163 @@ def stream_edit(
     Args as in edit_video, but frames come one or a few at a time, each [n,3,H,W]; masks is one mask [1,1,h,w] for all,
     or as many as frames, [1,1,h,w] each. num_frames: for the n of on_step, 0 if not known.
     """
-    raise NotImplementedError
-    yield
+    config, curves = config or EditConfig(), dict(curves or {})
+    weights = {name: weight for name, weight in config.weights.items() if weight}
+    if "perceptual" in weights and perceptual is None:
+        raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
+    if unknown := sorted(set(curves) - set(TERMS)):
+        raise InputError(f"There is no term {unknown[0]!r} for a curve.", f"Use some of: {', '.join(TERMS)}.")
+    sampler = SamplerConfig(config.sampler, config.steps, config.skip, clip=config.variant == "clean")
+    steps = plan(denoiser.schedule, sampler)
+    flow = load_flow() if flow is None and "flow" in weights else flow
+    masks = itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)
+    total = -(-num_frames // config.window) * len(steps)
+    first, before = 0, None
+    for img_src in windows(frames, config.window):
+        mask = feathered(next_masks(masks, img_src, config.invert), config.feather)
+        size = working_size(img_src.shape[2:], config.size or denoiser.resolution, denoiser.multiple)
+        x_src = resize(img_src.to(denoiser.alpha_bar.device), size, "stretch")
+        m = F.interpolate(mask.to(x_src), size, mode="bilinear", antialias=True)
+        seen = range(first - (before is not None), first + len(img_src))  # frames in the losses that couple frames
+        window = Window(
+            first, x_src, m, before, taken(embeds, seen, "embeddings").to(x_src),
+            flow[seen.start : seen.stop - 1] if isinstance(flow, Flow) else flow,
+            {name: _curve(name, x, seen, len(img_src)) for name, x in curves.items() if name in weights},
+        )  # fmt: skip
+        done = first // config.window * len(steps)
+        report = None if on_step is None else lambda i, _, *rest, done=done: on_step(done + i, total, *rest)
+        losses = window_losses(window, joint, perceptual, weights, config, denoiser.num_train_timesteps)
+        x0, history = edit_window(window, losses, weights, steps, sampler, denoiser, config, report)
+        with torch.no_grad():
+            before = Before(x_src[-1:], x0[-1:], see(joint, x0[-1:], x_src[-1:], m[-1:], config)[0])
+        first += len(img_src)
+        # what changed at the model's scale is added to what the source shows at its own
+        edited = (img_src + resize(x0 - x_src, img_src.shape[2:], "stretch").to(img_src)).clamp(-1, 1)
+        yield EditedVideo(composite(img_src, edited, mask), mask, history)
+
+
+class Before(NamedTuple):
+    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
+
+    x_src: Tensor
+    x0: Tensor
+    image_embeds: Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames that are edited together, from number `first` on: x_src [F,3,h,w], mask [F,1,h,w].
+
+    The losses that couple frames see P of them: these, and before them the last finished one, if there is one.
+    audio: [P,D]. flow: of the P, or what estimates it. curves: values of terms for frames or pairs of the P.
+    """
+
+    first: int
+    x_src: Tensor
+    mask: Tensor
+    before: Before | None
+    audio: Tensor
+    flow: Flow | Estimator | None
+    curves: Mapping[str, Tensor]
+
+    def coupled(self, x: Tensor, name: str) -> Tensor:
+        """x [F,...] with what `before` has of that name in front: [P,...]."""
+        return x if self.before is None else torch.cat([getattr(self.before, name), x])
+
+
+def edit_window(
+    window: Window,
+    losses: guidance.Losses,
+    weights: Mapping[str, float],
+    steps: Sequence[Step],
+    sampler: SamplerConfig,
+    denoiser,
+    config: EditConfig,
+    on_step: OnStep | None,
+) -> tuple[Tensor, list[dict[str, float]]]:
+    """The window edited, [F,3,h,w] at the model's scale, and the terms of each guided step."""
+    x_src, m, history = window.x_src, window.mask, []
+    denoise = guidance.guide(
+        denoiser, losses, weights, steps, variant=config.variant, curves=window.curves, interval=config.interval,
+        length=config.step, chunk=config.chunk, on_terms=lambda t, terms: history.append(terms),
+    )  # fmt: skip
+    noise = FrameNoise(config.seed, range(window.first, window.first + len(x_src)), config.shared_noise)
+
+    def keep_background(x_prev: Tensor, t_prev: int) -> Tensor:
+        return m * x_prev + (1 - m) * denoiser.add_noise(x_src, t_prev, noise.source(x_src, t_prev))
+
+    def report(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor]) -> None:
+        if on_step is not None:
+            on_step(i, n, history[-1] if history else {}, lambda: composite(x_src, preview(), m))
+
+    x_t = denoiser.add_noise(x_src, steps[0].t, noise.start(x_src))
+    x0 = sample(denoise, x_t, denoiser.schedule, sampler, noise=noise, after_step=keep_background, on_step=report)
+    return x0, history
+
+
+def window_losses(
+    window: Window, joint, perceptual, weights: Mapping[str, float], config: EditConfig, num_levels: int
+) -> guidance.Losses:
+    """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
+    x_src, m = window.x_src, window.mask
+    flow = window.flow
+    if "flow" in weights:
+        size = x_src.shape[2:]
+        follow = flow.resized(*size).to(x_src.device) if isinstance(flow, Flow) else None
+        if follow is None and config.flow_on == "source":
+            follow = estimate_flow(window.coupled(x_src, "x_src"), flow, config.chunk)
+
+    def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
+        terms = {}
+        if "sound" in weights or "direction" in weights:
+            image_embeds = see(joint, x0_hat, x_src, m, config, views=config.crops, t=t)  # [1 + views,F,D]
+        if "sound" in weights:
+            terms["sound"] = cosine_distance(image_embeds, window.audio[-len(x0_hat) :]).mean(dim=0)
+        if "direction" in weights:
+            terms["direction"] = editing.direction_distance(
+                window.coupled(image_embeds[0], "image_embeds"), window.audio
+            )
+        if "flow" in weights:
+            x = window.coupled(x0_hat, "x0")
+            moved = estimate_flow(x.detach(), flow, config.chunk) if follow is None else follow
+            terms["flow"] = (num_levels - t) / num_levels * editing.flow_distance(x, moved)  # (T - t) / T
+        if "background" in weights:
+            terms["background"] = editing.background_distance(x0_hat, x_src, m)
+        if "perceptual" in weights:
+            terms["perceptual"] = editing.background_perceptual(perceptual, x0_hat, x_src, m)
+        if "range" in weights:
+            terms["range"] = editing.range_distance(x0_hat)
+        return terms
+
+    return losses
+
+
+def see(joint, x: Tensor, x_src: Tensor, m: Tensor, config: EditConfig, *, views: int = 0, t: int = 0) -> Tensor:
+    """f_v(x . m) => [1 + views,F,D]: of the whole, and of augmented views, the same ones for all frames.
+
+    Like the network, the encoder computes a chunk again when its part of the gradient comes back.
+    """
+
+    def see_chunk(x: Tensor, x_src: Tensor, m: Tensor) -> Tensor:
+        img = m * x + (1 - m) * x_src if config.surroundings == "source" else m * x
+        if img.shape[2] != img.shape[3]:  # an encoder that crops the centre would not see the sides
+            img = resize(img, (min(img.shape[2:]),) * 2, "stretch")
+        rng = torch.Generator().manual_seed((config.seed << 20) + t)
+        imgs = [img, augmented_crops(img, views, rng, alike=True)] if views else [img]
+        return joint.encode_image(torch.cat(imgs)).unflatten(0, (1 + views, -1))
+
+    parts = zip(*(part.split(config.chunk) for part in (x, x_src, m)))
+    return torch.cat([checkpoint(see_chunk, *part, use_reentrant=False) for part in parts], dim=1)
+
+
+def _curve(name: str, curve: Tensor, frames: range, count: int) -> Tensor:
+    """Of the last `count` of these frames, or of their pairs: the mean of both."""
+    values = taken(torch.as_tensor(curve), frames, f"values of the curve of {name}", one=False)
+    return (values[1:] + values[:-1]) / 2 if name in PER_PAIR else values[-count:]
+
+
+def _check_count(count: int, num_frames: int, what: str, one: bool = True) -> None:
+    if count != num_frames and not (one and count == 1):
+        raise InputError(
+            f"{count} {what} meet {num_frames} frames.", f"Give one for each frame{', or one for all' if one else ''}."
+        )
