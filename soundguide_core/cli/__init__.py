@@ -8,13 +8,27 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InputError
-from . import classify, continuous, convert, demo, download, evaluate, generate, inspect, manipulate, models, train
+from . import (
+    classify,
+    continuous,
+    convert,
+    demo,
+    download,
+    edit,
+    evaluate,
+    generate,
+    inspect,
+    manipulate,
+    models,
+    train,
+)
 
 COMMANDS = {
     "demo": demo,
     "classify": classify,
     "manipulate": manipulate,
     "generate": generate,
+    "edit": edit,
     "continuous": continuous,
     "evaluate": evaluate,
     "train": train,
