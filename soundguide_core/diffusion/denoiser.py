@@ -64,6 +64,10 @@ class Denoiser(nn.Module):
         return self.unet.schedule
 
     @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    @property
     def num_train_timesteps(self) -> int:
         return len(self.alpha_bar)
 

@@ -192,7 +192,7 @@ def stream_edit(
     for img_src in windows(frames, config.window):
         mask = feathered(next_masks(masks, img_src, config.invert), config.feather)
         size = working_size(img_src.shape[2:], config.size or denoiser.resolution, denoiser.multiple)
-        x_src = resize(img_src.to(denoiser.alpha_bar.device), size, "stretch")
+        x_src = resize(img_src.to(denoiser.device), size, "stretch")
         m = F.interpolate(mask.to(x_src), size, mode="bilinear", antialias=True)
         seen = range(first - (before is not None), first + len(img_src))  # frames in the losses that couple frames
         window = Window(
