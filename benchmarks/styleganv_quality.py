@@ -1,10 +1,16 @@
-"""What the miniature's videos are worth: Fréchet distances beside a frozen and a shuffled baseline, and reactivity.
+"""What the miniature's videos are worth: Fréchet distances beside frozen and shuffled baselines, the motion that is
+learned, reactivity; and pictures to look at.
 
-python benchmarks/styleganv_quality.py [--generator miniature --joint miniature --videos 96 --clips FOLDER]
+python benchmarks/styleganv_quality.py [--generator miniature --videos 96 --clips FOLDER --out FOLDER --no-sound]
 
-Features: the joint encoder's picture tower on each frame; for each video of 16 frames their mean, spread and mean step.
-Real videos are the renderer's, moving as the clips of miniature/clip_codes.py do. A distance is comparable within one
-table only. Rendering the clips takes some minutes the first time.
+Space of the distances: what the scene classifier (metrics/scene_classifier.py) sees in each frame before its head; for
+each video of 16 frames its mean, spread and mean step, each divided by its spread over the rendered videos, without
+which what is seen would drown how it moves. A distance is comparable within one table only. Real videos are the
+renderer's, moving as the clips of miniature/clip_codes.py do; rendering them takes some minutes the first time.
+
+--out: for each phenomenon a rendered video and below it the generator's of the same latents, noise and times: eight
+frames (contact.png), and slices over 8 s: a row of pixels with time going down, a column with time going right
+(slices.png).
 """
 
 from __future__ import annotations
@@ -15,61 +21,89 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.sound_motion import DRIVES, Sound
+from soundguide_core.images import grid, save_image
+from soundguide_core.memory import keep_freed_memory
 from soundguide_core.metrics.frechet import frechet_distance, window_features
 from soundguide_core.metrics.reactivity import reactivity
+from soundguide_core.metrics.scene_classifier import load_scene_classifier
 from soundguide_core.metrics.video_meter import VideoMeter
-from soundguide_core.miniature.clip_codes import NamedClips
+from soundguide_core.miniature.clip_codes import CLIPS, NamedClips, name_content, nearest_moments
+from soundguide_core.miniature.codes import KINDS, POWERS
 from soundguide_core.miniature.scenes import PHENOMENA
 from soundguide_core.miniature.sounds import synthesise
-from soundguide_core.systems.continuous_video import ContinuousConfig, choose_content, generate_continuous, sound_of
+from soundguide_core.systems.continuous_content import choose_content
+from soundguide_core.systems.continuous_video import ContinuousConfig, generate_continuous, sound_of
 
-WINDOW, RATE = 16, 22050
+WINDOW, RATE, SLICE = 16, 22050, 96
 
 
-@torch.no_grad()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--generator", default="miniature")
-    parser.add_argument("--joint", default="miniature")
-    parser.add_argument("--videos", type=int, default=96)
-    parser.add_argument("--sounds", type=int, default=2, help="of each phenomenon")
-    parser.add_argument("--clips", default="runs/styleganv/clips")
-    args = parser.parse_args()
-    generator, joint = load_styleganv(args.generator), load_joint(args.joint)
-    clips = NamedClips(args.clips, generator.resolution)
+class Bench:
+    """A generator and the rendered videos that it is held against. Frames are [B,F,3,H,W] in -1..1."""
 
-    def features(frames: torch.Tensor) -> np.ndarray:
-        """frames [B,16,3,H,W] => [B,3D]"""
-        embeds = torch.cat([joint.encode_image(video) for video in frames])
-        return window_features(embeds, WINDOW)
+    def __init__(self, generator, clips: NamedClips):
+        self.generator, self.clips = generator, clips
+        self.classifier = load_scene_classifier()
 
-    def real(seed: int) -> torch.Tensor:
+    def real(self, count: int, seed: int) -> Tensor:
         rng = torch.Generator().manual_seed(seed)
-        start = 200 * torch.rand(args.videos, 1, generator=rng, dtype=torch.float64)
-        times = start + torch.arange(WINDOW, dtype=torch.float64)
-        # only what moves by itself: no sound
-        named = clips.draw(4 * args.videos, times.repeat(4, 1), generator.z_dim, 8, rng)
-        return named.frames[named.sound[:, 0, 0] == 0][: args.videos]
+        start = (200 * torch.rand(4 * count, 1, generator=rng, dtype=torch.float64)).round()
+        times = start + torch.arange(WINDOW)
+        named = self.clips.draw(4 * count, times, self.generator.z_dim, self.generator.config.motion_z_dim, rng)
+        return named.frames[named.sound[:, 0, 0] == 0][:count]
 
-    def made(psi: float) -> torch.Tensor:
-        ws = generator.sample_ws(range(args.videos), psi)
+    def made(self, count: int) -> Tensor:
+        ws = self.generator.sample_ws(range(count), psi=1.0)
         t = torch.arange(WINDOW, dtype=torch.float64)[None]
-        noise = [generator.motion_noise([i]) for i in range(args.videos)]
-        return torch.cat([generator.video(ws[i : i + 1], t, noise[i]) for i in range(args.videos)])
+        noise = [self.generator.motion_noise([i]) for i in range(count)]
+        return torch.cat([self.generator.video(ws[i : i + 1], t, noise[i]) for i in range(count)]).clamp(-1, 1)
 
-    theirs, ours = real(1), made(1.0)
+    def features(self, frames: Tensor) -> np.ndarray:
+        """[B,WINDOW,3,H,W] => [B,3D]"""
+        seen = []
+        self.classifier.head.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        for video in frames:
+            self.classifier(video)
+        self.classifier.head._forward_pre_hooks.clear()
+        return window_features(torch.cat(seen), WINDOW)
+
+    def same(self, kind: int, count: int, frames: int, spacing: float) -> tuple[Tensor, Tensor]:
+        """Rendered videos of a phenomenon, and the generator's of the same latents, noise and times."""
+        rng = torch.Generator().manual_seed(kind)
+        index = [i for i, clip in enumerate(CLIPS) if clip.kind == kind][kind : kind + 2 * count : 2]
+        z = name_content(torch.randn(count, self.generator.z_dim, generator=rng), [CLIPS[i] for i in index])
+        motion_z = self.generator.motion_noise(range(500, 500 + count))
+        times = (48 + torch.arange(frames, dtype=torch.float64) * spacing).expand(count, -1)
+        t, moment, swell = nearest_moments(times, motion_z)
+        power = torch.tensor([POWERS[CLIPS[i].power] for i in index])[:, None] * swell.float()
+        real = self.clips.frames(torch.tensor(index)[:, None].expand_as(moment), moment, power)
+        ws = self.generator.broadcast(self.generator.mapping(z))
+        return real, torch.cat(
+            [self.generator.video(ws[i : i + 1], t[i : i + 1], one(motion_z, i)) for i in range(count)]
+        )
+
+
+def one(noise, i: int):
+    return type(noise)((noise.seeds[i],), noise.dim)
+
+
+def distances(bench: Bench, count: int) -> None:
+    theirs, ours = bench.real(count, 1), bench.made(count)
     order = torch.rand(ours.shape[:2], generator=torch.Generator().manual_seed(0)).argsort(dim=1)
-    rows = torch.arange(len(ours))[:, None]
-    target = features(theirs)
-    print("Fréchet distance to rendered videos, space: miniature picture tower, windows of 16")
+    rows = torch.arange(count)[:, None]
+    target = bench.features(theirs)
+    spread = target.std(axis=0) + 1e-3 * target.std()
+    print(
+        f"Fréchet distance to {count} rendered videos, space: miniature scene classifier, windows of {WINDOW}, scaled"
+    )
     for name, frames in {
-        "rendered, others": real(2),
+        "rendered, others": bench.real(count, 2),
         "StyleGAN-V": ours,
         "StyleGAN-V, frozen": ours[:, :1].expand(-1, WINDOW, -1, -1, -1),
         "StyleGAN-V, frames shuffled": ours[rows, order],
@@ -77,33 +111,83 @@ def main() -> None:
         "rendered, frames shuffled": theirs[rows, order],
     }.items():
         step = float((frames[:, 1:] - frames[:, :-1]).abs().mean() / 2)
-        print(f"  {name:30s} {frechet_distance(features(frames), target):8.4f}   mean step of a pixel {step:.4f}")
+        distance = frechet_distance(bench.features(frames) / spread, target / spread)
+        print(f"  {name:30s} {distance:8.1f}   mean step of a pixel {step:.4f}")
 
+
+def learned_motion(bench: Bench) -> None:
+    """How much of the change between moments half a second apart is made, where latents, noise and times say which."""
+    print("\nchanges over half a second: correlation with the rendered ones, and their size beside these")
+    for kind, name in enumerate(KINDS):
+        real, made = (x.diff(dim=1).flatten() for x in bench.same(kind, 8, 6, 6.0))
+        r = float((real @ made) / (real.norm() * made.norm()).clamp(min=1e-9))
+        print(f"  {name or 'calm':10s} r {r:.2f}   size {float(made.norm() / real.norm()):.2f}")
+
+
+def pictures(bench: Bench, out: Path) -> None:
+    sheets, slices = [], []
+    for kind in range(len(KINDS)):
+        for frames in bench.same(kind, 1, SLICE, 1.0):
+            video = frames[0].clamp(-1, 1)
+            sheets.append(video[:: SLICE // 8][:8])
+            row = video[:, :, round(0.72 * video.shape[2])].transpose(0, 1)  # [3,F,W], in the water
+            high = video[:, :, round(0.3 * video.shape[2])].transpose(0, 1)  # in the sky
+            column = video[:, :, :, video.shape[3] // 2].permute(1, 2, 0)  # [3,H,F]
+            column = torch.nn.functional.pad(column, (0, 0, 0, SLICE - column.shape[1]), value=-1)
+            slices.append(torch.cat([high, row, column], dim=2))
+    save_image(grid(torch.cat(sheets), 8), out / "contact.png")
+    save_image(grid(torch.stack(slices), 4), out / "slices.png")
+
+
+def heard(bench: Bench, joint, sounds: int) -> None:
     config = ContinuousConfig(seconds=8.0, fps=12.0)
     print("\nreactivity over sounds of seven phenomena: correlation, share of shuffled nulls below, videos above 95 %")
     for drive in DRIVES:
-        if drive == "codes" and generator.config.sound_dim != 2:
+        if drive == "codes" and bench.generator.config.sound_dim != 2:
             continue
         found = []
-        for i, phenomenon in enumerate(PHENOMENA * args.sounds):
-            curve = np.clip(
-                0.5 + 0.5 * np.sin(np.arange(97) / 12 * 2.1 + i) + 0.2 * np.sin(np.arange(97) / 3 + i), 0, 1
+        for i, phenomenon in enumerate(PHENOMENA * sounds):
+            beat = np.arange(97) / 12
+            curve = np.clip(0.5 + 0.5 * np.sin(2.1 * beat + i) + 0.2 * np.sin(4 * beat + i), 0, 1)
+            wave = synthesise(phenomenon, 8.0, intensity=curve, seed=7000 + i, sample_rate=RATE, fps=12)
+            wave = torch.from_numpy(wave)
+            sound = sound_of(wave, RATE, 8.0)
+            embeds = joint.encode_audio(wave, RATE)
+            ws = choose_content(embeds, generator=bench.generator, joint=joint, psi=0.8, seed=100 * i)
+            video = generate_continuous(
+                ws, generator=bench.generator, motion_z=i, sound=Sound(sound.curve, sound.rate, drive), config=config
             )
-            wave = torch.from_numpy(
-                synthesise(phenomenon, 8.0, intensity=curve, seed=7000 + i, sample_rate=RATE, fps=12)
-            )
-            heard = sound_of(wave, RATE, 8.0)
-            ws = choose_content(joint.encode_audio(wave, RATE), generator=generator, joint=joint, psi=0.8, seed=100 * i)
-            sound = Sound(heard.curve, heard.rate, drive)
-            video = generate_continuous(ws, generator=generator, motion_z=i, sound=sound, config=config)
             meter = VideoMeter()
             meter.add(video.frames)
-            found.append(reactivity(heard.curve[: len(video.frames)], meter.figures().seen, 12.0, seed=i))
+            found.append(reactivity(sound.curve[: len(video.frames)], meter.figures().seen, 12.0, seed=i))
         shares = np.array([f.share for f in found])
         print(
             f"  {drive:10s} r {np.mean([f.correlation for f in found]):.2f}   mean share {shares.mean():.3f}   "
             f"{int((shares > 0.95).sum())} of {len(shares)}"
         )
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generator", default="miniature")
+    parser.add_argument("--joint", default="miniature")
+    parser.add_argument("--videos", type=int, default=96)
+    parser.add_argument("--sounds", type=int, default=2, help="of each phenomenon")
+    parser.add_argument("--no-sound", action="store_true", help="leave out reactivity")
+    parser.add_argument("--clips", default="runs/styleganv/clips")
+    parser.add_argument("--out", help="a folder for pictures")
+    args = parser.parse_args()
+    keep_freed_memory()
+    generator = load_styleganv(args.generator)
+    bench = Bench(generator, NamedClips(args.clips, generator.resolution))
+    distances(bench, args.videos)
+    learned_motion(bench)
+    if args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        pictures(bench, Path(args.out))
+    if not args.no_sound:
+        heard(bench, load_joint(args.joint), args.sounds)
 
 
 if __name__ == "__main__":

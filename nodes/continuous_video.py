@@ -173,7 +173,7 @@ def _sound(network, mono, sample_rate, curve, config, drive: str, strength: floa
 
 def _content(network, joint, mono, sample_rate, embeds, encoder, seed: int, motion_seed: int, psi: float):
     """ws [1,L,D]: the seed's scene, or the one that means most what is wanted."""
-    from ..soundguide_core.systems.continuous_video import choose_content
+    from ..soundguide_core.systems.continuous_content import choose_content
 
     if not joint:
         if embeds is not None:

@@ -17,17 +17,20 @@ from .first_bytes import kind_of
 CONFIG_KEY = "config"  # JSON in the file's metadata
 
 
-def save(path: str | os.PathLike, tensors: Mapping[str, Tensor], config: dict, *, half: bool = False) -> None:
+def save(
+    path: str | os.PathLike, tensors: Mapping[str, Tensor], config: dict, *, half: bool = False, whole: str = " "
+) -> None:
     """Write tensors and config, whole or not at all.
 
-    half: floating tensors as fp16; ValueError where a value does not fit fp16's range.
+    half: floating tensors as fp16; ValueError where a value does not fit fp16's range. Those whose names begin with
+    `whole` stay as they are.
     """
     from safetensors.torch import save_file
 
     out = {}
     for key, x in tensors.items():
         x = x.detach().cpu()
-        if half and x.is_floating_point():
+        if half and x.is_floating_point() and not key.startswith(whole):
             x = x.half()
             if not torch.isfinite(x).all():
                 raise ValueError(f"{key} holds values beyond fp16; save it in full precision")

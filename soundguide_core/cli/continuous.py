@@ -150,7 +150,7 @@ def content(
 ) -> Tensor:
     """ws [1,L,D] of --seed, or of what the words or the sound mean; moved further with --edit."""
     from ..optimise import Schedule
-    from ..systems.continuous_video import ContinuousEditConfig, choose_content, edit_continuous
+    from ..systems.continuous_content import ContinuousEditConfig, choose_content, edit_continuous
 
     embeds = None
     if args.text is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..files import make_folder
 
 OnStep = Callable[[int, int, dict[str, float]], None]
+T = TypeVar("T")
 STATE = "state.safetensors"
 
 
@@ -154,6 +155,16 @@ def wait() -> None:
     """Until every process is here."""
     if _several():
         dist.barrier()
+
+
+def first_then_others(make: Callable[[], T]) -> T:
+    """make() in the first process, then in the others, which find the files that it left."""
+    if rank() > 0:
+        wait()
+    made = make()
+    if rank() == 0:
+        wait()
+    return made
 
 
 def mean(x: Tensor) -> Tensor:

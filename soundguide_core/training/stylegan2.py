@@ -6,7 +6,6 @@ Axes: B batch, L layers, D dims, H W.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,12 +17,13 @@ from ..errors import InputError
 from ..generators.discriminators import Discriminator
 from ..generators.latents import truncate
 from ..generators.stylegan2 import Generator, StyleGAN2Config
-from ..images import grid, save_image
+from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..memory import keep_freed_memory
 from . import loop
-from .warm_start import WarmStart, WarmStartSettings, warm_start
+from .adversarial import Settings, first_warm
+from .warm_start import WarmStart
 
 
 class Pictures(Protocol):
@@ -34,46 +34,6 @@ class Pictures(Protocol):
     def batch(self, indices) -> Tensor:
         """indices [B] => [B,3,H,W]"""
         ...
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how: published values unless said. kimg are thousands of pictures shown to the discriminator."""
-
-    kimg: float
-    batch: int = 16
-    lr: float = 0.0025
-    anneal: float = 0.0  # last share of the run over which the rate falls to a twentieth; published: 0
-    head_start: int = 0  # steps over which the generator's rate rises from 0: one that starts warm meets a novice
-    r1_gamma: float = 0.3
-    r1_every: int = 16
-    path_weight: float = 2.0
-    path_every: int = 4
-    style_mixing: float = 0.9
-    noise: bool = True  # off: the layers' noise is never used, and stays at strength 0
-    learn_mapping: bool = True  # off: it stays as the warm start wrote it
-    anchor: float = 0.0  # weight of likeness to the pictures that coded latents name
-    ema_kimg: float = 5.0
-    mirror: bool = False
-    dtype: str = "float32"  # of features in the main terms; regularisers stay in float32
-    save_kimg: float = 5.0
-    samples: int = 32  # pictures in the sheet written at each checkpoint
-
-    @property
-    def steps(self) -> int:
-        return round(self.kimg * 1000 / self.batch)
-
-    def lr_at(self, i: int) -> float:
-        left = 1 - i / self.steps
-        return self.lr * (0.05 + 0.95 * min(left / self.anneal, 1)) if self.anneal else self.lr
-
-    @classmethod
-    def from_dict(cls, table: dict) -> Settings:
-        unknown = sorted(table.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            known = ", ".join(cls.__dataclass_fields__)
-            raise InputError(f"The recipe's [training] has an unknown entry {unknown[0]!r}.", f"Use {known}.")
-        return cls(kimg=table["kimg"], **{name: value for name, value in table.items() if name != "kimg"})
 
 
 class RunningMean(nn.Module):
@@ -88,6 +48,8 @@ class StyleGAN2Training:
     """Two networks, the generator's EMA, and one alternating update per step."""
 
     networks = (Generator, Discriminator)
+    sheets = "samples"
+    full_precision = " "  # how the names of tensors begin that are not kept as fp16; none does
 
     def __init__(
         self, config: StyleGAN2Config, settings: Settings, pictures: Pictures, device: str | torch.device, seed: int
@@ -241,10 +203,10 @@ class StyleGAN2Training:
         return grid(torch.cat([self.average.synthesis(part) for part in ws.split(8)]), 8)
 
     def export(self, path: Path) -> None:
-        """The average, in half precision, ready for load_generator."""
+        """The average, in half precision but for what needs all of it, ready for load_generator."""
         average = copy.deepcopy(self.average)
         average.measure_w()
-        safetensors_io.save(path, average.state_dict(), average.config.to_dict(), half=True)
+        safetensors_io.save(path, average.state_dict(), average.config.to_dict(), half=True, whole=self.full_precision)
 
 
 def run(
@@ -270,36 +232,14 @@ def run(
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     training = StyleGAN2Training(network, settings, pictures, device, seed)
-    weights = out / "generator.safetensors"
-    if "warm_start" in config and not (resume and (out / loop.STATE).is_file()):
-        first = WarmStartSettings.from_dict(config["warm_start"])
-        first = WarmStart(training.generator, first, pictures, device, seed)
-        warm_start(first, out, resume=resume, on_step=on_step)
-        training.average.load_state_dict(training.generator.state_dict())
-        resume = False
-
-    def write(done: int) -> None:
-        training.export(weights)
-        for psi in (1.0, 0.7):
-            save_image(training.sheet(psi), out / f"samples-{done * settings.batch // 1000:05d}kimg-psi{psi}.png")
-
-    save_every = max(round(settings.save_kimg * 1000 / settings.batch), 1)
-    loop.run(training, settings.steps, out, resume=resume, save_every=save_every, on_step=on_step, on_save=write)
-    return weights
+    return first_warm(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
 
 
 def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
-    """The first process renders, the others then open what it left."""
     from ..miniature.codes import CodedScenes
     from . import datasets
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    if loop.rank() > 0:
-        loop.wait()
     if scenes.get("coded"):
-        pictures = CodedScenes(folder, size, rendering)
-    else:
-        pictures = datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
-    if loop.rank() == 0:
-        loop.wait()
-    return pictures
+        return loop.first_then_others(lambda: CodedScenes(folder, size, rendering))
+    return loop.first_then_others(lambda: datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering))

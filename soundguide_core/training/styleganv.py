@@ -16,16 +16,17 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..generators.latents import truncate
-from ..generators.motion import TrajectoryNoise
+from ..generators.motion import MotionEncoder, TrajectoryNoise
 from ..generators.stylegan_v import Generator, StyleGANVConfig
 from ..generators.video_discriminator import HolisticDiscriminator
-from ..images import grid, save_image
+from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..memory import keep_freed_memory
 from . import loop
-from .stylegan2 import Settings, StyleGAN2Training
-from .warm_start import WarmStart, WarmStartSettings, warm_start
+from .adversarial import Settings, first_warm
+from .stylegan2 import StyleGAN2Training
+from .warm_start import WarmStart
 
 
 class Named(Protocol):
@@ -97,14 +98,19 @@ class VideoWarmStart(WarmStart):
     def write_codes(self) -> None:
         motion = self.generator.synthesis.motion_encoder
         self.coded.write(self.generator.mapping, motion)
-        motion.conv.requires_grad_(False)
+        learn_sound_alone(motion)
 
     def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        named = draw(self.coded, self.generator, batch, 1, rng)
-        real = F.interpolate(named.frames[:, 0].to(self.device), size, mode="area")
-        motion_v = self.generator.motion_codes(named.t, named.motion_z, sound=named.sound)[:, 0]
-        ws = self.ws(named.z, rng)
+        """Two moments of each video, one after the other."""
+        named = draw(self.coded, self.generator, batch // 2, 2, rng)
+        real = F.interpolate(named.frames.flatten(0, 1).to(self.device), size, mode="area")
+        motion_v = self.generator.motion_codes(named.t, named.motion_z, sound=named.sound).flatten(0, 1)
+        ws = self.ws(named.z, rng).repeat_interleave(2, dim=0)
         return self.generator.synthesis(ws, "none", None, self.dtype, size, motion_v=motion_v), real
+
+    def loss(self, img: Tensor, real: Tensor) -> Tensor:
+        change = super().loss(img[::2] - img[1::2], real[::2] - real[1::2])
+        return super().loss(img, real) + self.settings.change * change
 
     @torch.no_grad()
     def sheet(self, count: int = 8) -> Tensor:
@@ -114,6 +120,13 @@ class VideoWarmStart(WarmStart):
         made = self.generator.video(ws, named.t, named.motion_z, sound=named.sound)
         both = torch.cat([named.frames.to(made), made], dim=1)  # [B,6,3,H,W]
         return grid(both.transpose(0, 1).flatten(0, 1), count)
+
+
+def learn_sound_alone(motion: MotionEncoder) -> None:
+    """Freezes the codes that were written. One step of a period is whole turns later in a video: they would be lost."""
+    motion.requires_grad_(False)
+    if motion.config.sound_dim:
+        motion.sound.requires_grad_(True)
 
 
 def draw(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> Named:
@@ -127,11 +140,13 @@ class StyleGANVTraining(StyleGAN2Training):
     """The generator, its holistic discriminator, the generator's EMA, and one alternating update per step."""
 
     networks = (Generator, HolisticDiscriminator)
+    sheets = "videos"
+    full_precision = "synthesis.motion_encoder."  # half a thousandth of a period is whole turns after an hour
 
     def __init__(self, config: StyleGANVConfig, settings: VideoSettings, videos: Videos, device, seed: int):
         super().__init__(config, settings, videos, device, seed)
         if not settings.learn_mapping:  # what a warm start has written
-            self.generator.synthesis.motion_encoder.conv.requires_grad_(False)
+            learn_sound_alone(self.generator.synthesis.motion_encoder)
 
     def step(self, i: int) -> dict[str, float]:
         """Generator, discriminator, R1, EMA."""
@@ -225,32 +240,11 @@ def run(
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     training = StyleGANVTraining(network, settings, videos, device, seed)
-    weights = out / "generator.safetensors"
-    if "warm_start" in config and not (resume and (out / loop.STATE).is_file()):
-        first = WarmStartSettings.from_dict(config["warm_start"])
-        first = VideoWarmStart(training.generator, first, videos, device, seed)
-        warm_start(first, out, resume=resume, on_step=on_step)
-        training.average.load_state_dict(training.generator.state_dict())
-        training.export(weights)
-        resume = False
-
-    def write(done: int) -> None:
-        training.export(weights)
-        for psi in (1.0, 0.7):
-            save_image(training.sheet(psi), out / f"videos-{done * settings.batch // 1000:05d}k-psi{psi}.png")
-
-    save_every = max(round(settings.save_kimg * 1000 / settings.batch), 1)
-    loop.run(training, settings.steps, out, resume=resume, save_every=save_every, on_step=on_step, on_save=write)
-    return weights
+    return first_warm(training, VideoWarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
 
 
 def _render(folder: Path, size: int, on_step: loop.OnStep | None) -> Videos:
-    """The first process renders, the others then open what it left."""
     from ..miniature.clip_codes import NamedClips
 
-    if loop.rank() > 0:
-        loop.wait()
-    videos = NamedClips(folder, size, None if on_step is None else lambda i, n: on_step(i, n, {}))
-    if loop.rank() == 0:
-        loop.wait()
-    return videos
+    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
+    return loop.first_then_others(lambda: NamedClips(folder, size, rendering))

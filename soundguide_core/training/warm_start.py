@@ -47,6 +47,7 @@ class WarmStartSettings:
     psi: the smallest truncation at which w must still render its picture.
     square: weight of the mean squared difference beside the mean absolute one; it minds small bright things, such as
     stars, whose absence costs little on average.
+    change: of videos, weight of the likeness of the changes between two moments, in which all that stays cancels.
     """
 
     stages: tuple[tuple[int, float], ...]
@@ -54,6 +55,7 @@ class WarmStartSettings:
     lr: float = 0.01
     psi: float = 0.5
     square: float = 2.0
+    change: float = 0.0
     dtype: str = "float32"
 
     @property
@@ -111,13 +113,16 @@ class WarmStart:
     def step(self, i: int) -> dict[str, float]:
         s, rng, size = self.settings, loop.step_rng(self.seed, i), self.settings.resolution_at(i)
         img, real = self.pair(s.batch, size, rng)
-        loss = pyramid_distance(img, real, levels=3, square=s.square).mean()
+        loss = self.loss(img, real)
         self.adam.param_groups[0]["lr"] = s.lr * s.fall(i / s.steps)
         self.adam.zero_grad()
         loss.backward()
         loop.mean_gradients(self.adam.param_groups[0]["params"])
         self.adam.step()
         return {"likeness": float(loss.detach())}
+
+    def loss(self, img: Tensor, real: Tensor) -> Tensor:
+        return pyramid_distance(img, real, levels=3, square=self.settings.square).mean()
 
     @torch.no_grad()
     def sheet(self, count: int = 16) -> Tensor:

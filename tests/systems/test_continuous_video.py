@@ -15,13 +15,15 @@ from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
 from soundguide_core.metrics.reactivity import reactivity
 from soundguide_core.metrics.video_meter import VideoMeter
 from soundguide_core.optimise import Schedule
-from soundguide_core.systems.continuous_video import (
-    ContinuousConfig,
+from soundguide_core.systems.continuous_content import (
     ContinuousEditConfig,
     choose_content,
     edit_continuous,
-    generate_continuous,
     project_clip,
+)
+from soundguide_core.systems.continuous_video import (
+    ContinuousConfig,
+    generate_continuous,
     sound_of,
     stream_continuous,
 )

@@ -17,8 +17,8 @@ from soundguide_core.training.warm_start import WarmStartSettings
 
 NETWORK = {
     "resolution": 16, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8, "fps": 12,
-    "motion_z_dim": 8, "motion_u_dim": 32, "motion_kernel": 3, "motion_distance": clip_codes.DISTANCE, "waves": 4,
-    "min_period": 6, "max_period": 24, "sound_dim": 2, "concat_resolution": 8, "max_frames": 96,
+    "motion_z_dim": 8, "motion_u_dim": 16, "motion_kernel": 3, "motion_distance": clip_codes.DISTANCE, "waves": 3,
+    "min_period": 20, "max_period": 32, "sound_dim": 2, "concat_resolution": 8, "max_frames": 96,
 }  # fmt: skip
 TRAINING = {"kimg": 0.032, "batch": 8, "r1_every": 2, "save_kimg": 0.016, "mirror": True, "samples": 8}
 CONFIG = StyleGANVConfig.from_dict(NETWORK)
@@ -30,9 +30,9 @@ class Lights:
     def draw(self, batch, times, z_dim, motion_z_dim, rng) -> clip_codes.NamedClips:
         z = torch.randn(batch, z_dim, generator=rng)
         motion_z = TrajectoryNoise(tuple(torch.randint(2**31, (batch,), generator=rng).tolist()), motion_z_dim)
-        t, moment = clip_codes.nearest_moments(times, motion_z)
+        t, moment, _ = clip_codes.nearest_moments(times, motion_z)
         power = torch.rand(t.shape, generator=rng)
-        angle = 2 * torch.pi * moment / clip_codes.MOMENTS
+        angle = 2 * torch.pi * moment / clip_codes.PERIOD
         light = 0.5 * torch.stack([angle.cos(), angle.sin()], dim=-1).float() + power[..., None] - 0.5  # [B,F,2]
         colour = torch.where(z[:, :1] > 0, torch.tensor([0.5, 0.0, -0.5]), torch.tensor([-0.5, 0.0, 0.5]))  # [B,3]
         frames = (colour[:, None, :, None] + light[:, :, None]).repeat_interleave(8, dim=-1)[..., None, :]
