@@ -12,11 +12,13 @@ from . import (
     latents,
     models,
     sound_to_video,
+    video_editing,
 )
 from .host import ComfyExtension, add_model_folders
 
 GROUPS = (
-    models, examples, audio, embedding, latents, image_manipulation, sound_to_video, continuous_video, analysis,
+    models, examples, audio, embedding, latents, image_manipulation, sound_to_video, continuous_video, video_editing,
+    analysis,
 )  # fmt: skip
 NODES = [node for group in GROUPS for node in group.NODES]
 

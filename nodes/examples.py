@@ -127,17 +127,35 @@ class ExampleScene(io.ComfyNode):
                     step=32,
                     tooltip="Pixels a side. Four times the work at double the size; 256 takes a fraction of a second.",
                 ),
+                io.Int.Input(
+                    "num_frames",
+                    default=1,
+                    min=1,
+                    max=10_000,
+                    optional=True,
+                    tooltip="More than one makes a video, in which clouds drift and water moves.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=float(FPS),
+                    min=1.0,
+                    max=120.0,
+                    step=0.5,
+                    optional=True,
+                    tooltip="Frames a second of such a video.",
+                ),
             ],
-            outputs=[io.Image.Output("image", display_name="image", tooltip="The landscape.")],
+            outputs=[io.Image.Output("image", display_name="image", tooltip="The landscape, or the frames.")],
         )
 
     @classmethod
-    def execute(cls, seed, phenomenon, intensity, size):
+    def execute(cls, seed, phenomenon, intensity, size, num_frames=1, fps=float(FPS)):
         import torch
 
         from ..soundguide_core.miniature.scenes import render
 
-        pixels = render(seed, None if phenomenon == CALM else phenomenon, intensity, size=size)
+        kind = None if phenomenon == CALM else phenomenon
+        pixels = render(seed, kind, [intensity] * num_frames, size=size, fps=fps)
         return io.NodeOutput(image_of(images.from_uint8(torch.from_numpy(pixels))))
 
 

@@ -6,6 +6,8 @@ can never be differentiated; so models are made, moved and optimised through thi
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,12 +30,14 @@ __all__ = [
     "ComfyExtension",
     "Model",
     "add_model_folders",
+    "advanced",
     "audio_of",
     "check_choice",
     "image_of",
     "img_of",
     "in_chunks",
     "io",
+    "mask_of",
     "model_stamp",
     "on_device",
     "on_step",
@@ -209,6 +213,15 @@ def model_stamp(kind: str, name: str) -> list:
 # The host's sounds, pictures and choices
 
 
+@functools.cache
+def advanced() -> dict:
+    """What marks an input as one for few, where the host can hide such inputs behind a button."""
+    accepted = inspect.signature(io.Int.Input).parameters
+    if "advanced" in accepted:
+        return {"advanced": True}
+    return {"extra_dict": {"advanced": True}} if "extra_dict" in accepted else {}
+
+
 def check_choice(name: str, value: str, options: Sequence[str]) -> None:
     """Some hosts send any word to a combo: ComfyUI 0.3.64 checks none of a V3 node's."""
     if value not in options:
@@ -241,6 +254,15 @@ def img_of(image) -> Tensor:
     if image is None:
         raise InputError("No picture has arrived.", "Connect an IMAGE output.")
     return images.from_host(image.detach().to("cpu", torch.float32))
+
+
+def mask_of(mask) -> Tensor:
+    """MASK [B,H,W], [H,W] or [B,1,H,W] => [B,1,H,W] float32 in 0..1 on the CPU, 1 where to edit."""
+    mask = mask.detach().to("cpu", torch.float32)
+    mask = mask.reshape(-1, 1, *mask.shape[-2:]).clamp(0, 1)
+    if not mask.any():
+        raise InputError("The mask marks nothing.", "Paint over the part to edit; white is edited.")
+    return mask
 
 
 def image_of(img: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.checkpoints import registry
+from ..soundguide_core.flow import METHODS, flow_names, load_flow
 from . import sockets
 from .host import Model, check_choice, io, model_stamp
 
@@ -24,10 +25,18 @@ class Loader(io.ComfyNode):
         raise NotImplementedError
 
     @classmethod
+    def names(cls) -> list[str]:
+        return registry.names(cls.kind)
+
+    @classmethod
     def schema(cls, tooltip: str, output: io.Output, **texts: str) -> io.Schema:
         """texts: node_id, display_name and description; tooltip: which names there are, and where more are put."""
-        name = io.Combo.Input("name", options=registry.names(cls.kind), tooltip=tooltip)
+        name = io.Combo.Input("name", options=cls.names(), tooltip=tooltip)
         return io.Schema(category="SoundGuide/models", inputs=[name], outputs=[output], **texts)
+
+    @classmethod
+    def check(cls, name) -> None:
+        check_here(cls.kind, name)
 
     @classmethod
     def fingerprint_inputs(cls, name):
@@ -35,7 +44,7 @@ class Loader(io.ComfyNode):
 
     @classmethod
     def execute(cls, name):
-        check_here(cls.kind, name)
+        cls.check(name)
         return io.NodeOutput(Model(name, lambda device: cls.load(name, device)))
 
 
@@ -132,4 +141,60 @@ class LoadStyleGANV(Loader):
         return load_styleganv(name, device)
 
 
-NODES = [LoadJointEncoder, LoadStyleGAN, LoadSoundVideo, LoadStyleGANV]
+class LoadPixelDiffusion(Loader):
+    kind = "unet"
+
+    @classmethod
+    def define_schema(cls):
+        return cls.schema(
+            node_id="SoundGuideLoadPixelDiffusion",
+            display_name="Load Pixel Diffusion",
+            description="Loads a diffusion model that paints pixels, without a text and without latents: what Change "
+            "Video by Sound paints with.",
+            tooltip="'miniature' (landscapes, 64 x 64) comes with SoundGuide. Others are guided-diffusion's .pt "
+            "files in ComfyUI/models/soundguide/unet; nothing in them is run. A published one of 256 x 256 takes 2 GB.",
+            output=sockets.PixelDiffusion.Output(
+                "diffusion", display_name="diffusion", tooltip="For Change Video by Sound."
+            ),
+        )
+
+    @classmethod
+    def load(cls, name, device):
+        from ..soundguide_core.diffusion.denoiser import load_denoiser
+
+        return load_denoiser(name, device)
+
+
+class LoadFlow(Loader):
+    kind = "flow"
+
+    @classmethod
+    def define_schema(cls):
+        return cls.schema(
+            node_id="SoundGuideLoadFlow",
+            display_name="Load Flow Estimator",
+            description="Loads what finds out how a video moves. Without this node Video Movement takes tv-l1.",
+            tooltip="'tv-l1' needs no weights and runs on the processor. Others are torchvision's RAFT files in "
+            "ComfyUI/models/soundguide/flow: better on large movements, and fast on a GPU.",
+            output=sockets.FlowEstimator.Output("estimator", display_name="estimator", tooltip="For Video Movement."),
+        )
+
+    @classmethod
+    def names(cls):
+        return flow_names()
+
+    @classmethod
+    def check(cls, name):
+        if name not in METHODS:
+            super().check(name)
+
+    @classmethod
+    def fingerprint_inputs(cls, name):
+        return name if name in METHODS else super().fingerprint_inputs(name)
+
+    @classmethod
+    def load(cls, name, device):
+        return load_flow(name, device)
+
+
+NODES = [LoadJointEncoder, LoadStyleGAN, LoadSoundVideo, LoadStyleGANV, LoadPixelDiffusion, LoadFlow]

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..soundguide_core import flow
 from .host import io
 
 Joint = io.Custom("SOUNDGUIDE_JOINT")
 Generator = io.Custom("SOUNDGUIDE_GENERATOR")
 Trajectory = io.Custom("SOUNDGUIDE_TRAJECTORY")
 VideoGenerator = io.Custom("SOUNDGUIDE_VIDEO_GENERATOR")
+PixelDiffusion = io.Custom("SOUNDGUIDE_PIXEL_DIFFUSION")
+FlowEstimator = io.Custom("SOUNDGUIDE_FLOW_ESTIMATOR")
+Flow = io.Custom("SOUNDGUIDE_FLOW")
 SoundEmbeds = io.Custom("SOUNDGUIDE_EMBEDS")
 WLatents = io.Custom("SOUNDGUIDE_WS")
 
@@ -46,3 +50,17 @@ class Latents:
 
     def get_ram_usage(self) -> int:
         return self.ws.nbytes
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the neighbours of a video's frames move into each other."""
+
+    flow: flow.Flow
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.flow) + 1
+
+    def get_ram_usage(self) -> int:
+        return sum(x.nbytes for x in (self.flow.fw, self.flow.bw, self.flow.visible_fw, self.flow.visible_bw))

@@ -33,10 +33,21 @@ NEEDED = (
         "transformers",
         "comfyui_frontend_package",
     ),  # the host's
-    *("open_clip", "librosa", "timm", "kornia", "matplotlib"),  # the pack's
+    *("open_clip", "diffusers", "skimage", "librosa", "timm", "kornia", "matplotlib"),  # the pack's
 )
 START_SEC = 180
 
+TINY_UNET = {
+    "unet": {
+        "sample_size": 16,
+        "block_out_channels": [8, 8],
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "down_block_types": ["DownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "UpBlock2D"],
+    },
+    "schedule": {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"},
+}
 TINY_CLIP = {
     "embed_dim": 16,
     "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
@@ -90,6 +101,7 @@ def tiny_models(tmp_path_factory) -> Path:
 
     from soundguide_core.audio.mel import RELEASED, MelSpec
     from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.diffusion.unet import UNet
     from soundguide_core.embedding.clip import ClipTowers
     from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
     from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
@@ -104,6 +116,9 @@ def tiny_models(tmp_path_factory) -> Path:
         (folder / "generator").mkdir(parents=True)
         safetensors_io.save(folder / "generator" / "tiny.safetensors", Generator(config).state_dict(), config.to_dict())
         shutil.copy(ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl", folder / "generator" / "foreign.pkl")
+        (folder / "unet").mkdir()
+        unet = UNet(**TINY_UNET["unet"], schedule=TINY_UNET["schedule"])
+        safetensors_io.save(folder / "unet" / "tiny.safetensors", unet.state_dict(), TINY_UNET)
         trunk = {"dim": 16, "backbone": "test_resnet", "padding": 1}
         (folder / "trajectory").mkdir()
         save_trajectory(

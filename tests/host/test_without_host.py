@@ -16,6 +16,8 @@ LIGHT = {
     "__future__",
     "collections",
     "dataclasses",
+    "functools",
+    "inspect",
     "os",
     "pathlib",
     "time",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 WORKFLOWS = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "workflows" / "api").glob("*.json"))
@@ -44,6 +45,10 @@ CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing
 WALK = dict(strength=1.0, smoothing=0.2, noise=True, seed=0)
 CONTINUOUS = dict(seed=0, motion_seed=0, fps=4.0, seconds=0.0, psi=0.8, loop=False, drive="auto", strength=1.0)
 CONTINUOUS |= dict(feature="loudness", chunk=3)
+FILM = dict(seed=1, phenomenon="calm", intensity=0.0, size=32, num_frames=12, fps=12.0)
+EDIT = dict(strength=1.0, steps=3, skip=1, seed=0, also_weight=1.0, follow_movement=1.0, keep_background=0.1)
+EDIT |= dict(follow_changes=0.1, variant="clean", surroundings="grey", crops=1, feather=1, invert_mask=True)
+EDIT |= dict(window=5, chunk=2, size=0)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
 
@@ -79,6 +84,18 @@ def tiny_prompt() -> dict:
         ),
         "V": node("LoadStyleGANV", name="miniature"),
         "continuous": node("StyleGANVRender", generator=["V", 0], audio=["sound", 0], **CONTINUOUS),
+        "U": node("LoadPixelDiffusion", name="tiny.safetensors"),
+        "E": node("LoadFlow", name="tv-l1"),
+        "film": node("ExampleScene", **FILM),
+        "mask": {"class_type": "SolidMask", "inputs": {"value": 0.4, "width": 32, "height": 32}},
+        "moves": node("FlowGuidance", image=["film", 0], estimator=["E", 0], longest_side=32, chunk=4),
+        "edit": node(
+            "SoundiniSampler", diffusion=["U", 0], encoder=["J", 0], image=["film", 0], embeds=["hear", 0],
+            mask=["mask", 0], flow=["moves", 0], also=["text", 0], curve=["loud", 0], **EDIT,
+        ),
+        "loud": node("SoundSchedule", audio=["sound", 0], **{**CURVE, "curve": "loudness", "num_frames": 12}),
+        "see_edit": {"class_type": "PreviewImage", "inputs": {"images": ["edit", 0]}},
+        "see_moves": {"class_type": "PreviewImage", "inputs": {"images": ["moves", 1]}},
         "see_video": {"class_type": "PreviewImage", "inputs": {"images": ["continuous", 0]}},
         "see_plot": {"class_type": "PreviewImage", "inputs": {"images": ["report", 0]}},
         "see_report": {"class_type": "PreviewAny", "inputs": {"source": ["report", 1]}},
@@ -111,6 +128,7 @@ def test_every_node_works(server, node_infos):
     assert "%" in run.outputs["see_heard"]["text"][0]
     assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
     assert len(run.outputs["see_plot"]["images"]) == 1
+    assert len(run.outputs["see_edit"]["images"]) == 12 and len(run.outputs["see_moves"]["images"]) == 11
 
 
 def test_stop_ends_the_optimisation_within_a_second(server):
@@ -131,6 +149,49 @@ def test_stop_ends_the_optimisation_within_a_second(server):
     prompt["change"]["inputs"]["steps"] = 4
     after = server.run(prompt)  # nothing is left in a state that gradients cannot pass
     assert after.status == "success", after.error
+
+
+def test_stop_ends_an_edit_within_a_second_and_the_next_one_runs(server):
+    prompt = tiny_prompt()
+    server.run(prompt)  # so that only the edit is left to do
+    prompt["edit"]["inputs"] |= {"steps": 100, "window": 1}
+    prompt_id = server.queue(prompt)
+    time.sleep(2.0)
+    assert server.get("/queue")["queue_running"], "it ended before Stop was pressed"
+    server.post("/interrupt", {})
+    pressed = time.monotonic()
+    while server.get("/queue")["queue_running"]:
+        assert time.monotonic() - pressed < 10
+        time.sleep(0.02)
+    assert time.monotonic() - pressed < 1.0
+    assert server.wait(prompt_id).messages["execution_interrupted"]["node_id"] == "edit"
+    for variant in ("paper", "score"):
+        prompt["edit"]["inputs"] |= {"steps": 2, "variant": variant}
+        after = server.run(prompt)
+        assert after.status == "success", after.error
+
+
+def test_outside_the_mask_an_edited_video_is_its_source(server):
+    """Half of the picture is masked; in the files that the host has written the other half is the source's."""
+    from PIL import Image
+
+    prompt = tiny_prompt()
+    prompt["ground"] = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 32, "height": 32}}
+    prompt["part"] = {"class_type": "SolidMask", "inputs": {"value": 1.0, "width": 16, "height": 32}}
+    prompt["mask"] = {
+        "class_type": "MaskComposite",
+        "inputs": {"destination": ["ground", 0], "source": ["part", 0], "x": 0, "y": 0, "operation": "add"},
+    }
+    prompt["edit"]["inputs"] |= {"invert_mask": False, "feather": 0}
+    prompt["see_film"] = {"class_type": "PreviewImage", "inputs": {"images": ["film", 0]}}
+    run = server.run(prompt)
+    assert run.status == "success", run.error
+    for one, two in zip(run.outputs["see_film"]["images"], run.outputs["see_edit"]["images"]):
+        before, after = (
+            np.asarray(Image.open(server.base / "temp" / picture["subfolder"] / picture["filename"]))
+            for picture in (one, two)
+        )
+        assert np.array_equal(before[:, 16:], after[:, 16:]) and not np.array_equal(before[:, :16], after[:, :16])
 
 
 def test_stop_ends_a_long_video_within_a_second(server):
@@ -187,6 +248,19 @@ MISTAKES = {
         ),
         "latents are [12, 128], these networks move [8, 16].",
     ),
+    "fewer meanings than frames": (changed(hear={"num_frames": 5}), "5 embeddings meet 12 frames."),
+    "fewer values than frames": (changed(loud={"num_frames": 5}), "5 values of the curve"),
+    "the movement of another video": (
+        changed(other=node("ExampleScene", **{**FILM, "num_frames": 3}), moves={"image": ["other", 0]}),
+        "The movement of 3 frames meets 12 frames.",
+    ),
+    "the movement of one picture": (changed(moves={"image": ["scene", 0]}), "One picture does not move."),
+    "a mask of nothing": (
+        changed(mask={"value": 0.0}),
+        "The mask marks nothing.",
+    ),
+    "a mask of another shape": (changed(mask={"width": 64}), "does not have the shape of pictures of 32 x 32."),
+    "more steps skipped than there are": (changed(edit={"skip": 3}), "The number of steps to skip is 3."),
     "an empty text": (changed(text={"text": "  "}), "The text is empty."),
     "weights that cancel": (
         changed(mix={"embeds_2": ["hear", 0], "embeds_4": ["text", 0], "weight_2": -1.0, "weight_4": 0.0}),
@@ -229,6 +303,7 @@ def test_a_mistake_is_answered_in_two_sentences(server, mistake):
         ("draw", {"psi": 9.0}),
         ("hear", {"fps": 800.0}),
         ("render", {"chunk": 0}),
+        ("edit", {"strength": -1.0}),
     ],
 )
 def test_the_host_refuses_numbers_that_the_widgets_would_not_allow(server, name, values):
@@ -245,6 +320,10 @@ def test_the_host_refuses_numbers_that_the_widgets_would_not_allow(server, name,
         ("sound", {"course": "zigzag"}),
         ("scene", {"phenomenon": "snow"}),
         ("curve", {"curve": "joy"}),
+        ("edit", {"variant": "best"}),
+        ("edit", {"surroundings": "none"}),
+        ("E", {"name": "raft"}),
+        ("U", {"name": "tiny"}),
         ("styles", {"layers": "top"}),
         ("J", {"name": "nobody"}),
         ("G", {"name": "../../../etc/passwd"}),

@@ -1,0 +1,313 @@
+"""Soundini as nodes: how a video moves, and a video changed by a sound, inside a mask or whole."""
+
+from __future__ import annotations
+
+from ..soundguide_core.errors import InputError
+from . import plots, sockets
+from .embedding import check_encoder, encoder_input, mix
+from .host import advanced, check_choice, image_of, img_of, io, mask_of, on_device, on_step, with_grad
+
+# as in EditConfig, whose import would take seconds of the host's start
+VARIANTS, SURROUNDINGS = ("clean", "paper", "score"), ("source", "grey")
+
+
+class FlowGuidance(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideFlowGuidance",
+            display_name="Video Movement",
+            category="SoundGuide/video",
+            description="Finds out how a video moves, in both directions, and what its frames hide from each other. "
+            "Change Video by Sound follows it, so that what it paints moves along.",
+            inputs=[
+                io.Image.Input("image", tooltip="The frames of the source video, two or more."),
+                io.Int.Input(
+                    "longest_side",
+                    default=256,
+                    min=32,
+                    max=4096,
+                    step=8,
+                    tooltip="Larger frames are scaled down to this many pixels for the search. Double takes four times "
+                    "as long: tv-l1 needs about 0.4 s a frame at 128, 1.5 s at 256.",
+                ),
+                io.Int.Input(
+                    "chunk",
+                    default=8,
+                    min=1,
+                    max=256,
+                    tooltip="Pairs of frames in the estimator at once; more takes more memory. tv-l1 takes one at a "
+                    "time anyway.",
+                    **advanced(),
+                ),
+                sockets.FlowEstimator.Input(
+                    "estimator", optional=True, tooltip="From Load Flow Estimator; without it tv-l1."
+                ),
+            ],
+            outputs=[
+                sockets.Flow.Output("flow", display_name="flow", tooltip="For Change Video by Sound."),
+                io.Image.Output(
+                    "flow_picture",
+                    display_name="flow_picture",
+                    tooltip="One picture for each pair of frames: hue is the direction, depth of colour the speed.",
+                ),
+                io.Image.Output(
+                    "hidden",
+                    display_name="hidden",
+                    tooltip="The same for what the next frame hides or leaves out: white.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, image, longest_side, chunk, estimator=None):
+        import torch
+
+        from ..soundguide_core.flow import estimate_flow, flow_picture, load_flow
+        from ..soundguide_core.images import resize
+
+        frames = img_of(image)
+        if len(frames) < 2:
+            raise InputError("One picture does not move.", "Send the frames of a video.")
+        size = frames.shape[2:]
+        scale = min(longest_side / max(size), 1)
+        network = load_flow() if estimator is None else estimator.on_device()
+        device = torch.device("cpu") if estimator is None else estimator.device
+        flow = with_grad(
+            estimate_flow,
+            resize(frames, tuple(max(round(side * scale), 1) for side in size), "stretch"),
+            lambda *pair: network(*(x.to(device) for x in pair)).cpu(),
+            chunk,
+            on_step(),
+        )
+        shown = flow.resized(*size)
+        hidden = (1 - 2 * shown.visible_fw).expand(-1, 3, -1, -1)
+        return io.NodeOutput(sockets.Motion(flow), image_of(flow_picture(shown.fw)), image_of(hidden))
+
+
+class SoundiniSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideSoundiniSampler",
+            display_name="Change Video by Sound",
+            category="SoundGuide",
+            description="Paints what the sound means into a video: inside a mask, or everywhere. Outside the mask "
+            "nothing changes, to the bit. Soundini: Sound-Guided Diffusion for Natural Video Editing, Lee et al. 2023.",
+            inputs=[
+                sockets.PixelDiffusion.Input("diffusion", tooltip="From Load Pixel Diffusion: what paints."),
+                encoder_input(),
+                io.Image.Input(
+                    "image",
+                    tooltip="The frames of the video, of any size and number. The time grows with their number.",
+                ),
+                sockets.SoundEmbeds.Input(
+                    "embeds",
+                    tooltip="What shall be seen. From Encode Sound with 'per_frame' and the video's fps and number of "
+                    "frames, each frame follows its moment; otherwise one meaning holds for all.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="How far the sound leads: 0 leaves only what the diffusion model does by itself.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=25,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps of the whole way from noise to picture; time grows in proportion. The miniature "
+                    "takes about a tenth of a second a step and frame on two CPU cores.",
+                ),
+                io.Int.Input(
+                    "skip",
+                    default=8,
+                    min=0,
+                    max=999,
+                    tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**32 - 1,
+                    control_after_generate=True,
+                    tooltip="Of the noise; the same seed gives the same video.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="1 where to edit: one for all frames or one for each, in the shape of the frames. Without "
+                    "it everything is edited.",
+                ),
+                sockets.Flow.Input(
+                    "flow",
+                    optional=True,
+                    tooltip="From Video Movement, of the same frames. Without it tv-l1 finds the movement here.",
+                ),
+                sockets.SoundEmbeds.Input("also", optional=True, tooltip="A text, picture or second sound, mixed in."),
+                io.Float.Input(
+                    "curve",
+                    optional=True,
+                    force_input=True,
+                    tooltip="A list of numbers that multiply the strength, one for each frame: the loudness from Sound "
+                    "Curve, for example, changes more where it is louder.",
+                ),
+                io.Float.Input(
+                    "also_weight",
+                    default=1.0,
+                    min=-4.0,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="How much of 'also' against 1 of 'embeds'; below 0 leads away from it.",
+                    **advanced(),
+                ),
+                io.Float.Input(
+                    "follow_movement",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How strongly the frames must agree along the movement (lambda_flow): higher flickers "
+                    "less. 0 does without, and spares the search for the movement.",
+                    **advanced(),
+                ),
+                io.Float.Input(
+                    "keep_background",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Pull of what surrounds the mask towards the source while it paints (lambda_back). The "
+                    "finished frames have the source there in any case.",
+                    **advanced(),
+                ),
+                io.Float.Input(
+                    "follow_changes",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How strongly changes between frames must mean what changes in the sound (lambda_DSG). "
+                    "Needs embeds per frame.",
+                    **advanced(),
+                ),
+                io.Combo.Input(
+                    "variant",
+                    options=list(VARIANTS),
+                    default="clean",
+                    tooltip="clean: steers the estimate of the finished picture, the fastest. paper: through the "
+                    "network, as published; three times the time or more, and wants larger strengths. score: the same "
+                    "with another scale.",
+                    **advanced(),
+                ),
+                io.Combo.Input(
+                    "surroundings",
+                    options=list(SURROUNDINGS),
+                    default="source",
+                    tooltip="What the encoder sees around the mask: the source, or grey, as published.",
+                    **advanced(),
+                ),
+                io.Int.Input(
+                    "crops",
+                    default=2,
+                    min=0,
+                    max=64,
+                    tooltip="Views of each frame that are compared with the sound beside the whole, against changes "
+                    "that please only the encoder. Each costs one look of the encoder in every step.",
+                    **advanced(),
+                ),
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    tooltip="Pixels over which the edit fades in from the mask's border inwards.",
+                    **advanced(),
+                ),
+                io.Boolean.Input("invert_mask", default=False, tooltip="Edit where the mask is 0.", **advanced()),
+                io.Int.Input(
+                    "window",
+                    default=16,
+                    min=1,
+                    max=1024,
+                    tooltip="Frames that are edited together; the next window goes on from the last. Memory grows in "
+                    "proportion, time does not.",
+                    **advanced(),
+                ),
+                io.Int.Input(
+                    "chunk",
+                    default=8,
+                    min=1,
+                    max=1024,
+                    tooltip="Frames in the networks at once: lower takes less memory.",
+                    **advanced(),
+                ),
+                io.Int.Input(
+                    "size",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=8,
+                    tooltip="Pixels along the shorter side in the model; 0 takes those that it was trained on. Double "
+                    "takes four times as long.",
+                    **advanced(),
+                ),
+            ],
+            outputs=[
+                io.Image.Output("edited", display_name="image", tooltip="The edited frames."),
+                io.Image.Output(
+                    "loss_plot", display_name="loss_plot", tooltip="What was asked for, step by step, window by window."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, diffusion, encoder, image, embeds, strength, steps, skip, seed, also_weight, follow_movement,
+        keep_background, follow_changes, variant, surroundings, crops, feather, invert_mask, window, chunk, size,
+        mask=None, flow=None, also=None, curve=None,
+    ):  # fmt: skip
+        import torch
+
+        from ..soundguide_core.systems.video_editing import EditConfig, edit_video
+
+        check_choice("variant", variant, VARIANTS)
+        check_choice("kind of surroundings", surroundings, SURROUNDINGS)
+        frames = img_of(image)
+        if also is not None:
+            embeds = mix([embeds, also], [1.0, also_weight])
+        check_encoder([embeds], encoder.name)
+        if flow is not None and flow.num_frames != len(frames):
+            raise InputError(
+                f"The movement of {flow.num_frames} frames meets {len(frames)} frames.",
+                "Connect the same frames to Video Movement.",
+            )
+        config = EditConfig(
+            variant=variant, steps=steps, skip=skip, crops=crops, surroundings=surroundings, window=window,
+            chunk=chunk, size=size, feather=feather, invert=invert_mask, seed=seed,
+            weights={
+                "sound": 1.0, "flow": follow_movement, "background": keep_background, "direction": follow_changes,
+            },
+        )  # fmt: skip
+        values = torch.as_tensor([1.0] if curve is None else curve, dtype=torch.float32).flatten()
+        denoiser, joint = on_device(diffusion, encoder)
+        result = with_grad(
+            edit_video,
+            frames,
+            (embeds.clip if embeds.frames is None else embeds.frames),
+            denoiser=denoiser,
+            joint=joint,
+            mask=None if mask is None else mask_of(mask),
+            flow=None if flow is None else flow.flow,
+            curves={"sound": strength * (values.expand(len(frames)) if len(values) == 1 else values)},
+            config=config,
+            on_step=on_step(),
+        )
+        return io.NodeOutput(image_of(result.frames), plots.loss_picture(result.history, embeds.label))
+
+
+NODES = [FlowGuidance, SoundiniSampler]
