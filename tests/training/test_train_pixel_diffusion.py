@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from soundguide_core.cli.train import read_recipe
 from soundguide_core.errors import InputError
 
 pytest.importorskip("diffusers")
@@ -154,3 +155,14 @@ def test_recipes_are_checked(trainer, tmp_path):
         trainer.Settings.from_dict({"steps": 1, "learning_rate": 2})
     with pytest.raises(InputError, match="v_prediction"):
         trainer.run(config={**CONFIG, "schedule": {"prediction_type": "epsilon"}}, out=tmp_path)
+
+
+def test_the_shipped_recipe_is_whole(trainer):
+    from soundguide_core.diffusion.denoiser import load_denoiser
+
+    config = read_recipe("pixel_diffusion")
+    assert trainer.Settings.from_dict(config["training"]).steps >= 1000
+    assert config["scenes"]["count"] > 0 and config["scenes"]["held_out"] > 0
+    unet = load_denoiser("miniature").unet
+    assert unet.schedule == config["schedule"] and unet.patch == config["unet"]["patch"]
+    assert all(unet.config[key] == value for key, value in config["unet"].items() if key != "patch")

@@ -1,0 +1,61 @@
+"""The miniature's pixel diffusion: it loads by name, takes noise off scenes that it has not seen, and paints others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from soundguide_core.images import from_uint8
+from soundguide_core.miniature import scenes
+from soundguide_core.training.datasets import HELD_OUT, draw
+
+pytest.importorskip("diffusers")
+
+
+@pytest.fixture(scope="module")
+def denoiser(diffusers):
+    from soundguide_core.diffusion.denoiser import load_denoiser
+
+    return load_denoiser("miniature")
+
+
+@pytest.fixture(scope="module")
+def unseen() -> torch.Tensor:
+    """[8,3,64,64]"""
+    shown = [draw(HELD_OUT + i) for i in range(8)]
+    pixels = [
+        scenes.render(s.seed, s.phenomenon, s.intensity, size=64, variant=s.variant, start_sec=s.start_sec)[0]
+        for s in shown
+    ]
+    return from_uint8(torch.from_numpy(np.stack(pixels)))
+
+
+def test_it_is_as_its_card_says(denoiser):
+    assert (denoiser.resolution, denoiser.multiple, denoiser.prediction_type) == (64, 8, "v_prediction")
+    assert denoiser.num_train_timesteps == 1000
+
+
+@pytest.mark.parametrize("t, share", [(100, 0.3), (300, 0.3), (500, 0.4), (700, 0.5)])
+@torch.no_grad()
+def test_it_takes_noise_off_unseen_scenes(denoiser, unseen, t, share):
+    """Against the best estimate out of each channel's mean and spread, which are told, and nothing of its shapes."""
+    noise = torch.randn(unseen.shape, generator=torch.Generator().manual_seed(t))
+    alpha, sigma = denoiser.alpha_sigma(t)
+    x_t = denoiser.add_noise(unseen, t, noise)
+    mean, var = unseen.mean((2, 3), keepdim=True), unseen.var((2, 3), keepdim=True)
+    linear = mean + alpha * var / (alpha**2 * var + sigma**2) * (x_t - alpha * mean)
+    errors = [(x - unseen).square().mean((1, 2, 3)) for x in (denoiser(x_t, t).x0_hat, linear)]
+    assert errors[0].mean() < share * errors[1].mean() and (errors[0] < errors[1]).all()
+
+
+def test_it_paints_landscapes(denoiser):
+    """Two pictures out of noise: smooth as scenes are, their colours within the range, and not the same."""
+    from soundguide_core.diffusion.sampler import FrameNoise, SamplerConfig, sample
+
+    noise = FrameNoise(1, range(2))
+    x_t = noise.source(torch.zeros(2, 3, 64, 64), 999)
+    img = sample(denoiser, x_t, denoiser.schedule, SamplerConfig("ddim", 12), noise=noise)
+    rough = (img[..., 1:] - img[..., :-1]).abs().mean()
+    assert img.abs().max() <= 1 and rough < 0.15
+    assert (img[0] - img[1]).abs().mean() > rough
