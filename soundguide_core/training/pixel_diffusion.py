@@ -199,13 +199,11 @@ def run(
 def _render(
     scenes: dict, size: int, out: Path, on_step: loop.OnStep | None
 ) -> tuple[datasets.SceneSet, datasets.SceneSet]:
-    """Pictures to learn from, and others that are not. The first process renders, the rest then open what it left."""
+    """Pictures to learn from, and others that are not."""
     folder = Path(scenes.get("cache", out / "scenes"))
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    if loop.rank() > 0:
-        loop.wait()
-    pictures = datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
-    held_out = datasets.render_scenes(scenes["held_out"], folder, first=datasets.HELD_OUT, size=size, on_step=rendering)
-    if loop.rank() == 0:
-        loop.wait()
-    return pictures, held_out
+
+    def render(count: int, first: int) -> datasets.SceneSet:
+        return datasets.render_scenes(count, folder, first=first, size=size, on_step=rendering)
+
+    return loop.first_then_others(lambda: (render(scenes["count"], 0), render(scenes["held_out"], datasets.HELD_OUT)))
