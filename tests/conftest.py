@@ -110,6 +110,25 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_unet(diffusers, tmp_path_factory) -> Path:
+    """A pixel diffusion model for 16 x 16 that nobody has trained."""
+    import torch
+
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.diffusion.unet import UNet
+
+    sizes = {"sample_size": 16, "block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4}
+    blocks = {"down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2}
+    schedule = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet(**sizes, **blocks, schedule=schedule)
+    path = tmp_path_factory.mktemp("unet") / "tiny.safetensors"
+    safetensors_io.save(path, unet.state_dict(), {"unet": {**sizes, **blocks}, "schedule": schedule})
+    return path
+
+
 def write_noise(path: Path, seconds: float = 1.0, sample_rate: int = 8000, channels: int = 1, seed: int = 0) -> Path:
     """A WAV file of seeded noise."""
     import numpy as np

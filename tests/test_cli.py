@@ -40,7 +40,18 @@ def test_commands_of_the_public_face(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert end.value.code == 0
-    for command in ("demo", "classify", "manipulate", "evaluate", "train", "models", "inspect", "convert", "download"):
+    for command in (
+        "demo",
+        "classify",
+        "manipulate",
+        "edit",
+        "evaluate",
+        "train",
+        "models",
+        "inspect",
+        "convert",
+        "download",
+    ):
         assert command in shown
 
 
@@ -124,7 +135,7 @@ def test_manipulate_your_own_picture(manipulate, tiny, tmp_path, monkeypatch):
     assert img.shape == (1, 3, 32, 32) and report["settings"]["image"].endswith("mine.png")
 
 
-def test_demo_leaves_a_page(tiny, tmp_path, monkeypatch, capsys):
+def test_demo_leaves_a_page(tiny, tiny_unet, tmp_path, monkeypatch, capsys):
     from soundguide_core import optimise, projection
     from soundguide_core.checkpoints import registry
     from soundguide_core.cli import demo
@@ -132,15 +143,20 @@ def test_demo_leaves_a_page(tiny, tmp_path, monkeypatch, capsys):
     joint = {part: tiny.joint / f"{part}.safetensors" for part in ("clip", "sound")}
     rows = [
         registry.Row("miniature", kind, files, "MIT", True, 0, "", "", "")
-        for kind, files in {"joint": joint, "generator": {"generator": tiny.generator}}.items()
+        for kind, files in {
+            "joint": joint,
+            "generator": {"generator": tiny.generator},
+            "unet": {"unet": tiny_unet},
+        }.items()
     ]
     monkeypatch.setattr(registry, "rows", lambda: rows)
     monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
     monkeypatch.setattr(demo, "SECONDS", 1)
+    monkeypatch.setattr(demo, "VIDEO_FRAMES", 4)
     assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
     page = (tmp_path / "demo" / "index.html").read_text()
     named = re.findall(r'src="([^"]+)"', page)
-    assert len(named) == 7 + 6 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
+    assert len(named) == 7 + 8 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
     files = (path for path in (tmp_path / "demo").rglob("*") if path.is_file())
     written = {path.relative_to(tmp_path / "demo").as_posix() for path in files}
     assert written == {*named, "index.html", "my-photograph.png"}

@@ -20,24 +20,9 @@ FPS = 12.0
 
 
 @pytest.fixture(scope="module")
-def models(tiny, diffusers, tmp_path_factory) -> list[str]:
+def models(tiny, tiny_unet) -> list[str]:
     """The options that name a tiny diffusion model and joint encoder, and few steps."""
-    from soundguide_core.checkpoints import safetensors_io
-    from soundguide_core.diffusion.unet import UNet
-
-    config = {
-        "unet": {
-            "sample_size": 16, "block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4,
-            "down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2,
-        },
-        "schedule": {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"},
-    }  # fmt: skip
-    path = tmp_path_factory.mktemp("unet") / "tiny.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet(**config["unet"], schedule=config["schedule"])
-    safetensors_io.save(path, unet.state_dict(), config)
-    return ["--unet", str(path), "--joint", str(tiny.joint), "--steps", "3", "--skip", "1", "--window", "4"]
+    return ["--unet", str(tiny_unet), "--joint", str(tiny.joint), "--steps", "3", "--skip", "1", "--window", "4"]
 
 
 @pytest.fixture(scope="module")

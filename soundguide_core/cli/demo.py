@@ -21,6 +21,7 @@ SOURCE_SEEDS = (13, 35, 49)  # calm ones
 MIXING_SEED = 18
 WORLD_SEEDS = (9, 8, 21, 11)
 PHOTOGRAPH_SEED = 20_000  # a scene that no training set has
+VIDEO_SEED, VIDEO_SOUND, VIDEO_FRAMES, VIDEO_FPS = 20_031, "rain", 10, 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         demo.mix()
     with stage("Finding your own photograph in the generator, and changing it"):
         demo.photograph()
+    with stage("Letting rain edit one half of a video"):
+        demo.edit_video()
     write_page(folder)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
     return 0
@@ -177,6 +180,37 @@ class Demo:
         imgs = torch.cat([found.target, found.img, result.img])
         labelled_sheet(imgs, ["photograph", "found", *names], [""], self.folder / "photograph.png")
 
+    def edit_video(self) -> None:
+        """video.mp4, video.png"""
+        import torch
+
+        from ..audio.waveform import load_audio, stream_audio, to_mono
+        from ..diffusion.denoiser import load_denoiser
+        from ..images import from_uint8
+        from ..miniature.scenes import render
+        from ..systems.video_editing import EditConfig, edit_video
+        from ..video import writing
+        from .pictures import labelled_sheet
+
+        denoiser = load_denoiser("miniature", self.joint.device)
+        size = denoiser.resolution
+        pixels = render(VIDEO_SEED + self.seed, None, [0.0] * VIDEO_FRAMES, size=size, fps=VIDEO_FPS)
+        frames = from_uint8(torch.from_numpy(pixels))
+        mask = torch.zeros(1, 1, size, size)
+        mask[..., size // 2 :] = 1
+        path = self.folder / "sounds" / f"{VIDEO_SOUND}.wav"
+        wave, sample_rate = load_audio(path)
+        embeds = self.joint.encode_audio_frames(to_mono(wave), sample_rate, fps=VIDEO_FPS, num_frames=VIDEO_FRAMES)
+        with progress("editing") as on_step:
+            edited = edit_video(
+                frames, embeds, denoiser=denoiser, joint=self.joint, mask=mask, config=EditConfig(seed=self.seed),
+                on_step=on_step,
+            ).frames  # fmt: skip
+        with writing(self.folder / "video.mp4", VIDEO_FPS, stream_audio(path)) as write:
+            write(torch.nn.functional.interpolate(torch.cat([frames, edited], dim=3), scale_factor=4, mode="bicubic"))
+        columns = [f"{i / VIDEO_FPS:g} s" for i in range(VIDEO_FRAMES)]
+        labelled_sheet(torch.cat([frames, edited]), columns, ["source", "edited"], self.folder / "video.png")
+
     def _manipulate(self, ws_src: Tensor, embeds: Tensor, title: str):
         from ..systems.image_manipulation import ManipulationConfig, manipulate
 
@@ -192,7 +226,7 @@ PAGE = """<!doctype html>
 <title>SoundGuide: the miniature</title>
 <style>
   body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #22252b }}
-  img {{ max-width: 100%; image-rendering: auto }} figure {{ margin: 0 0 2.5rem }}
+  img, video {{ max-width: 100%; image-rendering: auto }} figure {{ margin: 0 0 2.5rem }}
   .sounds {{ display: flex; flex-wrap: wrap; gap: 1rem; margin-bottom: 2.5rem }}
   h2 {{ font-size: 1.15rem }} audio {{ width: 15rem; display: block }}
 </style>
@@ -200,6 +234,7 @@ PAGE = """<!doctype html>
 <p>Listen to a sound, then find its column. Every model behind this page came with the package.</p>
 <div class="sounds">{sounds}</div>
 {figures}
+<figure><h2>The same with its sound.</h2><video controls loop src="video.mp4"></video></figure>
 """
 
 FIGURES = {
@@ -207,6 +242,7 @@ FIGURES = {
     "edits.png": "Each source, changed by each of the seven sounds.",
     "mixes.png": "Two sounds as one, a sound and a text as one, and the two mixed by style layers.",
     "photograph.png": "A picture from outside, found in the generator and then changed.",
+    "video.png": "A calm video, and the same after the rain has edited its right half; the left half is untouched.",
     "heard.png": "How each sound was heard, among the seven words.",
     "loss.png": "The terms of the loss while the pictures changed.",
 }
