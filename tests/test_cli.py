@@ -220,6 +220,8 @@ def test_inspect(tiny, capsys):
         assert json.loads(capsys.readouterr().out)["kind"] == kind
     assert main(["inspect", str(ROOT / "soundguide_core/miniature/weights/generator.safetensors")]) == 0
     assert "Licence, if it is the published miniature: MIT" in capsys.readouterr().out
+    assert main(["inspect", str(ROOT / "soundguide_core/miniature/weights/unet.safetensors")]) == 0
+    assert "64 x 64" in capsys.readouterr().out  # 32 x 32 patches of 2 x 2
 
 
 FIXTURES = ROOT / "tests" / "fixtures"

@@ -78,7 +78,7 @@ def describe(path: str) -> dict:
         "file": path,
         "kind": kind,
         "format": layout,
-        "resolution": config.get("resolution") or unet.get("sample_size"),
+        "resolution": config.get("resolution") or _sampled_size(unet),
         "widths": unet.get("block_out_channels") or _widths(shapes),
         "numbers": sum(math.prod(shape) for shape in shapes.values()),
         "known_as": row.name if row else None,
@@ -95,6 +95,12 @@ def _widths(shapes: dict[str, list[int]]) -> list[int]:
     return [blocks[size] for size in sorted(blocks)] or [
         int(found[2]) for key in shapes if (found := LAYER.fullmatch(key))
     ]
+
+
+def _sampled_size(unet: dict) -> int | None:
+    """Pixels along a side of what a diffusion UNet paints; its sample_size counts patches."""
+    size, patch = unet.get("sample_size"), unet.get("patch", 1)
+    return size * patch if isinstance(size, int) and isinstance(patch, int) else None
 
 
 def _row(path: str, config: dict):
