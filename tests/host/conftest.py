@@ -46,7 +46,7 @@ TINY_UNET = {
         "down_block_types": ["DownBlock2D", "DownBlock2D"],
         "up_block_types": ["UpBlock2D", "UpBlock2D"],
     },
-    "schedule": {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"},
+    "schedule": {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"},
 }
 TINY_CLIP = {
     "embed_dim": 16,

@@ -154,7 +154,7 @@ def test_stop_ends_the_optimisation_within_a_second(server):
 def test_stop_ends_an_edit_within_a_second_and_the_next_one_runs(server):
     prompt = tiny_prompt()
     server.run(prompt)  # so that only the edit is left to do
-    prompt["edit"]["inputs"] |= {"steps": 100, "window": 1}
+    prompt["edit"]["inputs"] |= {"steps": 900, "window": 1}
     prompt_id = server.queue(prompt)
     time.sleep(2.0)
     assert server.get("/queue")["queue_running"], "it ended before Stop was pressed"
