@@ -5,15 +5,15 @@
 
 The paper draws the three modules and the sum, and does not write the step out. Here it is residual and leaky:
 
-    w^t = w^{t-1} + g (w_hat^t + c^t - w^{t-1}),   c^t = R(w^{t-1} - w_hat^t, w_hat^t, n^t; h)
+    w^t = w^{t-1} + g (w_hat^t + c^t - w^{t-1}),   c^t = R(w^{t-1} - w_hat^t, w_hat^t - w, w, n^t; h)
 
 with g in (0, 1) learned for each layer; so the path stays about what the sound asks of its source, however long it is.
+R is told the source w: what goes on in it (its rain, where birds are heard) has to go, and E_a cannot see it.
 Axes: B batch, F frames, L layers, D dims, M mels, T mel time.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict, dataclass, field, replace
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .audio.mel import MelSpec
 from .checkpoints import registry, safetensors_io
 from .checkpoints.building import building
-from .embedding.sound import SoundEncoder, SoundEncoderConfig
+from .embedding.sound_inversion import SoundInversionEncoder
 from .errors import InputError, check_number
 from .generators.latents import layer_groups
 from .shapes import check_shape
@@ -37,19 +37,16 @@ WARMUP = 12  # steps on the first segment before the first frame, so that no vid
 class TrajectoryConfig:
     """Sizes of the networks, and whose latents they move.
 
-    num_ws, w_dim: of the generator. trunk: the sound network's config. features: what it gives. width: of E_a's
-    hidden layers. groups: "three" recurrent modules, or "one" for all layers. hidden: of each. noise_dim: of n, 0 for
-    none. now: columns in the middle of a segment that are read as its loudness at this very moment.
+    num_ws, w_dim: of the generator. encoder: which E_a, and its sizes (embedding/sound_inversion). groups: "three"
+    recurrent modules, or "one" for all layers. hidden: of each. noise_dim: of n, 0 for none.
     """
 
     num_ws: int
     w_dim: int
-    trunk: dict
-    width: int = 256
+    encoder: dict
     groups: str = "three"
     hidden: int = 128
     noise_dim: int = 8
-    now: int = 7
 
     def __post_init__(self) -> None:
         if self.groups not in GROUPS:
@@ -67,59 +64,22 @@ class TrajectoryConfig:
         return {name: layers for name, layers in groups.items() if range(self.num_ws)[layers]}  # few layers: no fine
 
 
-class SoundInversionEncoder(nn.Module):
-    """E_a: mel of a segment [B,1,M,T] in 0..1 => offsets in W+ [B,L,D], in standard deviations of the generator's w.
-
-    A trunk says what is heard around the moment, the middle columns how loud each band is now. One offset is shared by
-    all layers; each layer then has its own departure from it.
-    """
-
-    def __init__(self, config: TrajectoryConfig, n_mels: int):
-        super().__init__()
-        self.config = config
-        self.trunk = SoundEncoder(SoundEncoderConfig(**config.trunk))
-        self.hidden = nn.Sequential(
-            nn.Linear(self.trunk.dim + n_mels, config.width),
-            nn.SiLU(),
-            nn.Linear(config.width, config.width),
-            nn.SiLU(),
-        )
-        self.shared = nn.Linear(config.width, config.w_dim)
-        self.own = nn.Linear(config.width, config.num_ws * config.w_dim)
-        for layer in (self.shared, self.own):  # the path begins at the source
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        return self.shared_and_own(mel)[0]
-
-    def shared_and_own(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
-        check_shape(mel, "B 1 M T", name="the segments of sound")
-        heard = F.normalize(self.trunk(mel), dim=-1) * math.sqrt(self.trunk.dim)  # [B,K]
-        first = (mel.shape[-1] - self.config.now) // 2
-        now = mel[:, 0, :, first : first + self.config.now].mean(dim=-1)  # [B,M]
-        x = self.hidden(torch.cat([heard, 4 * now - 2], dim=-1))
-        own = self.own(x).unflatten(1, (self.config.num_ws, self.config.w_dim))
-        return self.shared(x)[:, None] + own, own
-
-
 class LayerTrajectory(nn.Module):
     """The recurrent module R of one group of n layers."""
 
     def __init__(self, layers: int, config: TrajectoryConfig):
         super().__init__()
         size = layers * config.w_dim
-        self.inlet = nn.Linear(2 * size + config.noise_dim, config.hidden)
+        self.inlet = nn.Linear(3 * size + config.noise_dim, config.hidden)
         self.cell = nn.GRUCell(config.hidden, config.hidden)
         self.outlet = nn.Linear(config.hidden, size)
-        self.gate = nn.Parameter(torch.zeros(layers, 1))  # sigmoid of it is g
+        self.gate = nn.Parameter(torch.ones(layers, 1))  # sigmoid of it is g
         nn.init.zeros_(self.outlet.weight)
         nn.init.zeros_(self.outlet.bias)
 
-    def forward(self, w: Tensor, w_hat: Tensor, noise: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """w = w^{t-1}, w_hat [B,n,D], noise [B,Z], h [B,H] => w^t [B,n,D], h [B,H]"""
-        x = torch.cat([(w - w_hat).flatten(1), w_hat.flatten(1), noise], dim=1)
+    def forward(self, w: Tensor, w_hat: Tensor, ws: Tensor, noise: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """w = w^{t-1}, w_hat, ws the source [B,n,D], noise [B,Z], h [B,H] => w^t [B,n,D], h [B,H]"""
+        x = torch.cat([(w - w_hat).flatten(1), (w_hat - ws).flatten(1), ws.flatten(1), noise], dim=1)
         h = self.cell(F.silu(self.inlet(x)), h)
         correction = self.outlet(h).view_as(w)
         return w + torch.sigmoid(self.gate) * (w_hat + correction - w), h
@@ -127,9 +87,11 @@ class LayerTrajectory(nn.Module):
 
 @dataclass(frozen=True)
 class TrajectoryState:
-    """All that a path needs to go on: ws [B,L,D] of its last frame, the modules' memories, the noise's generator."""
+    """All that a path needs to go on: ws [B,L,D] of its last frame, its source [B,L,D], the modules' memories, the
+    noise's generator."""
 
     ws: Tensor
+    source: Tensor
     memories: dict[str, Tensor] = field(repr=False)
     rng: torch.Generator | None = field(default=None, repr=False)
 
@@ -143,7 +105,7 @@ class Trajectory(nn.Module):
     def __init__(self, config: TrajectoryConfig, spec: MelSpec):
         super().__init__()
         self.config, self.spec = config, spec
-        self.encoder = SoundInversionEncoder(config, spec.n_mels)
+        self.encoder = SoundInversionEncoder(config.encoder, config.num_ws, config.w_dim, spec.n_mels)
         self.steps = nn.ModuleDict(
             {name: LayerTrajectory(len(range(config.num_ws)[layers]), config) for name, layers in config.layers.items()}
         )
@@ -168,13 +130,16 @@ class Trajectory(nn.Module):
         """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]"""
         return ws + self.w_scale * self.encoder(mel)
 
-    def begin(self, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP) -> TrajectoryState:
-        """The state before the first frame, come to rest at the first segment's w_hat [B,L,D].
+    def begin(self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP) -> TrajectoryState:
+        """The state before the first frame, of a path from the source ws [B,L,D] that has come to rest at the first
+        segment's w_hat [B,L,D].
 
         seed: of the noise; None for a path without.
         """
-        check_shape(w_hat, f"B {self.config.num_ws} {self.config.w_dim}", name="the first latents")
-        state = TrajectoryState(w_hat, {name: w_hat.new_zeros(len(w_hat), self.config.hidden) for name in self.steps})
+        for name, latents in (("source", ws), ("first", w_hat)):
+            check_shape(latents, f"B {self.config.num_ws} {self.config.w_dim}", name=f"the {name} latents")
+        memories = {name: w_hat.new_zeros(len(w_hat), self.config.hidden) for name in self.steps}
+        state = TrajectoryState(w_hat, ws, memories)
         for _ in range(warmup):
             state = self.advance(state, w_hat)
         return replace(state, rng=None if seed is None else torch.Generator().manual_seed(seed))
@@ -185,13 +150,15 @@ class Trajectory(nn.Module):
             shape = (len(w_hat), self.config.noise_dim)
             noise = torch.zeros(shape) if state.rng is None else torch.randn(shape, generator=state.rng)
         noise = noise.to(w_hat)
-        last, target = ((x - self.w_avg) / self.w_scale for x in (state.ws, w_hat))
+        last, target, source = ((x - self.w_avg) / self.w_scale for x in (state.ws, w_hat, state.source))
         parts, memories = [], {}
         for name, layers in self.config.layers.items():
-            part, memories[name] = self.steps[name](last[:, layers], target[:, layers], noise, state.memories[name])
+            part, memories[name] = self.steps[name](
+                last[:, layers], target[:, layers], source[:, layers], noise, state.memories[name]
+            )
             parts.append(part)
         ws = self.w_avg + self.w_scale * torch.cat(parts, dim=1)
-        return TrajectoryState(ws, memories, state.rng)
+        return TrajectoryState(ws, state.source, memories, state.rng)
 
     def follow(
         self, w_hats: Tensor, state: TrajectoryState, noise: Tensor | None = None

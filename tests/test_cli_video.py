@@ -20,7 +20,7 @@ from soundguide_core.trajectory import save_trajectory
 def models(tiny, tmp_path_factory) -> list[str]:
     """The options that name a tiny generator, joint encoder and trajectory."""
     path = tmp_path_factory.mktemp("trajectory") / "t.safetensors"
-    sizes = {"width": 8, "groups": "three", "hidden": 6, "noise_dim": 2}
+    sizes = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
     trajectory = new_trajectory(sizes, load_generator(tiny.generator), load_joint(tiny.joint), seed=0)
     save_trajectory(path, trajectory)
     return ["--generator", str(tiny.generator), "--joint", str(tiny.joint), "--trajectory", str(path)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -96,13 +95,10 @@ class MelTrack:
         curve = (1 + (level - level.max()) / QUIETEST_DB).clamp(0, 1).numpy()
         at_sec = np.arange(len(curve)) * spec.hop_length / spec.sample_rate
         edges = np.searchsorted(at_sec, np.arange(num_frames + 1) / fps)
-        out = np.zeros(num_frames, dtype=np.float32)
-        for i, (first, end) in enumerate(pairwise(edges)):
-            if end > first:
-                out[i] = curve[first:end].mean()
-            elif first < len(curve):
-                out[i] = curve[first]
-        return out
+        first, count = edges[:-1], np.maximum(np.diff(edges), 1)  # where no column falls into a frame, the next one
+        below = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
+        mean = (below[np.minimum(first + count, len(curve))] - below[np.minimum(first, len(curve))]) / count
+        return np.where(first < len(curve), mean, 0).astype(np.float32)
 
 
 def _resampled(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> Iterator[Tensor]:

@@ -64,11 +64,21 @@ class Recipe(dict):
 
 
 def read_recipe(name_or_path: str) -> Recipe:
-    """A recipe by path, or by the name of a shipped one."""
+    """A recipe by path, or by the name of a shipped one. What it says replaces what its `base`, another, says."""
     path = Path(name_or_path)
     if not path.is_file():
         path = RECIPES / f"{name_or_path}.toml"
     if not path.is_file():
         shipped = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.toml")))
         raise InputError(f"There is no recipe {name_or_path}.", f"Give the path of a TOML file, or one of: {shipped}.")
-    return Recipe(read_toml(path))
+    table = read_toml(path)
+    base = table.pop("base", None)
+    return Recipe(table if base is None else _over(read_recipe(base), table))
+
+
+def _over(base: dict, table: dict) -> dict:
+    """base with the entries of table, and so within the tables of both."""
+    both = {
+        key: _over(base[key], table[key]) for key in table if all(isinstance(x.get(key), dict) for x in (base, table))
+    }
+    return {**base, **table, **both}

@@ -1,7 +1,8 @@
 """Videos of sounds, judged: is the phenomenon seen, does it move with the sound, does it change when the sound does?
 
-The judge is part of no loss. Fréchet distances are taken to rendered videos of the same phenomena, as strong as the
-same sounds say. Axes: F frames, D dims, K classes.
+The judge is part of no loss. Where a sound is silent there is nothing to name, so these frames do not count. Fréchet
+distances are taken to rendered videos of the same phenomena, as strong as the same sounds say (miniature/strength).
+Axes: F frames, D dims, K classes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..audio.features import curves
 from ..audio.track import MelTrack
 from ..images import from_uint8
 from ..miniature import scenes, sounds
+from ..miniature.strength import heard, strength
 from ..systems.sound_to_video import VideoConfig, stream_video
 from .frechet import frechet_distance, window_features
 from .reactivity import Reactivity, reactivity
@@ -37,11 +39,18 @@ class Judged:
     figures: VideoFigures
     reactivity: Reactivity
     loudness: np.ndarray
+    fps: float
     frames: Tensor  # every WINDOW-th, for a sheet
 
+    @property
+    def audible(self) -> np.ndarray:
+        """[F], whether there is something to hear."""
+        return heard(self.loudness, self.fps) > 0.5
+
     def named(self, classes: tuple[str, ...]) -> float:
-        """Share of frames in which the judge names the phenomenon."""
-        return float((self.probabilities.argmax(dim=1) == classes.index(self.phenomenon)).float().mean())
+        """Share of the audible frames in which the judge names the phenomenon."""
+        named = (self.probabilities.argmax(dim=1) == classes.index(self.phenomenon)).numpy()
+        return float(named[self.audible].mean())
 
 
 @dataclass(frozen=True)
@@ -60,10 +69,11 @@ def judged(
     """The video of wave [N], from the source picture ws_src [1,L,D]."""
     track = MelTrack.of_wave(torch.from_numpy(wave), SAMPLE_RATE, models.trajectory.spec)
     num_frames = track.frames(config.fps)
-    heard = models.joint.encode_audio_frames(torch.from_numpy(wave), SAMPLE_RATE, fps=config.fps, num_frames=num_frames)
+    sound = torch.from_numpy(wave)
+    meanings = models.joint.encode_audio_frames(sound, SAMPLE_RATE, fps=config.fps, num_frames=num_frames)
     meter, probabilities, kept, done = VideoMeter(models.joint.encode_image), [], [], 0
     for part in stream_video(track, ws_src, generator=models.generator, trajectory=models.trajectory, config=config):
-        meter.add(part.frames, heard[done : done + len(part.frames)])
+        meter.add(part.frames, meanings[done : done + len(part.frames)])
         probabilities.append(models.judge.predict(part.frames.clamp(-1, 1)).cpu())
         kept += [frame for i, frame in enumerate(part.frames.cpu(), done) if i % WINDOW == 0]
         done += len(part.frames)
@@ -71,7 +81,7 @@ def judged(
     loudness = curves(torch.from_numpy(wave), SAMPLE_RATE, config.fps, num_frames)["loudness"]
     return Judged(
         phenomenon, torch.cat(probabilities), figures,
-        reactivity(loudness, figures.seen, config.fps, seed=seed), loudness, torch.stack(kept),
+        reactivity(loudness, figures.seen, config.fps, seed=seed), loudness, config.fps, torch.stack(kept),
     )  # fmt: skip
 
 
@@ -101,8 +111,7 @@ def crossing_sec(models: Models, first: str, second: str, ws_src: Tensor, config
 
 def rendered_embeds(models: Models, phenomenon: str, loudness: np.ndarray, layout: int, fps: float) -> Tensor:
     """Embeddings [F,D] of the painted video of the same phenomenon, as strong as the sound is loud."""
-    intensity = np.clip(10 ** ((loudness - 1) * 60 / 20), 0, 1)
-    pixels = scenes.render(layout, phenomenon, intensity, size=models.generator.resolution, fps=fps)
+    pixels = scenes.render(layout, phenomenon, strength(loudness, fps), size=models.generator.resolution, fps=fps)
     with torch.no_grad():
         img = from_uint8(torch.from_numpy(pixels)).to(models.joint.device)
         return torch.cat([models.joint.encode_image(part) for part in img.split(32)]).cpu()
@@ -163,6 +172,7 @@ def summary(results: list[Judged], painted: list[Tensor], crossings: list[dict],
     return {
         "videos": len(results),
         "named": float(np.mean([r.named(classes) for r in results])),
+        "audible": float(np.mean([r.audible.mean() for r in results])),
         "named_per_class": {
             p: float(np.mean([r.named(classes) for r in results if r.phenomenon == p]))
             for p in dict.fromkeys(r.phenomenon for r in results)

@@ -136,7 +136,7 @@ def stream_path(
     for w_hat in w_hats:
         with torch.no_grad():
             if state is None:
-                state = trajectory.begin(w_hat[:1], seed=config.seed if config.noise else None)
+                state = trajectory.begin(ws_src, w_hat[:1], seed=config.seed if config.noise else None)
             ws, state = trajectory.follow(w_hat[None], state)
             ws = smooth(ws_src + config.strength * (ws[0] - ws_src), last, config.smoothing)
             last = ws[-1]

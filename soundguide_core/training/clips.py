@@ -35,11 +35,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SceneCode:
-    """A scene as a coded generator has it in w: the number of its layout, how far along `dim` each frame lies [F]."""
+    """A scene as a coded generator has it in w: the number of its layout, and along which dims each frame lies how far,
+    dim => [F]."""
 
     layout: int
-    dim: int
-    amount: np.ndarray
+    amounts: dict[int, np.ndarray]
+
+    def window(self, start: int, frames: int) -> SceneCode:
+        return SceneCode(self.layout, {dim: a[start : start + frames] for dim, a in self.amounts.items()})
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,23 @@ def from_folder(folder: Path, *, fps: float, frames: int, size: int, skipped: Sk
         yield from _of_file(path, f"{path.parent.name}/{path.name}", text, fps, frames, size, skipped)
 
 
-def from_shards(pattern: str, *, fps: float, frames: int, size: int, skipped: Skipped) -> Iterator[Clip]:
-    """The same out of WebDataset shards, such as clips-{000..099}.tar."""
+def from_shards(
+    pattern: str, *, fps: float, frames: int, size: int, skipped: Skipped, part: int = 0, parts: int = 1
+) -> Iterator[Clip]:
+    """The same out of WebDataset shards, such as clips-{000..099}.tar, of which every parts-th from `part` on is read:
+    a process reads its own."""
     try:
         import webdataset
     except ImportError as error:
         raise InputError(
             "Reading shards needs the package webdataset.", "Install it: pip install webdataset."
         ) from error
-    for sample in webdataset.WebDataset(pattern, shardshuffle=False):
+    urls = webdataset.shardlists.expand_urls(pattern)
+    if len(urls) < parts:
+        raise InputError(
+            f"{len(urls)} shards are too few for {parts} processes.", "Use one process for each, or fewer."
+        )
+    for sample in webdataset.WebDataset(urls[part::parts], shardshuffle=False):
         name = sample["__key__"]
         ending = next((e for e in VIDEO_ENDINGS if e in sample), None)
         if ending is None or "txt" not in sample:
@@ -122,63 +133,55 @@ def _of_file(path: Path, name: str, text: str, fps: float, frames: int, size: in
 
 @dataclass(frozen=True)
 class Batch:
-    """real [B,F,3,H,W] in -1..1; mels [B,F,1,M,T]; heard, said [B,F,D] and [B,D], unit norm: the meanings of the sound
-    and of the text; loudness [B,F] in 0..1."""
+    """mels [B,F,1,M,T]. codes: of scenes, where a coded generator knows all of them. Where there are pictures, real
+    [B,F,3,H,W] in -1..1; heard, said [B,F,D] and [B,D], unit norm: the meanings of the sound and of the text; loudness
+    [B,F] in 0..1."""
 
-    real: Tensor
     mels: Tensor
-    heard: Tensor
-    said: Tensor
-    loudness: Tensor
+    codes: list[SceneCode] | None = None
+    real: Tensor | None = None
+    heard: Tensor | None = None
+    said: Tensor | None = None
+    loudness: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(**{n: x.to(device) if isinstance(x, Tensor) else x for n, x in vars(self).items()})
 
 
 class ClipSet:
-    """Clips of equal length, ready for random windows. pixels: uint8 [K,F,H,W,3], memory-mapped."""
+    """Clips of equal length, ready for random windows. Of each the pictures lie in a file of their own, uint8
+    [F,H,W,3], so that there may be more of them than memory; what is rendered is rendered once."""
 
     def __init__(self, clips: Iterable[Clip], *, joint, spec: MelSpec, fps: float, frames: int, size: int, cache: Path):
         self.fps, self.frames = fps, frames
-        self.names, self.texts, self.codes, self.tracks, self.first = [], [], [], [], []
-        heard, loudness, keep = [], [], []
+        self.names, self.texts, self.codes, self.tracks, self.first, self.files = [], [], [], [], [], []
+        heard, loudness, cache = [], [], make_folder(cache)
         for clip in clips:
             track = MelTrack.of_wave(clip.wave, clip.sample_rate, spec)
             first = round(clip.start_sec * fps)
-            meaning = joint.encode_audio_frames(clip.wave, clip.sample_rate, fps=fps, num_frames=first + frames)
-            heard.append(meaning[first:].cpu())
+            segments = joint.spec.frame_windows(clip.wave, clip.sample_rate, fps=fps, num_frames=first + frames)
+            heard.append(joint.hear(segments[first:]).cpu())
             loudness.append(track.loudness(fps, first + frames)[first:])
-            keep.append(clip.pixels)
-            for values, value in zip(
-                (self.names, self.texts, self.codes, self.tracks, self.first),
-                (clip.name, clip.text, clip.code, track, first),
-            ):
-                values.append(value)
+            values = clip.name, clip.text, clip.code, track, first, _written(clip, (frames, size, size, 3), fps, cache)
+            for kept, value in zip((self.names, self.texts, self.codes, self.tracks, self.first, self.files), values):
+                kept.append(value)
         if not self.names:
             raise InputError("No clip could be used.", "Look at the reasons above.")
         self.heard, self.loudness = torch.stack(heard), torch.from_numpy(np.stack(loudness))
         known = sorted(set(self.texts))
         meanings = dict(zip(known, joint.encode_labels(known).cpu()))
         self.said = torch.stack([meanings[text] for text in self.texts])
-        self.pixels = self._write(keep, size, make_folder(cache))
-
-    def _write(self, keep: list[Callable[[], np.ndarray]], size: int, cache: Path) -> np.ndarray:
-        shape = (len(self.names), self.frames, size, size, 3)
-        digest = hashlib.sha256(repr((self.names, self.first, self.fps, shape)).encode())
-        for i in (0, len(keep) // 2, len(keep) - 1):
-            digest.update(keep[i]().tobytes())
-        path = cache / f"clips-{digest.hexdigest()[:12]}.npy"
-        if not path.is_file():
-            with replacing(path) as temporary:
-                pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-                for i, frames in enumerate(keep):
-                    pixels[i] = frames()
-                pixels.flush()
-                del pixels
-        return np.load(path, mmap_mode="r")
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def draw(self, batch: int, frames: int, rng: torch.Generator) -> tuple[list[int], list[int]]:
-        """Clips, each text as often as another, and the first frame of a window in each."""
+    def draw(self, batch: int, frames: int, rng: torch.Generator, rows: slice = slice(None)) -> Batch:
+        """The `rows` of `batch` windows of `frames` frames, each text as often as another."""
+        clips, starts = self.choose(batch, frames, rng)
+        return self.batch(clips[rows], starts[rows], frames)
+
+    def choose(self, batch: int, frames: int, rng: torch.Generator) -> tuple[list[int], list[int]]:
+        """Clips, and the first frame of a window in each."""
         texts = sorted(set(self.texts))
         by_text = {text: [i for i, t in enumerate(self.texts) if t == text] for text in texts}
 
@@ -190,12 +193,29 @@ class ClipSet:
 
     def batch(self, clips: list[int], starts: list[int], frames: int) -> Batch:
         """The windows of `frames` frames."""
-        real = np.stack([self.pixels[k, s : s + frames] for k, s in zip(clips, starts)])
+        real = np.stack([np.load(self.files[k], mmap_mode="r")[s : s + frames] for k, s in zip(clips, starts)])
         mels = [self.tracks[k].windows(self.first[k] + s, frames, self.fps) for k, s in zip(clips, starts)]
+        codes = [code and code.window(s, frames) for code, s in zip((self.codes[k] for k in clips), starts)]
         return Batch(
-            real=from_uint8(torch.from_numpy(real).flatten(0, 1)).unflatten(0, real.shape[:2]),
             mels=torch.stack(mels),
+            codes=None if None in codes else codes,
+            real=from_uint8(torch.from_numpy(real).flatten(0, 1)).unflatten(0, real.shape[:2]),
             heard=torch.stack([self.heard[k, s : s + frames] for k, s in zip(clips, starts)]),
             said=self.said[clips],
             loudness=torch.stack([self.loudness[k, s : s + frames] for k, s in zip(clips, starts)]),
         )
+
+
+def _written(clip: Clip, shape: tuple[int, ...], fps: float, cache: Path) -> Path:
+    """The file of a clip's pictures. That of a scene is used again where its layout and strength are the same."""
+    told = (clip.name, clip.start_sec, fps, shape)
+    digest = hashlib.sha256(repr(told).encode())
+    if clip.code is not None:
+        digest.update(repr((clip.code.layout, sorted(clip.code.amounts))).encode())
+        for amount in clip.code.amounts.values():
+            digest.update(np.asarray(amount, dtype=np.float32).tobytes())
+    path = cache / f"{digest.hexdigest()[:20]}.npy"
+    if clip.code is None or not path.is_file():
+        with replacing(path) as temporary:
+            np.save(temporary, clip.pixels())
+    return path

@@ -1,8 +1,6 @@
-"""Clips of the miniature world: rendered videos whose phenomenon is as strong as its sound is loud.
+"""Clips of the miniature world: rendered videos whose phenomenon is at every moment as strong as its sound is loud.
 
-A synthesised sound and the frames follow one curve. Recordings bring their own: their loudness is the curve. In part
-the frames also follow each moment's loudness, so that a crackle or a call is seen. The layouts are those that a coded
-generator knows, so that a clip's source picture can be named.
+The layouts are those that a coded generator knows, so that a clip's source picture can be named.
 Axes: N samples, F frames, B batch, Z dims of z.
 """
 
@@ -21,13 +19,11 @@ from ..audio.waveform import load_audio, to_mono
 from ..metrics.zero_shot import read_esc
 from ..miniature import codes, scenes, sounds
 from ..miniature.captions import concept_of
+from ..miniature.strength import strength
 from .clips import Clip, SceneCode
 
 SOUND_SEC = 6.0
 SAMPLE_RATE = 22050
-LOUD_DB = 60.0  # what loudness 0..1 spans
-LIVELY = 0.35  # share of a frame's strength that follows the loudness of its own moment,
-LIVELY_DB = 10.0  # and how far below the loud moments that share is gone
 
 log = logging.getLogger(__name__)
 
@@ -55,79 +51,75 @@ def draw_curve(rng: np.random.Generator, frames: int, fps: float) -> np.ndarray:
     return low + (high - low) * shape
 
 
-def loudness_curve(wave: Tensor, sample_rate: int, fps: float, frames: int) -> np.ndarray:
-    """How strong a recording says that its phenomenon is: amplitude [F] in 0..1, gaps between calls or drops filled."""
-    from scipy.ndimage import gaussian_filter1d, maximum_filter1d
-
-    level_db = (curves(wave, sample_rate, fps, frames)["loudness"] - 1) * LOUD_DB
-    return gaussian_filter1d(maximum_filter1d(10 ** (level_db / 20), round(0.4 * fps)), 0.15 * fps, mode="nearest")
+def curve_of(rng: np.random.Generator, fps: float) -> np.ndarray | None:
+    """The intensity of one synthesised sound; for a third of them None, as they come."""
+    return None if rng.random() < 1 / 3 else draw_curve(rng, round(SOUND_SEC * fps), fps)
 
 
-def liveliness(loudness: np.ndarray) -> np.ndarray:
-    """loudness [F] => [F] in 0..1: 1 at the loud moments, 0 from LIVELY_DB below them on."""
-    return np.clip(1 - (np.percentile(loudness, 95) - loudness) * LOUD_DB / LIVELY_DB, 0, 1)
+def phenomenon_dim(number: int) -> int:
+    """The dim of w along which a phenomenon grows. Of weathers that look different and sound the same always the first:
+    a mean of them is none."""
+    return codes.LAYOUTS + number * codes.WEATHERS
 
 
 def synthesised(per_phenomenon: int, *, fps: float, frames: int, size: int, seed: int) -> Iterator[Clip]:
     """`per_phenomenon` clips of each."""
-    total = round(SOUND_SEC * fps)
     for k, phenomenon in enumerate(scenes.PHENOMENA):
         for i in range(per_phenomenon):
             rng = np.random.default_rng([seed, k, i])
-            curve = draw_curve(rng, total, fps)
+            curve, number = curve_of(rng, fps), int(rng.integers(2**31))
             wave = sounds.synthesise(
-                phenomenon, SOUND_SEC, intensity=curve, seed=int(rng.integers(2**31)), sample_rate=SAMPLE_RATE, fps=fps
+                phenomenon, SOUND_SEC, intensity=curve, seed=number, sample_rate=SAMPLE_RATE, fps=fps
             )
-            yield _scene(f"synthesised/{phenomenon}-{i}", phenomenon, torch.from_numpy(wave), SAMPLE_RATE, curve, rng,
+            yield _scene(f"synthesised/{phenomenon}-{i}", phenomenon, torch.from_numpy(wave), SAMPLE_RATE, rng,
                          fps=fps, frames=frames, size=size)  # fmt: skip
 
 
-def recorded(table: dict, *, fps: float, frames: int, size: int) -> Iterator[Clip]:
-    """Recordings of phenomena under table["recordings"]: `folds` of esc10/ in the layout of ESC-50, and `crops` parts
-    of each file of ambience/, whose mapping is file => phenomenon."""
+def recordings(table: dict) -> Iterator[tuple[Path, str, Tensor, int]]:
+    """Those of phenomena under table["recordings"]: `folds` of esc10/ in the layout of ESC-50, and the files of
+    ambience/ that the mapping names, as (path, phenomenon, wave [N], sample rate)."""
     folder, found = Path(table["recordings"]), []
     if table["folds"] and (folder / "esc10" / "meta" / "esc50.csv").is_file():
         for row in read_esc(folder / "esc10"):
             if row["fold"] in table["folds"] and concept_of(row["category"]) in scenes.PHENOMENA:
-                found.append((row["path"], concept_of(row["category"]), 1))
-    found += [
-        (folder / "ambience" / f"{name}.ogg", phenomenon, table["crops"])
-        for name, phenomenon in table["ambience"].items()
-        if (folder / "ambience" / f"{name}.ogg").is_file()
-    ]
+                found.append((row["path"], concept_of(row["category"])))
+    ambience = [(folder / "ambience" / f"{name}.ogg", phenomenon) for name, phenomenon in table["ambience"].items()]
+    found += [(path, phenomenon) for path, phenomenon in ambience if path.is_file()]
     if not found:
         log.warning("No recordings under %s: training on synthesised sounds only.", folder)
-    for n, (path, phenomenon, count) in enumerate(found):
+    for path, phenomenon in found:
         wave, sample_rate = load_audio(path)
-        wave, rng = to_mono(wave), np.random.default_rng([table["first_seed"], 100, n])
+        yield path, phenomenon, to_mono(wave), sample_rate
+
+
+def recorded(table: dict, *, fps: float, frames: int, size: int) -> Iterator[Clip]:
+    """A clip of each short recording, and `crops` of each that is longer than two clips."""
+    for n, (path, phenomenon, wave, sample_rate) in enumerate(recordings(table)):
+        rng = np.random.default_rng([table["first_seed"], 100, n])
         length = round(SOUND_SEC * sample_rate)
-        for i in range(count):
+        for i in range(table["crops"] if wave.shape[-1] > 2 * length else 1):
             first = int(rng.integers(max(wave.shape[-1] - length, 0) + 1))
             part = wave[first : first + length]
-            total = int(part.shape[-1] / sample_rate * fps)
-            if float(part.abs().max()) < 1e-3 or total < frames:
+            if float(part.abs().max()) < 1e-3 or int(part.shape[-1] / sample_rate * fps) < frames:
                 continue
-            curve = loudness_curve(part, sample_rate, fps, total)
-            yield _scene(f"{path.name}#{i}", phenomenon, part, sample_rate, curve, rng,
-                         fps=fps, frames=frames, size=size)  # fmt: skip
+            yield _scene(f"{path.name}#{i}", phenomenon, part, sample_rate, rng, fps=fps, frames=frames, size=size)
 
 
 def _scene(
-    name: str, phenomenon: str, wave: Tensor, sample_rate: int, curve: np.ndarray, rng: np.random.Generator, *,
+    name: str, phenomenon: str, wave: Tensor, sample_rate: int, rng: np.random.Generator, *,
     fps: float, frames: int, size: int,
 ) -> Clip:  # fmt: skip
-    first = int(rng.integers(len(curve) - frames + 1))
-    loudness = curves(wave, sample_rate, fps, len(curve))["loudness"]
-    strength = np.clip(curve, 0, 1) * (1 - LIVELY + LIVELY * liveliness(loudness))
-    layout, part = int(rng.integers(codes.LAYOUTS)), strength[first : first + frames]
-    # of the weathers that look different and sound the same always the first: a mean of them is none
-    dim = codes.LAYOUTS + scenes.PHENOMENA.index(phenomenon) * codes.WEATHERS
+    total = int(wave.shape[-1] / sample_rate * fps)
+    first = int(rng.integers(total - frames + 1))
+    part = strength(curves(wave, sample_rate, fps, total)["loudness"], fps)[first : first + frames]
+    layout = int(rng.integers(codes.LAYOUTS))
 
     def pixels() -> np.ndarray:
         return scenes.render(layout, phenomenon, part, size=size, fps=fps, start_sec=first / fps)
 
+    dim = phenomenon_dim(scenes.PHENOMENA.index(phenomenon))
     return Clip(
-        name, phenomenon, pixels, wave, sample_rate, first / fps, SceneCode(layout, dim, codes.AMPLITUDE * part)
+        name, phenomenon, pixels, wave, sample_rate, first / fps, SceneCode(layout, {dim: codes.AMPLITUDE * part})
     )
 
 

@@ -1,14 +1,10 @@
 """Sound-Guided Semantic Video Generation (Lee et al., ECCV 2022): training, section 3.
 
     min_{E_a, R} max_{D_v, D_I}  L_D(v) + L_D(I) + lambda_enc L_enc
-    L_enc = (1 - cos(F_v(G(w)), F_a(x_a))) + (1 - cos(F_v(G(w)), F_t(t))) + lambda_b ||w_hat - w_bar||^2
 
-with inversion terms before and beside it: likeness to the clip's own frames in pixels and in features, as in the
-paper's ablation, and in w where the generator's latents of them are known. Generator and joint space stay as they are.
-
-The terms of L_enc look at the frames of the path; what they ask reaches E_a through the recurrent modules. w_bar is the
-running mean of the codes that E_a produces. What a text says counts for as much as the sound is loud at that moment.
-Axes: B batch, F frames, L layers, D dims, Z noise.
+with inversion terms before and beside it (sound_video_terms). Generator and joint space stay as they are. The terms of
+L_enc look at the frames of the path; what they ask reaches E_a through the recurrent modules. w_bar is the running mean
+of the codes that E_a produces. Axes: B batch, F frames, L layers, D dims, Z noise.
 """
 
 from __future__ import annotations
@@ -23,107 +19,22 @@ import torch
 from torch import Tensor, nn
 
 from ..audio.augment import response
-from ..audio.mel import MelSpec
 from ..embedding.joint import load_joint
 from ..errors import InputError
 from ..generators.latents import truncate
 from ..generators.loading import load_generator
-from ..generators.temporal_discriminator import TemporalDiscriminator, TemporalDiscriminatorConfig
+from ..generators.temporal_discriminator import TemporalDiscriminator
 from ..images import grid, save_image
-from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
-from ..losses.perceptual import pyramid_distance
-from ..losses.semantic import cosine_distance
-from ..losses.temporal import change_distance, code_distance
-from ..trajectory import Trajectory, TrajectoryConfig, save_trajectory
+from ..losses.adversarial import discriminator_loss, r1_penalty
+from ..losses.perceptual import load_lpips
+from ..trajectory import Trajectory, save_trajectory
 from . import loop
-from .clips import Batch, ClipSet, Skipped, from_folder, from_shards
-from .scene_clips import name_z, scene_clips
-
-TERMS = ("latents", "pixels", "features", "changes", "sound", "text", "codes", "layers", "image", "video")
-LATENT_TERMS = {"latents", "codes", "layers"}  # which need no pictures
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the run.
-
-    frames, before: of each window, those that are judged and the steps of the path before them. path: off, E_a learns
-    alone and its codes are judged as they are. weights: by TERMS; 0 or absent leaves a term out.
-    """
-
-    steps: int
-    batch: int
-    frames: int
-    weights: dict[str, float]
-    before: int = 0
-    path: bool = True
-
-    def __post_init__(self) -> None:
-        odd = sorted(self.weights.keys() - set(TERMS))
-        if odd:
-            raise InputError(f"There is no term {odd[0]!r} to weigh.", f"Use {', '.join(TERMS)}.")
-
-    @property
-    def terms(self) -> dict[str, float]:
-        return {name: weight for name, weight in self.weights.items() if weight}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how.
-
-    trunk_lr: factor on lr for the trunk of E_a, which has learned to hear before. psi: the smallest truncation of
-    source pictures. calm: share of sources in which nothing goes on. jitter: of sources, in standard deviations of w,
-    layer by layer. eq_db: how much other microphones differ (audio/augment.response). discriminators: of single frames
-    and of videos.
-    """
-
-    stages: tuple[Stage, ...]
-    image_discriminator: TemporalDiscriminatorConfig
-    video_discriminator: TemporalDiscriminatorConfig
-    lr: float = 1e-3
-    trunk_lr: float = 0.2
-    discriminator_lr: float = 1e-3
-    anneal: float = 0.4  # last share of the run over which the rates fall to a twentieth
-    r1_gamma: float = 1.0
-    r1_every: int = 8
-    psi: float = 0.5
-    calm: float = 0.4
-    jitter: float = 0.15
-    eq_db: float = 0.0
-    ema: float = 0.995
-    dtype: str = "float32"
-    save_every: int = 200
-
-    @property
-    def steps(self) -> int:
-        return sum(stage.steps for stage in self.stages)
-
-    def stage_at(self, i: int) -> Stage:
-        for stage in self.stages:
-            i -= stage.steps
-            if i < 0:
-                break
-        return stage
-
-    def rate(self, i: int) -> float:
-        """Factor on the learning rates at step i."""
-        left = 1 - i / self.steps
-        return 0.05 + 0.95 * min(left / self.anneal, 1) if self.anneal else 1.0
-
-    @classmethod
-    def from_dict(cls, table: dict) -> Settings:
-        table = dict(table)
-        try:
-            for name in ("image_discriminator", "video_discriminator"):
-                sizes = dict(table[name])
-                table[name] = TemporalDiscriminatorConfig(**{**sizes, "channels": tuple(sizes["channels"])})
-            table["stages"] = tuple(Stage(**stage) for stage in table["stages"])
-            return cls(**table)
-        except TypeError as error:
-            raise InputError(
-                f"The recipe's [training] does not fit ({error}).", "Start from the shipped one."
-            ) from error
+from .clips import Batch, ClipSet
+from .scene_clips import name_z
+from .scene_sounds import SceneSounds
+from .sound_video_recipe import Settings, Stage, new_trajectory
+from .sound_video_sources import Sources, gather, gather_sounds
+from .sound_video_terms import Walked, adversarial_terms, latent_terms, picture_terms
 
 
 class RunningMean(nn.Module):
@@ -141,8 +52,8 @@ class RunningMean(nn.Module):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Windows of clips, their source latents ws [B,L,D] and noise [B,F,Z]. Where codes are known: the same sources with
-    nothing going on in them, and how far each frame departs from there [B,F,1,D]."""
+    """Windows of clips or sounds, their source latents ws [B,L,D] and noise [B,F,Z]. Where codes are known: the same
+    sources with nothing going on in them, and how far each frame departs from there [B,F,1,D]."""
 
     batch: Batch
     ws: Tensor
@@ -154,19 +65,32 @@ class Drawn:
 class SoundVideoTraining:
     """E_a and the recurrent modules against two discriminators, with the average of the former.
 
-    Every process draws the same whole batch and takes its rows of it, so that two processes do what one does.
+    Stages that need no pictures learn from `sounds`, where there are any. Every process draws the same whole batch and
+    takes its rows of it, so that two processes do what one does.
     """
 
-    def __init__(self, settings: Settings, trajectory: Trajectory, generator, joint, clips: ClipSet, device, seed: int):
+    def __init__(
+        self, settings: Settings, trajectory: Trajectory, generator, joint, clips: ClipSet, device, seed: int,
+        sounds: SceneSounds | None = None, perceptual: nn.Module | None = None,
+    ):  # fmt: skip
         self.settings, self.clips, self.seed, self.device = settings, clips, seed, torch.device(device)
         self.generator, self.joint, self.dtype = generator, joint, getattr(torch, settings.dtype)
+        self.sounds, self.perceptual = sounds or clips, perceptual
+        self.sources = Sources(generator, psi=settings.psi, calm=settings.calm, jitter=settings.jitter)
         for stage in settings.stages:
+            if "perceptual" in stage.terms and perceptual is None:
+                raise InputError(
+                    "There is no perceptual network.", 'Name one in the recipe: [models] perceptual = "vgg16".'
+                )
             if stage.batch % loop.num_processes():
                 raise InputError(
                     f"A batch of {stage.batch} does not split into {loop.num_processes()}.", "Use a multiple of it."
                 )
         self.trajectory = trajectory.to(self.device).requires_grad_(True).train()
-        self.trajectory.encoder.trunk.eval()  # its normalisation stays as it was learned on many more sounds
+        trunk = self.trajectory.encoder.trunk
+        settled = [m for m in self.trajectory.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for module in settled if trunk is None else [*settled, trunk]:
+            module.eval()  # as it was learned on many more sounds, and the same in every process
         self.average = copy.deepcopy(self.trajectory).eval().requires_grad_(False)
         self.image_discriminator, self.video_discriminator = (
             loop.seeded(seed + 1, lambda config=config: TemporalDiscriminator(config)).to(self.device)
@@ -180,26 +104,29 @@ class SoundVideoTraining:
             "video_discriminator": self.video_discriminator,
             "w_bar": self.w_bar,
         }
-        trunk = list(trajectory.encoder.trunk.parameters())
-        rest = [p for name, p in trajectory.named_parameters() if not name.startswith("encoder.trunk.")]
-        self.adam = torch.optim.Adam([{"params": rest}, {"params": trunk}], lr=settings.lr, betas=(0.9, 0.99))
+        self.trunk = [] if trunk is None else list(trunk.parameters())
+        held = {id(parameter) for parameter in self.trunk}
+        rest = [p for p in self.trajectory.parameters() if id(p) not in held]
+        self.adam = torch.optim.Adam([{"params": rest}, {"params": self.trunk}], lr=settings.lr, betas=(0.9, 0.99))
         judges = [*self.image_discriminator.parameters(), *self.video_discriminator.parameters()]
         self.judges_adam = torch.optim.Adam(judges, lr=settings.discriminator_lr, betas=(0.0, 0.99))
         self.optimisers = {"adam": self.adam, "judges_adam": self.judges_adam}
 
     def step(self, i: int) -> dict[str, float]:
         s = self.settings
-        for group, factor in zip(self.adam.param_groups, (1.0, s.trunk_lr)):
+        stage = s.stage_at(i)
+        for group, factor in zip(self.adam.param_groups, (1.0, stage.trunk_lr)):
             group["lr"] = s.lr * s.rate(i) * factor
         self.judges_adam.param_groups[0]["lr"] = s.discriminator_lr * s.rate(i)
-        stage = s.stage_at(i)
+        for parameter in self.trunk:
+            parameter.requires_grad_(bool(stage.trunk_lr))
         drawn = self.draw(i)
         self._learn_from_judges(False)
-        shown, w_hats, own = self.walk(drawn, stage)
-        frames = self.render(shown) if stage.terms.keys() - LATENT_TERMS else None
-        losses = self.terms(stage, drawn, frames, shown, w_hats, own)
+        walked = self.walk(drawn, stage)
+        frames = self.render(walked.shown) if stage.pictures else None
+        losses = self.terms(stage, drawn, walked, frames)
         self._update(self.adam, sum(stage.terms[name] * value for name, value in losses.items()))
-        self.w_bar.update(w_hats.detach().flatten(0, 1))
+        self.w_bar.update(walked.w_hats.detach().flatten(0, 1))
         loop.ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
         judges = stage.terms.keys() & {"image", "video"}
         if judges:
@@ -212,94 +139,41 @@ class SoundVideoTraining:
         s, rng = self.settings, torch.Generator().manual_seed(_step_seed(self.seed, i))
         stage = s.stage_at(i)
         size, length = stage.batch, stage.before + stage.frames
-        clips, starts = self.clips.draw(size, length, rng)
-        codes = [self.clips.codes[k] for k in clips]
-        calm = torch.rand(size, generator=rng) < s.calm
-        psi = s.psi + (1 - s.psi) * torch.rand(size, 1, generator=rng)
-        z = torch.randn(size, self.generator.z_dim, generator=rng)
-        coded = None not in codes
-        if coded:
-            layouts = [code.layout for code in codes]
-            z, quiet = (name_z(layouts, rows, z) for rows in (calm, torch.ones_like(calm)))
-        noise = torch.randn(size, length, self.trajectory.config.noise_dim, generator=rng)
-        jitter = torch.randn(size, self.generator.num_ws, self.generator.w_dim, generator=rng)
-        curve = response(size, self.trajectory.spec.n_mels, rng, spread_db=s.eq_db) / self.trajectory.spec.top_db
-        mine = slice(loop.rank(), None, loop.num_processes())
-        jitter = s.jitter * jitter[mine].to(self.device) * self.generator.w_std
+        rows = slice(loop.rank(), None, loop.num_processes())
+        source = self.clips if stage.pictures else self.sounds
+        batch = source.draw(size, length, rng, rows)
+        if s.eq_db and source is self.clips:
+            curve = response(size, self.trajectory.spec.n_mels, rng, spread_db=s.eq_db) / self.trajectory.spec.top_db
+            batch = replace(batch, mels=(batch.mels + curve[rows, None, None]).clamp(0, 1) * (batch.mels > 0))
+        noise = torch.randn(size, length, self.trajectory.config.noise_dim, generator=rng)[rows].to(self.device)
+        ws, calm_ws, departure = self.sources.draw(batch.codes, size, rows, self.device, rng)
+        return Drawn(batch.to(self.device), ws, noise, calm_ws, departure)
 
-        def source(z: Tensor) -> Tensor:
-            w = self.generator.mapping(z[mine].to(self.device))
-            return self.generator.broadcast(torch.lerp(self.generator.w_avg, w, psi[mine].to(self.device))) + jitter
-
-        batch = self.clips.batch(clips[mine], starts[mine], length)
-        if s.eq_db:
-            heard = (batch.mels + curve[mine, None, None]).clamp(0, 1) * (batch.mels > 0)
-            batch = replace(batch, mels=heard)
-        with torch.no_grad():
-            calm_ws = departure = None
-            if coded:
-                calm_ws = source(quiet)
-                departure = calm_ws.new_zeros(len(calm_ws), length, 1, self.generator.w_dim)
-                for row, code, start in zip(departure, codes[mine], starts[mine]):
-                    row[:, 0, code.dim] = torch.from_numpy(code.amount[start : start + length]).to(row)
-            batch = Batch(**{name: value.to(self.device) for name, value in vars(batch).items()})
-            return Drawn(batch, source(z), noise[mine].to(self.device), calm_ws, departure)
-
-    def walk(self, drawn: Drawn, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents of the frames to judge [B,F,L,D]; the codes w_hat [B,F',L,D], and the layers' own part in them."""
+    def walk(self, drawn: Drawn, stage: Stage) -> Walked:
         mels = drawn.batch.mels if stage.path else drawn.batch.mels[:, -stage.frames :]
-        offsets, own = self.trajectory.encoder.shared_and_own(mels.flatten(0, 1))
-        w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.unflatten(0, mels.shape[:2])
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            offsets, own = self.trajectory.encoder.shared_and_own(mels.flatten(0, 1))
+        w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.float().unflatten(0, mels.shape[:2])
         if not stage.path:
-            return w_hats, w_hats, own
-        path, _ = self.trajectory.follow(w_hats, self.trajectory.begin(w_hats[:, 0]), drawn.noise)
-        return path[:, -stage.frames :], w_hats, own
+            return Walked(w_hats, w_hats, own.float())
+        path, _ = self.trajectory.follow(w_hats, self.trajectory.begin(drawn.ws, w_hats[:, 0]), drawn.noise)
+        return Walked(path[:, -stage.frames :], w_hats, own.float())
 
     def render(self, shown: Tensor) -> Tensor:
         """[B,F,L,D] => frames [B,F,3,H,W]"""
         frames = self.generator.synthesis(shown.flatten(0, 1), "const", None, self.dtype)
         return frames.unflatten(0, shown.shape[:2])
 
-    def terms(
-        self, stage: Stage, drawn: Drawn, frames: Tensor | None, shown: Tensor, w_hats: Tensor, own: Tensor
-    ) -> dict[str, Tensor]:
+    def terms(self, stage: Stage, drawn: Drawn, walked: Walked, frames: Tensor | None) -> dict[str, Tensor]:
         """The unweighted terms of the stage."""
-        names, count, terms = stage.terms.keys(), stage.frames, {}
-        batch = drawn.batch
-        if "latents" in names:
-            if drawn.calm_ws is None:
-                raise InputError("The latents of these clips are not known.", "Set the weight of latents to 0.")
-            # a code of E_a cannot see what its source shows, so it is held to the departure alone
-            origin = drawn.calm_ws if stage.path else drawn.ws
-            wanted = origin[:, None] + drawn.departure[:, -count:]
-            terms["latents"] = ((shown - wanted) / self.trajectory.w_scale).square().mean()
-        if "codes" in names:
-            terms["codes"] = code_distance(w_hats.flatten(0, 1), self.w_bar.value).mean()
-        if "layers" in names:
-            terms["layers"] = own.square().mean()
-        if frames is None:
-            return terms
-        real, heard, loudness = (x[:, -count:] for x in (batch.real, batch.heard, batch.loudness))
-        flat, target = frames.flatten(0, 1), real.flatten(0, 1)
-        if names & {"features", "sound", "text"}:
-            seen = self.joint.encode_image(flat)  # [BF,D]
-        if "pixels" in names:
-            terms["pixels"] = pyramid_distance(flat, target).mean() + (flat - target).square().mean()
-        if "features" in names:
-            with torch.no_grad():
-                meant = self.joint.encode_image(target)
-            terms["features"] = cosine_distance(seen, meant).mean()
-        if "changes" in names:
-            terms["changes"] = change_distance(frames, real).mean()
-        if "sound" in names:
-            terms["sound"] = cosine_distance(seen, heard.flatten(0, 1)).mean()
-        if "text" in names:
-            said = batch.said[:, None].expand(-1, count, -1).flatten(0, 1)
-            terms["text"] = (loudness.flatten() * cosine_distance(seen, said)).mean()
-        if "image" in names:
-            terms["image"] = generator_loss(self.image_discriminator(flat[:, None]))
-        if "video" in names:
-            terms["video"] = generator_loss(self.video_discriminator(frames))
+        names = stage.terms.keys()
+        # a code of E_a cannot see what its source shows, so it is held to the departure alone
+        origin = drawn.calm_ws if stage.path else drawn.ws
+        w_scale = self.trajectory.w_scale
+        terms = latent_terms(names, walked, origin, drawn.departure, self.w_bar.value, w_scale)
+        if frames is not None:
+            terms |= picture_terms(names, frames, drawn.batch, self.joint, self.perceptual)
+            terms |= adversarial_terms(names, frames, self.image_discriminator, self.video_discriminator)
         return terms
 
     def judge(self, names: Collection[str], real: Tensor, fake: Tensor, i: int) -> dict[str, Tensor]:
@@ -347,15 +221,13 @@ class SoundVideoTraining:
         pictures = []
         for k in np.linspace(0, len(self.clips) - 1, rows).round().astype(int).tolist():
             batch = self.clips.batch([k], [0], length)
-            code = self.clips.codes[k]
             z = torch.randn(1, self.generator.z_dim, generator=torch.Generator().manual_seed(k))
-            if code is not None:
-                z = name_z([code.layout], torch.tensor([True]), z)
+            if batch.codes is not None:
+                z = name_z([batch.codes[0].layout], torch.tensor([True]), z)
             ws = self.generator.broadcast(self.generator.mapping(z.to(self.device)))
             ws = truncate(ws, self.generator.w_avg, 0.7)
-            mels = batch.mels[0].to(self.device)
-            w_hats = self.average.invert(mels, ws)[None]
-            whole, _ = self.average.follow(w_hats, self.average.begin(w_hats[:, 0]))
+            w_hats = self.average.invert(batch.mels[0].to(self.device), ws)[None]
+            whole, _ = self.average.follow(w_hats, self.average.begin(ws, w_hats[:, 0]))
             path = whole[0] if s.stages[-1].path else w_hats[0]
             at = np.linspace(0, length - 1, columns).round().astype(int)
             pictures += [batch.real[0, at].cpu(), self.generator.synthesis(path[at]).cpu()]
@@ -367,54 +239,6 @@ class SoundVideoTraining:
 
 def _step_seed(seed: int, i: int) -> int:
     return int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0]) & (2**63 - 1)
-
-
-def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
-    """By the recipe's [trajectory]. Without a trunk of its own, E_a begins with the ears of the joint encoder."""
-    sizes = dict(table)
-    spec, trunk = MelSpec.from_dict(sizes.pop("mel")) if "mel" in sizes else joint.spec, sizes.pop("trunk", None)
-    if trunk is None and not isinstance(joint.spec, MelSpec):
-        raise InputError("This joint encoder hears samples, not mels.", "Give [trajectory.trunk] and [trajectory.mel].")
-    if not isinstance(spec, MelSpec):
-        raise InputError("This joint encoder hears samples, not mels.", "Give [trajectory.mel].")
-    config = TrajectoryConfig(
-        num_ws=generator.num_ws, w_dim=generator.w_dim, trunk=trunk or joint.sound.to_config(), **sizes
-    )
-    trajectory = loop.seeded(seed, lambda: Trajectory(config, spec))
-    trajectory.measure(generator)
-    if trunk is None:
-        trajectory.encoder.trunk.load_state_dict(joint.sound.state_dict())
-    return trajectory
-
-
-def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: loop.OnStep | None) -> ClipSet:
-    """The clips of a recipe's [data]: kind = "scenes", "folder" or "shards"."""
-    sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
-    skipped, count = Skipped(), 0
-    kinds = {
-        "scenes": lambda: scene_clips(table, **sizes),
-        "folder": lambda: from_folder(Path(table["path"]), skipped=skipped, **sizes),
-        "shards": lambda: from_shards(table["path"], skipped=skipped, **sizes),
-    }
-    if table["kind"] not in kinds:
-        raise InputError(f"There are no clips of the kind {table['kind']!r}.", f"Use one of: {', '.join(kinds)}.")
-
-    def counted():
-        nonlocal count
-        for clip in kinds[table["kind"]]():
-            if on_step is not None:
-                on_step(count, count + 1, {})
-            count += 1
-            yield clip
-
-    if loop.rank() > 0:
-        loop.wait()
-    clips = ClipSet(counted(), joint=joint, spec=spec, cache=cache, **sizes)
-    if loop.rank() == 0:
-        loop.wait()
-    if skipped.reasons:
-        print(skipped)
-    return clips
 
 
 def run(
@@ -443,7 +267,10 @@ def run(
     trajectory = new_trajectory(config["trajectory"], generator, joint, seed)
     cache = Path(config["data"].get("cache", out / "clips"))
     clips = gather(config["data"], joint, trajectory.spec, generator, cache, on_step)
-    training = SoundVideoTraining(settings, trajectory, generator, joint, clips, device, seed)
+    sounds = gather_sounds(config["data"], trajectory.spec, cache / "sounds", on_step)
+    perceptual = config["models"].get("perceptual")
+    perceptual = None if perceptual is None else load_lpips(perceptual, device)
+    training = SoundVideoTraining(settings, trajectory, generator, joint, clips, device, seed, sounds, perceptual)
     weights = Path(out) / "trajectory.safetensors"
 
     def write(done: int) -> None:

@@ -11,7 +11,7 @@ from soundguide_core.systems import sound_to_video as s2v
 from soundguide_core.training.sound_video import new_trajectory
 
 RATE = 8000
-SIZES = {"width": 8, "groups": "three", "hidden": 6, "noise_dim": 2}
+SIZES = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def models(tiny):
         torch.manual_seed(1)
         for parameter in trajectory.parameters():
             if not parameter.any():
-                parameter.normal_(0, 0.3)
+                parameter.normal_(0, 1.0)
     return {"generator": generator, "trajectory": trajectory}
 
 
@@ -50,7 +50,7 @@ def test_it_is_the_paper_step_by_step(models):
     trajectory, ws = models["trajectory"], source(models)
     mel = MelTrack.of_wave(wave(), RATE, trajectory.spec).windows(0, 24, 12.0)
     w_hats = [ws + trajectory.w_scale * trajectory.encoder(x[None]) for x in mel]
-    state = trajectory.begin(w_hats[0])
+    state = trajectory.begin(ws, w_hats[0])
     for i, w_hat in enumerate(w_hats):
         state = trajectory.advance(state, w_hat)
         assert torch.allclose(state.ws[0], video.ws[i], atol=1e-4)

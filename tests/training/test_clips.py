@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,7 +80,7 @@ def test_every_text_is_drawn_as_often(tmp_path, tiny):
         return clips.Clip(str(i), text, lambda: np.zeros((9, 32, 32, 3), np.uint8), torch.rand(RATE), RATE)
 
     data = gathered([clip(i, "rain" if i else "fire") for i in range(5)], tmp_path, tiny, frames=9)
-    drawn, starts = data.draw(400, 3, torch.Generator().manual_seed(0))
+    drawn, starts = data.choose(400, 3, torch.Generator().manual_seed(0))
     assert drawn.count(0) / 400 == pytest.approx(0.5, abs=0.08)
     assert set(drawn) == set(range(5)) and set(starts) == set(range(7))
 
@@ -90,7 +92,14 @@ def test_shards(tmp_path, tiny, monkeypatch):
         {"__key__": "2", "mp4": b"nothing", "txt": b"rain"},
         {"__key__": "3", "mp4": good},
     ]
-    monkeypatch.setitem(sys.modules, "webdataset", SimpleNamespace(WebDataset=lambda pattern, **_: iter(samples)))
+    monkeypatch.setitem(
+        sys.modules,
+        "webdataset",
+        SimpleNamespace(
+            WebDataset=lambda urls, **_: iter(samples) if urls == ["x-0.tar", "x-1.tar"] else None,
+            shardlists=SimpleNamespace(expand_urls=lambda pattern: ["x-0.tar", "x-1.tar"]),
+        ),
+    )
     skipped = clips.Skipped()
     found = list(clips.from_shards("x-{0..1}.tar", fps=10.0, frames=20, size=32, skipped=skipped))
     assert [(clip.name, clip.text, len(clip.pixels())) for clip in found] == [("1#0", "heavy rain", 20)]
@@ -100,14 +109,37 @@ def test_shards(tmp_path, tiny, monkeypatch):
         list(clips.from_shards("x.tar", fps=10.0, frames=20, size=32, skipped=skipped))
 
 
+def test_processes_read_shards_of_their_own(tmp_path, tiny):
+    """Real shards, through the real package."""
+    pytest.importorskip("webdataset")
+    good = write_clip(tmp_path / "a.mp4").read_bytes()
+    for shard in range(3):
+        with tarfile.open(tmp_path / f"clips-{shard}.tar", "w") as tar:
+            for name, content in ((f"{shard}.mp4", good if shard else b"nothing"), (f"{shard}.txt", b"rain")):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    skipped, pattern = clips.Skipped(), str(tmp_path / "clips-{0..2}.tar")
+
+    def names(part: int, parts: int) -> list[str]:
+        sizes = {"fps": 10.0, "frames": 20, "size": 32, "skipped": skipped, "part": part, "parts": parts}
+        return [clip.name for clip in clips.from_shards(pattern, **sizes)]
+
+    assert names(0, 1) == ["1#0", "2#0"] and set(skipped.reasons) == {"0"}
+    assert names(0, 2) == ["2#0"] and names(1, 2) == ["1#0"]
+    with pytest.raises(InputError, match="3 shards are too few for 4"):
+        names(0, 4)
+
+
 def test_rendered_clips_follow_their_sound():
     found = list(scene_clips.synthesised(1, fps=12.0, frames=24, size=32, seed=3))
     assert [clip.text for clip in found] == list(codes.PHENOMENA)
     again = next(scene_clips.synthesised(1, fps=12.0, frames=24, size=32, seed=3))
     assert torch.equal(again.wave, found[0].wave) and (again.pixels() == found[0].pixels()).all()
     for clip in found:
-        assert 0 <= clip.code.layout < codes.LAYOUTS and clip.code.amount.shape == (24,)
-        assert (clip.code.dim - codes.LAYOUTS) / codes.WEATHERS == codes.PHENOMENA.index(clip.text)
+        ((dim, amount),) = clip.code.amounts.items()
+        assert 0 <= clip.code.layout < codes.LAYOUTS and amount.shape == (24,)
+        assert (dim - codes.LAYOUTS) / codes.WEATHERS == codes.PHENOMENA.index(clip.text)
         assert clip.start_sec + 2 <= scene_clips.SOUND_SEC == len(clip.wave) / clip.sample_rate
 
 
@@ -126,7 +158,7 @@ def test_a_code_is_where_a_coded_generator_has_its_scene():
         assert codes.read_bits(z, bits).item() == number, part
     w = mapping(z)[0].detach()
     assert w[clip.code.layout] == pytest.approx(codes.AMPLITUDE, abs=0.1)
-    assert w[clip.code.dim] == pytest.approx(codes.AMPLITUDE, abs=0.1)
+    assert w[next(iter(clip.code.amounts))] == pytest.approx(codes.AMPLITUDE, abs=0.1)
     assert w.abs().sort().values[-3] < 0.5
 
 
@@ -135,19 +167,6 @@ def test_curves_stay_in_range():
     drawn = [scene_clips.draw_curve(rng, 72, 12.0) for _ in range(40)]
     assert all(len(c) == 72 and c.min() >= 0 and c.max() <= 1 + 1e-9 for c in drawn)
     assert np.mean([c.max() - c.min() for c in drawn]) > 0.4
-
-
-def test_a_recordings_loudness_is_its_curve():
-    t = torch.arange(3 * RATE) / RATE
-    wave = torch.sin(6000 * t) * (0.1 + 0.9 * (t > 1.5).float())
-    curve = scene_clips.loudness_curve(wave, RATE, 12.0, 36)
-    assert curve[:12] == pytest.approx(0.1, abs=0.03) and curve[22:35] == pytest.approx(1, abs=0.03)
-
-
-def test_frames_follow_the_loudness_of_their_moment_in_part():
-    loudness = np.array([1.0] * 10 + [1 - 5 / 60, 1 - 10 / 60, 0.2])
-    assert scene_clips.liveliness(loudness)[-4:] == pytest.approx([1, 0.5, 0, 0], abs=0.01)
-    assert scene_clips.liveliness(np.zeros(5)) == pytest.approx(1)
 
 
 def test_named_latents_spell_their_layout():

@@ -14,14 +14,21 @@ from soundguide_core.cli.train import read_recipe
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
-from soundguide_core.training import loop, sound_video
+from soundguide_core.training import loop, sound_video, sound_video_recipe
 from soundguide_core.training.clips import Clip, ClipSet
 from soundguide_core.trajectory import load_trajectory
 
 JUDGE = {"size": 16, "channels": [4, 6]}
-FIRST = {"steps": 2, "batch": 2, "frames": 2, "path": False, "weights": {"pixels": 1.0, "sound": 0.1, "codes": 0.1}}
+FIRST = {
+    "steps": 2,
+    "batch": 2,
+    "frames": 2,
+    "path": False,
+    "trunk_lr": 0.2,
+    "weights": {"pixels": 1.0, "sound": 0.1, "codes": 0.1},
+}
 THEN = {
-    "steps": 3, "batch": 2, "frames": 2, "before": 2, "weights": dict.fromkeys(sound_video.TERMS[1:], 0.1)
+    "steps": 3, "batch": 2, "frames": 2, "before": 2, "weights": dict.fromkeys(sound_video_recipe.TERMS[1:], 0.1)
 }  # fmt: skip
 TRAINING = {
     "stages": [FIRST, THEN], "r1_every": 2, "save_every": 3,
@@ -30,9 +37,15 @@ TRAINING = {
 RATE = 8000
 
 
+def thirds(img: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """A perceptual distance for tests."""
+    return (img - target).abs().mean(dim=(1, 2, 3)) / 3
+
+
 def make(tiny, cache: Path, **changes) -> sound_video.SoundVideoTraining:
     joint, generator = load_joint(tiny.joint), load_generator(tiny.generator)
-    table = {"width": 8, "groups": changes.pop("groups", "three"), "hidden": 6, "noise_dim": 2}
+    table = {"encoder": {"width": 8, "loud": 9}, "groups": changes.pop("groups", "three"), "hidden": 6, "noise_dim": 2}
+    table |= changes.pop("trajectory", {})
     trajectory = sound_video.new_trajectory(table, generator, joint, seed=0)
 
     def clip(i: int) -> Clip:
@@ -41,8 +54,11 @@ def make(tiny, cache: Path, **changes) -> sound_video.SoundVideoTraining:
         return Clip(str(i), ("rain", "fire")[i % 2], lambda: pixels, wave, RATE)
 
     data = ClipSet(map(clip, range(4)), joint=joint, spec=trajectory.spec, fps=12.0, frames=6, size=32, cache=cache)
-    settings = sound_video.Settings.from_dict({**TRAINING, **changes})
-    return sound_video.SoundVideoTraining(settings, trajectory, generator, joint, data, "cpu", seed=1)
+    network = changes.pop("network", thirds)
+    settings = sound_video_recipe.Settings.from_dict({**TRAINING, **changes})
+    return sound_video.SoundVideoTraining(
+        settings, trajectory, generator, joint, data, "cpu", seed=1, perceptual=network
+    )
 
 
 def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tiny, tmp_path):
@@ -92,10 +108,10 @@ def test_a_weight_of_0_leaves_its_term_out(tiny, tmp_path, without):
 def test_the_codes_term_and_its_mean(tiny, tmp_path):
     training = make(tiny, tmp_path)
     stage, drawn = training.settings.stages[1], training.draw(2)
-    shown, w_hats, own = training.walk(drawn, stage)
-    frames, batch = training.render(shown), drawn.batch
+    walked = training.walk(drawn, stage)
+    w_hats, frames, batch = walked.w_hats, training.render(walked.shown), drawn.batch
     assert frames.shape == (2, 2, 3, 32, 32) and w_hats.shape == (2, 4, 8, 8)
-    terms = training.terms(stage, drawn, frames, shown, w_hats, own)
+    terms = training.terms(stage, drawn, walked, frames)
     expected = ((w_hats - training.w_bar.value) ** 2).mean()
     assert terms["codes"].item() == pytest.approx(expected.item(), rel=1e-5)
     seen = training.joint.encode_image(frames.flatten(0, 1)).unflatten(0, (2, 2))
@@ -113,6 +129,18 @@ def test_latents_that_are_not_known_cannot_be_a_term(tiny, tmp_path):
         make(tiny, tmp_path, stages=[{**THEN, "weights": {"latents": 1.0}}]).step(0)
 
 
+def test_the_perceptual_term(tiny, tmp_path):
+    training = make(tiny, tmp_path, stages=[{**THEN, "weights": {"perceptual": 1.0}}])
+    stage, drawn = training.settings.stages[0], training.draw(0)
+    walked = training.walk(drawn, stage)
+    frames = training.render(walked.shown)
+    terms = training.terms(stage, drawn, walked, frames)
+    expected = np.abs((frames - drawn.batch.real[:, 2:]).detach().numpy()).mean() / 3
+    assert terms.keys() == {"perceptual"} and terms["perceptual"].item() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match="no perceptual network"):
+        make(tiny, tmp_path, stages=[{**THEN, "weights": {"perceptual": 1.0}}], network=None)
+
+
 def test_other_microphones(tiny, tmp_path):
     plain, other = (make(tiny, tmp_path, eq_db=db).draw(3).batch for db in (0.0, 4.0))
     assert torch.equal(plain.real, other.real) and torch.equal(plain.loudness, other.loudness)
@@ -124,21 +152,61 @@ def test_other_microphones(tiny, tmp_path):
 
 def test_settings_are_checked():
     with pytest.raises(InputError, match="no term 'colour'"):
-        sound_video.Settings.from_dict({**TRAINING, "stages": [{**THEN, "weights": {"colour": 1.0}}]})
+        sound_video_recipe.Settings.from_dict({**TRAINING, "stages": [{**THEN, "weights": {"colour": 1.0}}]})
     with pytest.raises(InputError, match="does not fit"):
-        sound_video.Settings.from_dict({**TRAINING, "learning_rate": 1.0})
-    stages = [{**FIRST, "steps": 30}, {**THEN, "steps": 70}]
-    settings = sound_video.Settings.from_dict({**TRAINING, "stages": stages, "anneal": 0.5})
+        sound_video_recipe.Settings.from_dict({**TRAINING, "learning_rate": 1.0})
+    stages = [{**FIRST, "steps": 30}, {**THEN, "steps": 70, "rate": 0.5}]
+    settings = sound_video_recipe.Settings.from_dict({**TRAINING, "stages": stages, "anneal": 0.5})
     assert settings.steps == 100
     assert [settings.stage_at(i).path for i in (0, 29, 30, 99)] == [False, False, True, True]
-    assert settings.rate(0) == 1 and settings.rate(75) == pytest.approx(0.525) and settings.rate(100) >= 0.05
+    assert settings.rate(0) == settings.rate(15) == 1 and settings.rate(30) == settings.rate(65) == 0.5
+    assert settings.rate(24) == pytest.approx(0.05 + 0.95 * 0.4) and 0.025 < settings.rate(99) < 0.05
+
+
+def test_a_shortened_recipe_and_one_without_a_term():
+    settings = sound_video_recipe.Settings.from_dict({**TRAINING, "share": 0.5, "without": ["video", "text"]})
+    assert [stage.steps for stage in settings.stages] == [1, 2]
+    assert settings.stages[1].terms.keys() == {*sound_video_recipe.TERMS[1:]} - {"video", "text"}
+    whole, short = (read_recipe(name) for name in ("sound_video", "sound_video_one_module"))
+    assert short["trajectory"] == {**whole["trajectory"], "groups": "one"} and short["data"] == whole["data"]
+    assert short["training"] == {**whole["training"], "share": short["training"]["share"], "save_every": 111}
 
 
 def test_the_shipped_recipe_is_whole():
     config = read_recipe("sound_video")
-    settings = sound_video.Settings.from_dict(config["training"])
+    settings = sound_video_recipe.Settings.from_dict(config["training"])
     assert [stage.path for stage in settings.stages] == [False, True, True]
     assert all(stage.before + stage.frames <= config["data"]["frames"] for stage in settings.stages)
+
+
+SQUARE = {
+    "sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmin": 0, "fmax": 4000, "top_db": 80,
+    "columns": 64, "stride": 32, "layout": "square", "fill": "silence", "focus": 0, "side": 32,
+}  # fmt: skip
+PYRAMID = {
+    "architecture": "pyramid", "groups": [2, 3, 3], "sides": [2, 4, 8],
+    "network": {"widths": [4, 4, 4, 4, 8], "units": [1, 1, 1, 1], "reduction": 2},
+}  # fmt: skip
+
+
+def test_the_published_inversion_is_trained_by_the_same_loop(tiny, tmp_path):
+    training = make(tiny, tmp_path, trajectory={"encoder": PYRAMID, "mel": SQUARE})
+    losses = [training.step(i) for i in (0, 1, 2)]
+    assert all(np.isfinite(list(terms.values())).all() for terms in losses)
+    heads = [p for p in training.trajectory.encoder.parameters()]
+    assert all(p.grad is not None for p in heads) and training.trunk == []
+    training.export(tmp_path / "t.safetensors")
+    assert load_trajectory(tmp_path / "t.safetensors").config == training.trajectory.config
+
+
+def test_a_trunk_may_rest(tiny, tmp_path):
+    training = make(tiny, tmp_path, stages=[{**FIRST, "trunk_lr": 0.0}, {**FIRST, "trunk_lr": 0.5}])
+    before = [p.clone() for p in training.trunk]
+    training.step(1)
+    training.step(1)
+    assert all(torch.equal(a, b) for a, b in zip(before, training.trunk))
+    training.step(2)
+    assert not all(torch.equal(a, b) for a, b in zip(before, training.trunk))
 
 
 SHARE = """
@@ -155,30 +223,33 @@ models = SimpleNamespace(joint=folder / "joint", generator=folder / "generator.s
 training = make(models, pathlib.Path(sys.argv[4]))
 losses = [training.step(i) for i in (0, 2, 3)]
 total = sum(p.double().abs().sum().item() for m in training.modules.values() for p in m.parameters())
-print(loop.num_processes(), total, losses[2]["pixels"], losses[2]["video_judge"])
+figures = f"{loop.num_processes()} {total} {losses[2]['pixels']} {losses[2]['video_judge']}"
+(pathlib.Path(sys.argv[4]) / f"{sys.argv[5]}-{loop.rank()}.txt").write_text(figures)
 """
 
 
-def started(count: int, arguments: list[str]) -> list[list[str]]:
+@pytest.mark.slow
+def test_accelerate_with_two_processes_and_one_does_what_plain_python_does(tiny, tmp_path):
+    pytest.importorskip("accelerate")
+    make(tiny, tmp_path)  # the cache is there
+    script = tmp_path / "share.py"
+    script.write_text(SHARE)
+    arguments = [str(Path(__file__).parents[2]), str(Path(__file__).parent), str(tiny.folder), str(tmp_path)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(count)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SHARE, *arguments],
-            env={**os.environ, **place, "RANK": str(i), "LOCAL_RANK": str(i)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(count)
-    ]
-    return [process.communicate(timeout=300)[0].split() for process in processes]
-
-
-@pytest.mark.slow
-def test_two_processes_do_what_one_does(tiny, tmp_path):
-    make(tiny, tmp_path)  # the cache is there
-    arguments = [str(Path(__file__).parents[2]), str(Path(__file__).parent), str(tiny.folder), str(tmp_path)]
-    (one,), two = started(1, arguments), started(2, arguments)
-    assert one[0] == "1" and two[0] == two[1] and two[0][0] == "2"
-    assert [float(x) for x in two[0][1:]] == pytest.approx([float(x) for x in one[1:]], rel=1e-4)
+        port = str(free.getsockname()[1])
+    launch = ["-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no"]
+    launch += ["--dynamo_backend", "no", "--main_process_port", port]
+    ways = {
+        "plain": [],
+        "one": [*launch, "--num_processes", "1", "--cpu"],
+        "two": [*launch, "--num_processes", "2", "--multi_gpu"],  # where there is no GPU: gloo
+    }
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    for name, way in ways.items():
+        subprocess.run([sys.executable, *way, str(script), *arguments, name], env=hidden, check=True, timeout=300)
+    plain, one, *two = (
+        (tmp_path / f"{name}.txt").read_text().split() for name in ("plain-0", "one-0", "two-0", "two-1")
+    )
+    assert plain == one and plain[0] == "1" and two[0] == two[1] and two[0][0] == "2"
+    assert [float(x) for x in two[0][1:]] == pytest.approx([float(x) for x in plain[1:]], rel=1e-4)

@@ -1,0 +1,156 @@
+"""E_a, the sound inversion encoder of S. H. Lee et al. (ECCV 2022), section 3: a segment of sound => offsets in W+.
+
+    w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . direction(x_a) in the compact network
+
+What is heard in the whole segment and in its middle says whither, how loud the middle is says how far. The published
+network is the pyramid of pixel2style2pixel. Which one it is, and its sizes, is data.
+Axes: B batch, L layers, D dims, M mels, T mel time, K dims of the trunk, C channels of its last map.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..shapes import check_shape
+from .ir_se import IRSEConfig
+from .sound import SoundEncoder, SoundEncoderConfig
+from .style_pyramid import InversionConfig, SoundInversion
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """trunk: a SoundEncoderConfig's fields, of a convolutional network. width: of hidden layers. now: columns in the
+    middle of a segment whose bands are read, loud: those whose level is read, one by one. top_db: of the mel."""
+
+    trunk: dict
+    width: int = 256
+    now: int = 5
+    loud: int = 21
+    top_db: float = 80.0
+
+
+class CompactInversion(nn.Module):
+    """mel of a segment [B,1,M,T] in 0..1 => (offsets [B,L,D], the layers' own departures in them [B,L,D])."""
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        self.config = config = CompactConfig(**values)
+        self.num_ws, self.w_dim = num_ws, w_dim
+        self.trunk = SoundEncoder(SoundEncoderConfig(**config.trunk))
+        heard = self.trunk.dim + self.trunk.feature_extractor.num_features
+        self.heard = _mlp(heard, config.width)
+        self.shared = nn.Linear(config.width, w_dim)
+        self.own = nn.Linear(config.width, num_ws * w_dim)
+        self.amount = nn.Sequential(_mlp(config.width + n_mels + config.loud, config.width), nn.Linear(config.width, 1))
+        for layer in (self.shared, self.own, self.amount[-1]):  # the path begins at the source
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def to_dict(self) -> dict:
+        return {"architecture": "compact", **asdict(self.config)}
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.heard(self.listen(mel))
+        now = middle(mel[:, 0], self.config.now).mean(dim=-1)  # [B,M]
+        loud = level(middle(mel[:, 0], self.config.loud), self.config.top_db)  # [B,loud]
+        amount = F.softplus(self.amount(torch.cat([x, 4 * now - 2, 4 * loud - 2], dim=1)))  # [B,1]
+        shared, own = self.shared(x)[:, None], self.own(x).unflatten(1, (self.num_ws, self.w_dim))
+        amount = amount[..., None]
+        return amount * (shared + own), amount * own
+
+    def listen(self, mel: Tensor) -> Tensor:
+        """What the trunk makes of the segment, and its last map at the middle: [B,K+C]."""
+        net = self.trunk.feature_extractor
+        maps = net.forward_features(self.trunk.conv(mel))  # [B,C,h,w]
+        whole, here = net.forward_head(maps), middle(maps, 2 - maps.shape[-1] % 2).mean(dim=(2, 3))
+        return torch.cat([_unit(whole), _unit(here)], dim=1)
+
+
+class PyramidInversion(nn.Module):
+    """The published network, to be trained: its styles are offsets, and what all layers share is their mean."""
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        values = {"groups": (3, 4, num_ws - 7), "sides": (16, 32, 64), "network": asdict(IRSEConfig()), **values}
+        config = InversionConfig.from_dict({**values, "w_dim": w_dim, "activated": False})
+        if config.num_ws != num_ws or min(config.groups) < 0:
+            raise InputError(
+                f"The styles {list(config.groups)} are not the generator's {num_ws} layers.",
+                "Give [trajectory.encoder] groups that add up to them.",
+            )
+        self.styles = SoundInversion(config)
+        for head in self.styles.styles:
+            nn.init.zeros_(head.linear.weight)
+            nn.init.zeros_(head.linear.bias)
+
+    def to_dict(self) -> dict:
+        config = self.styles.config.to_dict()
+        return {"architecture": "pyramid", **{key: config[key] for key in ("network", "groups", "sides")}}
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        offsets = self.styles(mel)
+        return offsets, offsets - offsets.mean(dim=1, keepdim=True)
+
+
+NETWORKS = {"compact": CompactInversion, "pyramid": PyramidInversion}
+
+
+class SoundInversionEncoder(nn.Module):
+    """E_a: mel of a segment [B,1,M,T] in 0..1 => offsets [B,L,D], in standard deviations of the generator's w.
+
+    values: config["architecture"], one of NETWORKS, and that network's sizes.
+    """
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        sizes = dict(values)
+        name = sizes.pop("architecture", "compact")
+        if name not in NETWORKS:
+            raise InputError(f"There is no sound inversion called {name!r}.", f"Use one of: {', '.join(NETWORKS)}.")
+        try:
+            self.network = NETWORKS[name](sizes, num_ws, w_dim, n_mels)
+        except TypeError as error:
+            raise InputError(f"The sizes of the sound inversion do not fit ({error}).", "Use those it has.") from error
+
+    def to_dict(self) -> dict:
+        return self.network.to_dict()
+
+    @property
+    def trunk(self) -> SoundEncoder | None:
+        """What has learned to hear before, if there is such a part."""
+        return getattr(self.network, "trunk", None)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.shared_and_own(mel)[0]
+
+    def shared_and_own(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
+        check_shape(mel, "B 1 M T", name="the segments of sound")
+        return self.network(mel)
+
+
+def level(mel: Tensor, top_db: float) -> Tensor:
+    """How loud each column is, all bands together: mel [B,M,T] => [B,T], on the scale of the mel's own values."""
+    scale = math.log(10) * top_db / 10
+    return torch.logsumexp(scale * mel, dim=1) / scale
+
+
+def middle(x: Tensor, count: int) -> Tensor:
+    """The `count` entries in the middle of the last axis."""
+    first = (x.shape[-1] - count) // 2
+    return x[..., max(first, 0) : first + count]
+
+
+def _mlp(size: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+
+def _unit(x: Tensor) -> Tensor:
+    """[B,K] with entries of about 1."""
+    return F.normalize(x.float(), dim=-1) * math.sqrt(x.shape[-1])

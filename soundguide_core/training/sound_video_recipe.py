@@ -1,0 +1,147 @@
+"""What a recipe of sound-guided video generation says: its networks, its stages, their terms, how fast it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..audio.mel import MelSpec
+from ..errors import InputError
+from ..generators.temporal_discriminator import TemporalDiscriminatorConfig
+from ..trajectory import Trajectory, TrajectoryConfig
+from . import loop
+
+TERMS = (
+    "latents", "pixels", "perceptual", "features", "changes", "sound", "text", "codes", "layers", "image", "video",
+)  # fmt: skip
+LATENT_TERMS = {"latents", "codes", "layers"}  # which need no pictures
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run.
+
+    frames, before: of each window, those that are judged and the steps of the path before them. path: off, E_a learns
+    alone and its codes are judged as they are. weights: by TERMS; 0 or absent leaves a term out. rate: factor on the
+    learning rates. trunk_lr: on that of E_a's trunk, which has learned to hear before; at 0 it stays as it is, which
+    is faster.
+    """
+
+    steps: int
+    batch: int
+    frames: int
+    weights: dict[str, float]
+    before: int = 0
+    path: bool = True
+    rate: float = 1.0
+    trunk_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        odd = sorted(self.weights.keys() - set(TERMS))
+        if odd:
+            raise InputError(f"There is no term {odd[0]!r} to weigh.", f"Use {', '.join(TERMS)}.")
+
+    @property
+    def terms(self) -> dict[str, float]:
+        return {name: weight for name, weight in self.weights.items() if weight}
+
+    @property
+    def pictures(self) -> bool:
+        """Whether any of its terms looks at pictures."""
+        return bool(self.terms.keys() - LATENT_TERMS)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how.
+
+    psi: the smallest truncation of source pictures. calm: share of sources in which nothing goes on. jitter: of
+    sources, in standard deviations of w, layer by layer. eq_db: how much other microphones differ
+    (audio/augment.response). discriminators: of single frames and of videos.
+    """
+
+    stages: tuple[Stage, ...]
+    image_discriminator: TemporalDiscriminatorConfig
+    video_discriminator: TemporalDiscriminatorConfig
+    lr: float = 1e-3
+    discriminator_lr: float = 1e-3
+    anneal: float = 0.4  # last share of each stage over which the rates fall to a twentieth
+    r1_gamma: float = 1.0
+    r1_every: int = 8
+    psi: float = 0.5
+    calm: float = 0.4
+    jitter: float = 0.15
+    eq_db: float = 0.0
+    ema: float = 0.995
+    dtype: str = "float32"
+    save_every: int = 200
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, i: int) -> Stage:
+        return self._at(i)[0]
+
+    def rate(self, i: int) -> float:
+        """Factor on the learning rates at step i."""
+        stage, done = self._at(i)
+        left = 1 - done / stage.steps
+        return stage.rate * (0.05 + 0.95 * min(left / self.anneal, 1) if self.anneal else 1.0)
+
+    def _at(self, i: int) -> tuple[Stage, int]:
+        """The stage of step i, and its number in there."""
+        for stage in self.stages:
+            if i < stage.steps:
+                break
+            i -= stage.steps
+        return stage, i
+
+    @classmethod
+    def from_dict(cls, table: dict) -> Settings:
+        """A recipe's [training]. For ablations: share, of every stage's steps; without, terms to leave out."""
+        table = dict(table)
+        share, without = table.pop("share", 1.0), set(table.pop("without", ()))
+        try:
+            for name in ("image_discriminator", "video_discriminator"):
+                sizes = dict(table[name])
+                table[name] = TemporalDiscriminatorConfig(**{**sizes, "channels": tuple(sizes["channels"])})
+            stages = [Stage(**stage) for stage in table["stages"]]
+            table["stages"] = tuple(
+                replace(
+                    stage,
+                    steps=max(round(stage.steps * share), 1),
+                    weights={name: weight for name, weight in stage.weights.items() if name not in without},
+                )
+                for stage in stages
+            )
+            return cls(**table)
+        except TypeError as error:
+            raise InputError(
+                f"The recipe's [training] does not fit ({error}).", "Start from the shipped one."
+            ) from error
+
+
+def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
+    """By the recipe's [trajectory]. A compact E_a without a trunk of its own begins with the ears of the joint encoder.
+
+    frame_columns: of the segments, where they are not those of the joint encoder.
+    """
+    sizes = dict(table)
+    encoder = {"architecture": "compact", **sizes.pop("encoder", {})}
+    spec = MelSpec.from_dict(sizes.pop("mel")) if "mel" in sizes else joint.spec
+    ears = encoder["architecture"] == "compact" and "trunk" not in encoder
+    if not isinstance(spec, MelSpec) or (ears and not isinstance(joint.spec, MelSpec)):
+        raise InputError(
+            "This joint encoder hears samples, not mels.", "Give [trajectory.mel] and [trajectory.encoder.trunk]."
+        )
+    spec = replace(spec, frame_columns=sizes.pop("frame_columns", spec.frame_columns))
+    if ears:
+        encoder["trunk"] = joint.sound.to_config()
+    if encoder["architecture"] == "compact":
+        encoder["top_db"] = spec.top_db
+    config = TrajectoryConfig(num_ws=generator.num_ws, w_dim=generator.w_dim, encoder=encoder, **sizes)
+    trajectory = loop.seeded(seed, lambda: Trajectory(config, spec))
+    trajectory.measure(generator)
+    if ears:
+        trajectory.encoder.trunk.load_state_dict(joint.sound.state_dict())
+    return trajectory

@@ -1,0 +1,99 @@
+"""What a recipe of sound-guided video generation learns from: clips of some kind, sounds alone, and source pictures.
+
+Axes: B batch, L layers, D dims, Z dims of z.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..audio.mel import MelSpec
+from ..errors import InputError
+from . import loop
+from .clips import ClipSet, SceneCode, Skipped, from_folder, from_shards
+from .scene_clips import name_z, scene_clips
+from .scene_sounds import SceneSounds
+
+
+def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: loop.OnStep | None) -> ClipSet:
+    """The clips of a recipe's [data]: kind = "scenes", "folder" or "shards". Of shards every process reads its own."""
+    sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
+    skipped, count = Skipped(), 0
+    mine = {"part": loop.rank(), "parts": loop.num_processes()}
+    kinds = {
+        "scenes": lambda: scene_clips(table, **sizes),
+        "folder": lambda: from_folder(Path(table["path"]), skipped=skipped, **sizes),
+        "shards": lambda: from_shards(table["path"], skipped=skipped, **mine, **sizes),
+    }
+    if table["kind"] not in kinds:
+        raise InputError(f"There are no clips of the kind {table['kind']!r}.", f"Use one of: {', '.join(kinds)}.")
+
+    def counted():
+        nonlocal count
+        for clip in kinds[table["kind"]]():
+            if on_step is not None:
+                on_step(count, count + 1, {})
+            count += 1
+            yield clip
+
+    clips = loop.first_then_others(lambda: ClipSet(counted(), joint=joint, spec=spec, cache=cache, **sizes))
+    if skipped.reasons:
+        print(skipped)
+    return clips
+
+
+def gather_sounds(table: dict, spec: MelSpec, cache: Path, on_step: loop.OnStep | None) -> SceneSounds | None:
+    """Those of a recipe's [data.sounds], if there is one."""
+    if "sounds" not in table:
+        return None
+    if table["kind"] != "scenes":
+        raise InputError("[data.sounds] go with clips of the kind 'scenes'.", "Leave the table out.")
+    return loop.first_then_others(
+        lambda: SceneSounds(table["sounds"], table, spec=spec, fps=table["fps"], cache=cache, on_step=on_step)
+    )
+
+
+class Sources:
+    """Source pictures of a batch, and what their latents become where the codes of the scenes are known.
+
+    psi, calm, jitter: see sound_video_recipe.Settings.
+    """
+
+    def __init__(self, generator, *, psi: float, calm: float, jitter: float):
+        self.generator, self.psi, self.calm, self.jitter = generator, psi, calm, jitter
+
+    def draw(
+        self, codes: list[SceneCode] | None, size: int, rows: slice, device: torch.device, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The `rows` of `size` sources: ws [B,L,D]. With the codes of those rows, also the same sources with nothing
+        going on in them [B,L,D], and how far each frame departs from there [B,F,1,D]."""
+        generator = self.generator
+        calm = torch.rand(size, generator=rng) < self.calm
+        psi = (self.psi + (1 - self.psi) * torch.rand(size, 1, generator=rng))[rows].to(device)
+        z = torch.randn(size, generator.z_dim, generator=rng)
+        jitter = torch.randn(size, generator.num_ws, generator.w_dim, generator=rng)[rows].to(device)
+        jitter = self.jitter * jitter * generator.w_std
+
+        def source(z: Tensor) -> Tensor:
+            w = generator.mapping(z.to(device))
+            return generator.broadcast(torch.lerp(generator.w_avg, w, psi)) + jitter
+
+        with torch.no_grad():
+            if codes is None:
+                return source(z[rows]), None, None
+            z, calm, layouts = z[rows], calm[rows], [code.layout for code in codes]
+            shown, quiet = (name_z(layouts, which, z) for which in (calm, torch.ones_like(calm)))
+            return source(shown), source(quiet), departures(codes, generator.w_dim).to(device)
+
+
+def departures(codes: list[SceneCode], w_dim: int) -> Tensor:
+    """[B,F,1,D]"""
+    frames = len(next(iter(codes[0].amounts.values())))
+    out = torch.zeros(len(codes), frames, 1, w_dim)
+    for row, code in zip(out, codes):
+        for dim, amount in code.amounts.items():
+            row[:, 0, dim] = torch.from_numpy(amount).to(row)
+    return out

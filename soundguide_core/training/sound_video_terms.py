@@ -1,0 +1,92 @@
+"""The unweighted terms of sound-guided video generation (Lee et al., ECCV 2022), section 3.
+
+    L_enc = (1 - cos(F_v(G(w)), F_a(x_a))) + (1 - cos(F_v(G(w)), F_t(t))) + lambda_b ||w_hat - w_bar||^2
+
+with the inversion terms of the paper's ablation, L2 and a learned perceptual distance (LPIPS) to the clip's own frames.
+Where its network is not at hand, the features of the joint space stand for it; and w is compared where the generator's
+latents of the frames are known.
+Axes: B batch, F frames, F' with those before, L layers, D dims, H W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..losses.adversarial import generator_loss
+from ..losses.perceptual import pyramid_distance
+from ..losses.semantic import cosine_distance
+from ..losses.temporal import change_distance, code_distance
+from .clips import Batch
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What came of a batch: latents [B,F,L,D] of the frames to judge, the codes w_hat [B,F',L,D], and the layers' own
+    part in them."""
+
+    shown: Tensor
+    w_hats: Tensor
+    own: Tensor
+
+
+def latent_terms(
+    names: Collection[str], walked: Walked, origin: Tensor | None, departure: Tensor | None, w_bar: Tensor,
+    w_scale: Tensor,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Those that need no pictures. origin [B,L,D], departure [B,F',1,D]: where the frames' latents are, and from
+    where; w_bar [L,D], the mean of the codes; w_scale [D], what differences of w are measured in."""
+    terms = {}
+    if "latents" in names:
+        if departure is None:
+            raise InputError("The latents of these clips are not known.", "Set the weight of latents to 0.")
+        wanted = origin[:, None] + departure[:, -walked.shown.shape[1] :]
+        terms["latents"] = ((walked.shown - wanted) / w_scale).square().mean()
+    if "codes" in names:
+        terms["codes"] = code_distance(walked.w_hats.flatten(0, 1), w_bar).mean()
+    if "layers" in names:
+        terms["layers"] = walked.own.square().mean()
+    return terms
+
+
+def picture_terms(
+    names: Collection[str], frames: Tensor, batch: Batch, joint, perceptual: Callable[[Tensor, Tensor], Tensor] | None
+) -> dict[str, Tensor]:
+    """Those of frames [B,F,3,H,W], beside the last F of the batch. What a text says counts for as much as the sound is
+    loud at that moment. perceptual: img, target [N,3,H,W] => [N]."""
+    terms, count = {}, frames.shape[1]
+    real, heard, loudness = (x[:, -count:] for x in (batch.real, batch.heard, batch.loudness))
+    flat, target = frames.flatten(0, 1), real.flatten(0, 1)
+    if "pixels" in names:
+        terms["pixels"] = pyramid_distance(flat, target).mean() + (flat - target).square().mean()
+    if "perceptual" in names:
+        terms["perceptual"] = perceptual(flat, target).mean()
+    if "changes" in names:
+        terms["changes"] = change_distance(frames, real).mean()
+    if not names & {"features", "sound", "text"}:
+        return terms
+    seen = joint.encode_image(flat)  # [BF,D]
+    if "features" in names:
+        with torch.no_grad():
+            meant = joint.encode_image(target)
+        terms["features"] = cosine_distance(seen, meant).mean()
+    if "sound" in names:
+        terms["sound"] = cosine_distance(seen, heard.flatten(0, 1)).mean()
+    if "text" in names:
+        said = batch.said[:, None].expand(-1, count, -1).flatten(0, 1)
+        terms["text"] = (loudness.flatten() * cosine_distance(seen, said)).mean()
+    return terms
+
+
+def adversarial_terms(names: Collection[str], frames: Tensor, image_judge, video_judge) -> dict[str, Tensor]:
+    """min over G of L_D(v) + L_D(I), non-saturating: frames [B,F,3,H,W]."""
+    terms = {}
+    if "image" in names:
+        terms["image"] = generator_loss(image_judge(frames.flatten(0, 1)[:, None]))
+    if "video" in names:
+        terms["video"] = generator_loss(video_judge(frames))
+    return terms

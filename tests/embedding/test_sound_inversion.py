@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from soundguide_core.embedding import sound_inversion as si
+from soundguide_core.errors import InputError
+
+COMPACT = {"trunk": {"dim": 8, "backbone": "test_resnet"}, "width": 12, "now": 5, "loud": 9}
+NET = {"widths": [4, 4, 6, 8, 6], "units": [1, 1, 1, 1], "reduction": 2}
+PYRAMID = {"architecture": "pyramid", "network": NET, "sides": [4, 8, 16], "groups": [2, 3, 5]}
+
+
+def build(values: dict, seed: int = 0) -> si.SoundInversionEncoder:
+    """With random weights where it begins at zero too."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = si.SoundInversionEncoder(values, 10, 6, 16).eval()
+        for parameter in encoder.parameters():
+            if not parameter.any():
+                parameter.data.normal_(0, 0.3)
+    return encoder.requires_grad_(False)
+
+
+def segment(columns: int = 64, rows: int = 16, seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, 1, rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("values, rows", [(COMPACT, 16), (PYRAMID, 64)])
+def test_it_begins_at_the_source(values, rows):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = si.SoundInversionEncoder(values, 10, 6, rows).eval()
+    assert not encoder(segment(rows=rows)).any()
+    again = si.SoundInversionEncoder(encoder.to_dict(), 10, 6, rows)
+    assert again.state_dict().keys() == encoder.state_dict().keys()
+    assert again.to_dict() == encoder.to_dict()
+
+
+@pytest.mark.parametrize("values, rows", [(COMPACT, 16), (PYRAMID, 64)])
+def test_every_weight_learns(values, rows):
+    encoder = build(values).requires_grad_(True)
+    offsets, own = encoder.shared_and_own(segment(rows=rows))
+    assert offsets.shape == own.shape == (2, 10, 6)
+    (offsets.square().mean() + own.square().mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+def test_whither_and_how_far():
+    """The offset is a direction that the bands' levels at this moment hardly turn, and a positive amount."""
+    encoder, mel = build(COMPACT), segment()
+    net = encoder.network
+    offsets, own = encoder.shared_and_own(mel)
+    heard = net.heard(net.listen(mel))
+    direction = net.shared(heard)[:, None] + net.own(heard).view(2, 10, 6)
+    ratio = offsets / direction
+    assert ratio.min() > 0
+    assert (ratio - ratio.mean(dim=(1, 2), keepdim=True)).abs().max() < 1e-4 * ratio.max()
+    assert torch.allclose(own, ratio.mean(dim=(1, 2), keepdim=True) * net.own(heard).view(2, 10, 6), atol=1e-5)
+    shared = offsets - own
+    assert torch.allclose(shared, shared[:, :1].expand(-1, 10, -1), atol=1e-5)
+
+
+def test_the_level_is_the_sum_of_the_bands_power():
+    mel = segment()[:, 0].double()
+    power = (10 ** (80 * (mel.numpy() - 1) / 10)).sum(axis=1)
+    assert si.level(mel, 80.0).numpy() == pytest.approx(1 + 10 * np.log10(power) / 80, abs=1e-9)
+
+
+def test_the_middle():
+    x = torch.arange(8)
+    assert si.middle(x, 3).tolist() == [2, 3, 4] and si.middle(x, 2).tolist() == [3, 4]
+    assert si.middle(torch.arange(7), 3).tolist() == [2, 3, 4] and si.middle(x, 99).tolist() == x.tolist()
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(InputError, match="compact, pyramid"):
+        si.SoundInversionEncoder({"architecture": "tower"}, 10, 6, 16)
+    with pytest.raises(InputError, match="generator's 10 layers"):
+        si.SoundInversionEncoder({**PYRAMID, "groups": [2, 2, 2]}, 10, 6, 16)
+    with pytest.raises(InputError, match="512 channels, a latent 6"):
+        si.SoundInversionEncoder({"architecture": "pyramid"}, 10, 6, 16)
+    with pytest.raises(InputError, match="do not fit"):
+        si.SoundInversionEncoder({**COMPACT, "depth": 3}, 10, 6, 16)
+
+
+def test_the_published_size():
+    with torch.device("meta"):
+        encoder = si.SoundInversionEncoder({"architecture": "pyramid"}, 16, 512, 256)
+    assert sum(p.numel() for p in encoder.parameters()) == 238_293_696
