@@ -9,6 +9,7 @@ from .host import advanced, check_choice, image_of, img_of, io, mask_of, on_devi
 
 # as in EditConfig, whose import would take seconds of the host's start
 VARIANTS, SURROUNDINGS = ("clean", "paper", "score"), ("source", "grey")
+SAMPLERS = ("ddpm", "ddim", "dpm-solver")
 
 
 class FlowGuidance(io.ComfyNode):
@@ -117,7 +118,7 @@ class SoundiniSampler(io.ComfyNode):
                 io.Int.Input(
                     "steps",
                     default=25,
-                    min=1,
+                    min=2,
                     max=1000,
                     tooltip="Steps of the whole way from noise to picture; time grows in proportion. The miniature "
                     "takes about a tenth of a second a step and frame on two CPU cores.",
@@ -205,6 +206,14 @@ class SoundiniSampler(io.ComfyNode):
                     **advanced(),
                 ),
                 io.Combo.Input(
+                    "sampler",
+                    options=list(SAMPLERS),
+                    default="ddim",
+                    tooltip="ddpm: as published, with fresh noise in every step. ddim and dpm-solver: without, and "
+                    "with fewer steps.",
+                    **advanced(),
+                ),
+                io.Combo.Input(
                     "surroundings",
                     options=list(SURROUNDINGS),
                     default="source",
@@ -268,14 +277,15 @@ class SoundiniSampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, diffusion, encoder, image, embeds, strength, steps, skip, seed, also_weight, follow_movement,
-        keep_background, follow_changes, variant, surroundings, crops, feather, invert_mask, window, chunk, size,
-        mask=None, flow=None, also=None, curve=None,
+        keep_background, follow_changes, variant, sampler, surroundings, crops, feather, invert_mask, window, chunk,
+        size, mask=None, flow=None, also=None, curve=None,
     ):  # fmt: skip
         import torch
 
         from ..soundguide_core.systems.video_editing import EditConfig, edit_video
 
         check_choice("variant", variant, VARIANTS)
+        check_choice("sampler", sampler, SAMPLERS)
         check_choice("kind of surroundings", surroundings, SURROUNDINGS)
         frames = img_of(image)
         if also is not None:
@@ -287,8 +297,8 @@ class SoundiniSampler(io.ComfyNode):
                 "Connect the same frames to Video Movement.",
             )
         config = EditConfig(
-            variant=variant, steps=steps, skip=skip, crops=crops, surroundings=surroundings, window=window,
-            chunk=chunk, size=size, feather=feather, invert=invert_mask, seed=seed,
+            variant=variant, sampler=sampler, steps=steps, skip=skip, crops=crops, surroundings=surroundings,
+            window=window, chunk=chunk, size=size, feather=feather, invert=invert_mask, seed=seed,
             weights={
                 "sound": 1.0, "flow": follow_movement, "background": keep_background, "direction": follow_changes,
             },

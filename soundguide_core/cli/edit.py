@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="guidance at the clean estimate (default, faster), or through the network as published, or on the score",
     )  # fmt: skip
     how.add_argument(
+        "--sampler", choices=("ddpm", "ddim", "dpm-solver"), help="with fresh noise in every step, or none"
+    )
+    how.add_argument(
         "--weight", action="append", default=[], type=_weight, metavar="NAME=W",
         help="of a term: sound, direction, flow, background, perceptual, range; may be repeated",
     )  # fmt: skip
@@ -107,7 +110,7 @@ def settings(args: argparse.Namespace):
     """The EditConfig of the options."""
     from ..systems.video_editing import EditConfig
 
-    given = ("steps", "skip", "variant", "window", "chunk", "size")
+    given = ("steps", "skip", "variant", "sampler", "window", "chunk", "size")
     usual = EditConfig()
     weights = {**usual.weights, **dict(args.weight)}
     if args.flow == OFF:

@@ -47,7 +47,9 @@ CONTINUOUS = dict(seed=0, motion_seed=0, fps=4.0, seconds=0.0, psi=0.8, loop=Fal
 CONTINUOUS |= dict(feature="loudness", chunk=3)
 FILM = dict(seed=1, phenomenon="calm", intensity=0.0, size=32, num_frames=12, fps=12.0)
 EDIT = dict(strength=1.0, steps=3, skip=1, seed=0, also_weight=1.0, follow_movement=1.0, keep_background=0.1)
-EDIT |= dict(follow_changes=0.1, variant="clean", surroundings="grey", crops=1, feather=1, invert_mask=True)
+EDIT |= dict(
+    follow_changes=0.1, variant="clean", sampler="ddpm", surroundings="grey", crops=1, feather=1, invert_mask=True
+)
 EDIT |= dict(window=5, chunk=2, size=0)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
@@ -322,6 +324,7 @@ def test_the_host_refuses_numbers_that_the_widgets_would_not_allow(server, name,
         ("curve", {"curve": "joy"}),
         ("edit", {"variant": "best"}),
         ("edit", {"surroundings": "none"}),
+        ("edit", {"sampler": "euler"}),
         ("E", {"name": "raft"}),
         ("U", {"name": "tiny"}),
         ("styles", {"layers": "top"}),
