@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what is listened to (default loudness)",
     )  # fmt: skip
     parser.add_argument(
-        "--edit", type=int, default=0, metavar="N", help="optimisation steps toward the sound (default 0)"
+        "--edit",
+        type=int,
+        default=0,
+        metavar="N",
+        help="optimisation steps toward the sound or the words (default 0; 10 where one is wanted)",
     )
     parser.add_argument("--chunk", type=int, default=16, metavar="N", help="frames in the network at once (16)")
     parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a StyleGAN-V file")
@@ -165,7 +169,7 @@ def content(
         ws = generator.sample_ws([args.seed], psi=args.psi)
     if not args.edit:
         return ws
-    config = ContinuousEditConfig(seconds=seconds, seed=args.seed, schedule=Schedule(steps=args.edit, lr=0.02))
+    config = ContinuousEditConfig(seconds=seconds, seed=args.seed, schedule=Schedule(steps=args.edit, lr=0.0015))
     with progress("editing") as on_step:
         return edit_continuous(
             ws, embeds, generator=generator, joint=joint, motion_z=motion, config=config, on_step=on_step

@@ -86,7 +86,8 @@ class NamedClips:
         motion_z = TrajectoryNoise(tuple(seeds), motion_z_dim)
         t, moment, swell = nearest_moments(times, motion_z)
         own = torch.tensor([POWERS[clip.power] for clip in clips])[:, None]
-        power = torch.where(heard, torch.rand(t.shape, generator=rng), own * swell.float())  # [B,F]
+        # one strength of sound a video: what then changes is the motion, which would else drown in the flicker
+        power = torch.where(heard, torch.rand(batch, 1, generator=rng), own * swell.float())  # [B,F]
         sound = torch.stack([torch.ones_like(power), power], dim=-1) * heard[..., None]
         return Named(z, motion_z, t, sound, self.frames(index[:, None].expand_as(moment), moment, power))
 

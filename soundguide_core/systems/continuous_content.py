@@ -21,6 +21,7 @@ from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance
 from ..optimise import OnStep, OptimiseResult, Schedule, optimise
 from ..shapes import check_shape
+from .image_manipulation import sampled_start
 
 
 @torch.no_grad()
@@ -44,18 +45,24 @@ def choose_content(
 
 @dataclass(frozen=True)
 class ContinuousEditConfig:
-    """frames: looked at in each step, at random times. similarity: pull towards the source. seconds: the video's."""
+    """frames: looked at in each step, at random times. similarity: pull towards the source. seconds: the video's.
+
+    samples: random contents that are looked at for a start, as in image manipulation; 0 starts at the source. The steps
+    from there are few and small: more of them please the encoder, not the eye.
+    """
 
     frames: int = 3
     similarity: float = 0.002
     seconds: float = 4.0
+    samples: int = 256
     seed: int = 0
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=40, lr=0.02))
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=10, lr=0.0015))
 
     def __post_init__(self) -> None:
         check_number(self.frames, "The number of frames", low=1, high=1000)
         check_number(self.similarity, "The weight of the source term", low=0)
         check_number(self.seconds, "The length in seconds", low=0)
+        check_number(self.samples, "The number of samples", low=0, high=100_000)
 
 
 def edit_continuous(
@@ -89,9 +96,14 @@ def edit_continuous(
             terms["source"] = layer_masked_distance(ws, ws_src, None)
         return terms
 
+    offset = torch.zeros_like(ws_src[:, :1])
+    if config.samples:
+        with torch.no_grad():
+            img_src = generator.render(ws_src, moments()[:, :1])[0]
+        offset += sampled_start(img_src, embeds, generator=generator, joint=joint, config=config, on_step=on_step)
     weights = {"sound": 1.0, "source": config.similarity}
     result = optimise(
-        torch.zeros_like(ws_src[:, :1]),
+        offset,
         losses,
         {name: weight for name, weight in weights.items() if weight},
         config.schedule,

@@ -160,9 +160,10 @@ def test_content_for_a_meaning(generator):
     assert torch.equal(few, generator.sample_ws([0], psi=1.0))
 
 
-def test_an_edit_holds_over_the_whole_video(generator, ws):
+@pytest.mark.parametrize("samples", [0, 32])
+def test_an_edit_holds_over_the_whole_video(generator, ws, samples):
     wanted = torch.nn.functional.normalize(torch.tensor([[1.0, -1.0, 0.0]]), dim=-1)
-    config = ContinuousEditConfig(frames=2, schedule=Schedule(steps=25, lr=0.1))
+    config = ContinuousEditConfig(frames=2, samples=samples, schedule=Schedule(steps=25, lr=0.1))
     result = edit_continuous(ws, wanted, generator=generator, joint=Colours(), config=config)
     before, after = (
         Colours().encode_image(generate_continuous(w, generator=generator, config=ContinuousConfig(4.0, 2.0)).frames)
