@@ -1,13 +1,18 @@
 """Measure the models: how well they hear (zero-shot), and whether edits and videos show what was heard (seeing,
-sound-video)."""
+sound-video, video-edit)."""
 
 from __future__ import annotations
 
 import argparse
 
-from . import evaluate_seeing, evaluate_sound_video, evaluate_zero_shot
+from . import evaluate_seeing, evaluate_sound_video, evaluate_video_edit, evaluate_zero_shot
 
-COMMANDS = {"zero-shot": evaluate_zero_shot, "seeing": evaluate_seeing, "sound-video": evaluate_sound_video}
+COMMANDS = {
+    "zero-shot": evaluate_zero_shot,
+    "seeing": evaluate_seeing,
+    "sound-video": evaluate_sound_video,
+    "video-edit": evaluate_video_edit,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
