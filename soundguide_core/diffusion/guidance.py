@@ -42,6 +42,21 @@ class Variant(NamedTuple):
     k: Callable[[Step, Estimate], Tensor | float] | None
 
 
+SPECTRUM = 0.01  # c in c / f^2, the power of pictures in -1..1 at f cycles a pixel
+
+
+def linear_pullback(g: Tensor, step: Step) -> Tensor:
+    """g [F,3,H,W] at x0_hat => about where the UNet would pull it: through the Jacobian of the best linear denoiser of
+    pictures with power c / f^2, which is Wiener's filter, c / (c + f^2 (1 - alpha_bar) / alpha_bar), but for a factor.
+    What the noise hides is not guided, as in the way through the UNet.
+    """
+    h, w = g.shape[2:]
+    kind = {"dtype": g.dtype, "device": g.device}
+    f2 = torch.fft.fftfreq(h, **kind).square()[:, None] + torch.fft.rfftfreq(w, **kind).square()  # [H,W/2+1]
+    passed = SPECTRUM / (SPECTRUM + f2 * (1 - step.alpha_bar) / step.alpha_bar)
+    return torch.fft.irfft2(torch.fft.rfft2(g) * passed, s=(h, w))
+
+
 VARIANTS = {
     "paper": Variant(True, mean_shift),
     "score": Variant(True, score_shift),
@@ -72,7 +87,8 @@ def guide(
         variant: of VARIANTS. "clean" takes g at x0_hat (Y. He et al., "Manifold Preserving Guided Diffusion", ICLR
             2024) and steps of set length (L. Yang et al., "Guidance with Spherical Gaussian Constraint", ICML 2024):
             where `leader` leads alone, a frame moves by length * sqrt(1 - alpha_bar_t), root mean square, times its
-            curve. The other terms keep their proportion to it, but no frame moves further than that length.
+            curve. The other terms keep their proportion to it, but do not make a frame move further than that length,
+            or than the leader's curve asks for.
         interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which is guided (T. Kynkäänniemi et al., "Applying
             Guidance in a Limited Interval", NeurIPS 2024).
         chunk: frames in the network at once. The gradient stays exact: what a chunk computed on the way forward is
@@ -105,16 +121,16 @@ def guide(
             totals = {name: weights[name] * (curves.get(name, 1) * term).sum() for name, term in terms.items()}
             if k is None and leader in terms:
                 led = -_gradient({leader: weights[leader] * terms[leader].sum()}, x, keep=len(terms) > 1)
-                lead_curve = torch.as_tensor(curves.get(leader, 1)).to(x).reshape(-1, 1, 1, 1)
-                g = lead_curve * led - _gradient({n: total for n, total in totals.items() if n != leader}, x)
+                curve = torch.as_tensor(curves.get(leader, 1)).to(x).reshape(-1, 1, 1, 1)
+                g = curve * led - _gradient({n: total for n, total in totals.items() if n != leader}, x)
             else:
-                g = -_gradient(totals, x)
-                led = g
+                g = led = -_gradient(totals, x)
+                curve = x.new_ones(())
         x0_hat, variance_mix = (None if part is None else torch.as_tensor(part).detach() for part in estimate)
         if k is None:
-            return Estimate(
-                x0_hat + length * sigma * g / torch.maximum(_rms(led), _rms(g)).clamp(min=1e-12), variance_mix
-            )
+            g, led = linear_pullback(g, step), linear_pullback(led, step)
+            longest = torch.maximum(_rms(led), _rms(g) / curve.clamp(min=1)).clamp(min=1e-12)
+            return Estimate(x0_hat + length * sigma * g / longest, variance_mix)
         return Estimate(x0_hat + k(step, Estimate(x0_hat, variance_mix)) * g, variance_mix)
 
     return guided

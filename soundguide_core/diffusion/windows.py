@@ -35,8 +35,10 @@ def next_masks(masks: Iterator[Tensor | None], img: Tensor, invert: bool = False
 
 
 def working_size(size: tuple[int, int], short: int | None, multiple: int) -> tuple[int, int]:
-    """Height and width for a network: in the shape of (H, W), about `short` along the shorter side (None: as it is), and
-    multiples of `multiple`."""
+    """Height and width for a network: in the shape of (H, W), about `short` along the shorter side (None: as it is).
+
+    Both are multiples of `multiple`.
+    """
     scale = 1 if short is None else short / min(size)
     return tuple(max(round(side * scale / multiple), 1) * multiple for side in size)
 

@@ -183,7 +183,7 @@ def stream_edit(
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):
         raise InputError(f"There is no term {unknown[0]!r} for a curve.", f"Use some of: {', '.join(TERMS)}.")
-    sampler = SamplerConfig(config.sampler, config.steps, config.skip, clip=config.variant == "clean")
+    sampler = SamplerConfig(config.sampler, config.steps, config.skip)
     steps = plan(denoiser.schedule, sampler)
     flow = load_flow() if flow is None and "flow" in weights else flow
     masks = itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,24 +122,39 @@ def test_exact_in_chunks_and_whole(denoise, variant, chunk):
     assert not estimate.x0_hat.requires_grad and torch.allclose(estimate.variance_mix, denoise(x_t, STEP.t)[1])
 
 
+def wiener(g: torch.Tensor) -> torch.Tensor:
+    """Each frequency of g [3,8,8] times S / (S + (1 - alpha_bar) / alpha_bar), S = 0.01 / f^2, by a full transform."""
+    spectrum = np.fft.fft2(g.numpy())
+    for row in range(8):
+        for column in range(8):
+            f2 = sum((min(i, 8 - i) / 8) ** 2 for i in (row, column))
+            power = 0.01 / f2 if f2 else math.inf
+            spectrum[:, row, column] *= 1 / (1 + (SIGMA / ALPHA) ** 2 / power)
+    return torch.from_numpy(np.fft.ifft2(spectrum).real)
+
+
+@pytest.mark.parametrize("strength", [1.0, 3.0])
 @pytest.mark.parametrize("chunk", [2, 8])
-def test_at_the_clean_estimate_steps_have_the_length_of_the_leader(denoise, chunk):
-    x_t = random(5, 3, 8, 8)
-    estimate = guide(denoise, coupled, WEIGHTS, STEPS, variant="clean", curves=CURVES, length=0.2, chunk=chunk)(
-        x_t, STEP.t
-    )
-    gradient, x0_hat = by_autograd(denoise, x_t, at_x_t=False)
-    x = x0_hat.clone().requires_grad_()
-    led = torch.autograd.grad(2.0 * coupled(x, 0)["sound"].sum(), x)[0]
+def test_at_the_clean_estimate_steps_have_the_length_of_the_leader(denoise, chunk, strength):
+    x_t, curves = random(5, 3, 8, 8), {**CURVES, "sound": torch.full([5], strength)}
+    guided = guide(denoise, coupled, WEIGHTS, STEPS, variant="clean", curves=curves, length=0.2, chunk=chunk)
+    estimate = guided(x_t, STEP.t)
+    x0_hat = denoise(x_t, STEP.t).x0_hat
+    gradients = []
+    for term in ("sound", "direction"):
+        x = x0_hat.clone().requires_grad_()
+        curve = CURVES["direction"] if term == "direction" else 1
+        gradients.append(torch.autograd.grad(WEIGHTS[term] * (curve * coupled(x, 0)[term]).sum(), x)[0])
     for i in range(5):
-        longest = max(math.sqrt(float(part[i].square().mean())) for part in (led, gradient))
-        expected = x0_hat[i] - 0.2 * SIGMA * gradient[i] / longest
-        assert torch.allclose(estimate.x0_hat[i], expected, atol=1e-9)
+        led, rest = (wiener(gradient[i]) for gradient in gradients)
+        both = strength * led + rest
+        longest = max(math.sqrt(float(led.square().mean())), math.sqrt(float(both.square().mean())) / strength)
+        assert torch.allclose(estimate.x0_hat[i], x0_hat[i] - 0.2 * SIGMA * both / longest, atol=1e-9)
 
 
 def test_a_leader_alone_moves_frames_as_far_as_its_curve_says(denoise):
     x_t = random(5, 3, 8, 8)
-    curve = torch.tensor([1.0, 0.5, 0.0, 0.25, 1.0])
+    curve = torch.tensor([1.0, 0.5, 0.0, 0.25, 2.0])
     alone = guide(
         denoise, lambda x, t: {"sound": coupled(x, t)["sound"]}, {"sound": 7.0}, STEPS,
         variant="clean", curves={"sound": curve}, length=0.2,
