@@ -1,6 +1,6 @@
 """The variants of guidance at the same wall-clock: nearness to the sound against seconds, all in one run.
 
-python benchmarks/guidance.py [--frames 8] [--steps 8 16 32] [--unet NAME] [--joint NAME]
+python benchmarks/guidance.py [--frames 8] [--steps 8 16 32] [--exact-weight W] [--unet NAME] [--joint NAME]
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=8, help="of each of the seven videos")
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument(
+        "--exact-weight", type=float, default=1e4, help="of the sound in paper and score; clean has none"
+    )
     parser.add_argument("--unet", default="miniature")
     parser.add_argument("--joint", default="miniature")
     args = parser.parse_args()
@@ -43,7 +46,7 @@ def main() -> None:
         for variant in ("clean", "paper", "score"):
             config = replace(
                 usual, variant=variant, steps=steps, skip=round(usual.skip / usual.steps * steps),
-                weights={"sound": usual.weights["sound"]},
+                weights={"sound": 1.0 if variant == "clean" else args.exact_weight},
             )  # fmt: skip
             began = time.perf_counter()
             edits = [

@@ -117,7 +117,7 @@ class SoundiniSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
-                    default=25,
+                    default=16,
                     min=2,
                     max=1000,
                     tooltip="Steps of the whole way from noise to picture; time grows in proportion. The miniature "
@@ -125,7 +125,7 @@ class SoundiniSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "skip",
-                    default=8,
+                    default=1,
                     min=0,
                     max=999,
                     tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",
@@ -208,7 +208,7 @@ class SoundiniSampler(io.ComfyNode):
                 io.Combo.Input(
                     "sampler",
                     options=list(SAMPLERS),
-                    default="ddim",
+                    default="ddpm",
                     tooltip="ddpm: as published, with fresh noise in every step. ddim and dpm-solver: without, and "
                     "with fewer steps.",
                     **advanced(),
@@ -222,7 +222,7 @@ class SoundiniSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "crops",
-                    default=2,
+                    default=0,
                     min=0,
                     max=64,
                     tooltip="Views of each frame that are compared with the sound beside the whole, against changes "

@@ -57,14 +57,14 @@ class EditConfig:
     """
 
     variant: str = "clean"
-    sampler: str = "ddim"
-    steps: int = 25
-    skip: int = 8
+    sampler: str = "ddpm"
+    steps: int = 16
+    skip: int = 1
     size: int = 0
-    interval: tuple[float, float] = (0.0, 1.0)
-    weights: Mapping[str, float] = field(default_factory=lambda: {"sound": 1.0, "flow": 1.0})
-    step: float = 0.1
-    crops: int = 2
+    interval: tuple[float, float] = (0.5, 1.0)
+    weights: Mapping[str, float] = field(default_factory=lambda: {"sound": 1.0, "flow": 0.5})
+    step: float = 0.5
+    crops: int = 0
     surroundings: str = "source"
     flow_on: str = "source"
     shared_noise: bool = True
