@@ -47,7 +47,8 @@ class EditConfig:
         left out: the more, the nearer to the source. interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which
         is guided. size: pixels along the shorter side in the model; 0 for those that it was trained on.
     weights: lambdas, of TERMS; a term with weight 0 is not computed.
-    step: "clean" only: how far the sound moves the clean estimate at most in one step, in pixels' values.
+    step: "clean" only: how far the sound moves the clean estimate in one step, root mean square, as a share of the
+        noise. The exact variants move it as far as the weights say, and want them some 10,000 times as large.
     crops: augmented views of a frame that the sound is compared with beside the whole.
     surroundings: what the encoder sees around the mask: "grey" as published, or the "source" frame.
     flow_on: "source" follows the movement of the source video, "estimate" that of the clean estimate, as published.
