@@ -168,7 +168,7 @@ class SoundiniSampler(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "follow_movement",
-                    default=1.0,
+                    default=0.5,
                     min=0.0,
                     max=100.0,
                     step=0.1,
