@@ -126,9 +126,9 @@ class Trajectory(nn.Module):
                 "Use the generator that it was trained with.",
             )
 
-    def invert(self, mel: Tensor, ws: Tensor) -> Tensor:
-        """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]"""
-        return ws + self.w_scale * self.encoder(mel)
+    def invert(self, mel: Tensor, ws: Tensor, heard: Tensor | None = None) -> Tensor:
+        """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard: see the encoder."""
+        return ws + self.w_scale * self.encoder(mel, heard)
 
     def begin(self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP) -> TrajectoryState:
         """The state before the first frame, of a path from the source ws [B,L,D] that has come to rest at the first

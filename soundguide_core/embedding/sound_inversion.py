@@ -55,8 +55,12 @@ class CompactInversion(nn.Module):
     def to_dict(self) -> dict:
         return {"architecture": "compact", **asdict(self.config)}
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.heard(self.listen(mel))
+    def hear(self, mel: Tensor) -> Tensor:
+        """What is heard [B,width], of which the direction is a linear function."""
+        return self.heard(self.listen(mel))
+
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x = self.hear(mel) if heard is None else heard
         now = middle(mel[:, 0], self.config.now).mean(dim=-1)  # [B,M]
         loud = level(middle(mel[:, 0], self.config.loud), self.config.top_db)  # [B,loud]
         amount = F.softplus(self.amount(torch.cat([x, 4 * now - 2, 4 * loud - 2], dim=1)))  # [B,1]
@@ -93,7 +97,11 @@ class PyramidInversion(nn.Module):
         config = self.styles.config.to_dict()
         return {"architecture": "pyramid", **{key: config[key] for key in ("network", "groups", "sides")}}
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def hear(self, mel: Tensor) -> Tensor:
+        """Nothing [B,0]: what is heard and how loud it is are one."""
+        return mel.new_zeros(len(mel), 0)
+
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         offsets = self.styles(mel)
         return offsets, offsets - offsets.mean(dim=1, keepdim=True)
 
@@ -126,13 +134,19 @@ class SoundInversionEncoder(nn.Module):
         """What has learned to hear before, if there is such a part."""
         return getattr(self.network, "trunk", None)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        return self.shared_and_own(mel)[0]
+    def hear(self, mel: Tensor) -> Tensor:
+        """What is heard in segments [B,1,M,T], without how loud: [B,K]. Means of it over time can be handed on."""
+        check_shape(mel, "B 1 M T", name="the segments of sound")
+        return self.network.hear(mel)
 
-    def shared_and_own(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> Tensor:
+        """heard [B,K] in place of what these segments alone would say."""
+        return self.shared_and_own(mel, heard)[0]
+
+    def shared_and_own(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
         check_shape(mel, "B 1 M T", name="the segments of sound")
-        return self.network(mel)
+        return self.network(mel, heard)
 
 
 def level(mel: Tensor, top_db: float) -> Tensor:

@@ -62,6 +62,14 @@ def test_whither_and_how_far():
     assert torch.allclose(shared, shared[:, :1].expand(-1, 10, -1), atol=1e-5)
 
 
+@pytest.mark.parametrize("values, rows", [(COMPACT, 16), (PYRAMID, 64)])
+def test_what_is_heard_can_be_handed_on(values, rows):
+    encoder, mel = build(values), segment(rows=rows)
+    assert torch.allclose(encoder(mel, encoder.hear(mel)), encoder(mel), atol=1e-6)
+    other = encoder(mel, encoder.hear(segment(rows=rows, seed=1)))
+    assert torch.equal(other, encoder(mel)) == (values is PYRAMID)  # in which it is not told apart
+
+
 def test_the_level_is_the_sum_of_the_bands_power():
     mel = segment()[:, 0].double()
     power = (10 ** (80 * (mel.numpy() - 1) / 10)).sum(axis=1)

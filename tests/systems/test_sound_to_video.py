@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,7 +46,7 @@ def test_a_frame_for_every_moment_of_the_sound(models):
 
 
 def test_it_is_the_paper_step_by_step(models):
-    config = s2v.VideoConfig(noise=False)
+    config = s2v.VideoConfig(noise=False, steady_sec=0)
     video = s2v.generate_video(wave(), RATE, source(models), config=config, **models)
     trajectory, ws = models["trajectory"], source(models)
     mel = MelTrack.of_wave(wave(), RATE, trajectory.spec).windows(0, 24, 12.0)
@@ -59,12 +60,30 @@ def test_it_is_the_paper_step_by_step(models):
 def test_chunks_do_not_change_the_video(models):
     videos = [
         s2v.generate_video(
-            wave(), RATE, source(models), config=s2v.VideoConfig(chunk=chunk, smoothing=0.3, seed=4), **models
+            wave(), RATE, source(models), config=s2v.VideoConfig(chunk=chunk, smoothing=0.3, steady_sec=0.4, seed=4),
+            **models,
         )
         for chunk in (1, 7, 24)
-    ]
+    ]  # fmt: skip
     for video in videos[1:]:
         assert torch.allclose(video.ws, videos[0].ws, atol=1e-4)
+
+
+def test_what_is_heard_is_a_mean_over_time_and_how_loud_it_is_is_not(models, monkeypatch):
+    """Segment by segment: the mean over neighbours, without those beyond the ends, in place of what is heard now."""
+    network = models["trajectory"].encoder.network  # untrained ears hear hardly a difference
+    monkeypatch.setattr(network, "hear", lambda mel: 6 * mel[:, 0, :8, 28:36].mean(-1) - 3)
+    trajectory, ws = models["trajectory"], source(models)
+    track = MelTrack.of_wave(wave(), RATE, trajectory.spec)
+    mel = track.windows(0, 24, 12.0)
+    alone = trajectory.encoder.hear(mel)
+    config = s2v.VideoConfig(steady_sec=0.25, chunk=5)  # three frames to each side
+    found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, config)))
+    for i in range(24):
+        weights = {j: np.cos(np.pi / 2 * (j - i) / 4) ** 2 for j in range(24) if abs(j - i) <= 3}
+        near = sum(w * alone[j] for j, w in weights.items()) / sum(weights.values())
+        assert torch.allclose(found[i], trajectory.invert(mel[i : i + 1], ws, near[None].float())[0], atol=1e-4)
+    assert (found - trajectory.invert(mel, ws)).abs().max() > 0.02
 
 
 def test_the_seed_is_the_noises(models):
@@ -107,7 +126,7 @@ def test_it_streams_and_can_be_stopped(models):
 def test_what_does_not_fit_is_refused(models):
     with pytest.raises(InputError, match="source latents"):
         s2v.generate_video(wave(), RATE, source(models).expand(2, -1, -1), **models)
-    for settings in ({"fps": 0}, {"strength": -1}, {"smoothing": 1}, {"chunk": 0}):
+    for settings in ({"fps": 0}, {"strength": -1}, {"smoothing": 1}, {"steady_sec": -1}, {"chunk": 0}):
         with pytest.raises(InputError):
             s2v.VideoConfig(**settings)
 
