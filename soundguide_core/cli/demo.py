@@ -21,7 +21,7 @@ SOURCE_SEEDS = (13, 35, 49)  # calm ones
 MIXING_SEED = 18
 WORLD_SEEDS = (9, 8, 21, 11)
 PHOTOGRAPH_SEED = 20_000  # a scene that no training set has
-VIDEO_SEED, VIDEO_SOUND, VIDEO_FRAMES, VIDEO_FPS = 20_031, "rain", 10, 5.0
+VIDEO_SEED, VIDEO_SOUND, VIDEO_FRAMES, VIDEO_FPS = 13, "fire", 12, 6.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         demo.mix()
     with stage("Finding your own photograph in the generator, and changing it"):
         demo.photograph()
-    with stage("Letting rain edit one half of a video"):
+    with stage("Letting a fire edit the sky of a video"):
         demo.edit_video()
     write_page(folder)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
@@ -197,7 +197,7 @@ class Demo:
         pixels = render(VIDEO_SEED + self.seed, None, [0.0] * VIDEO_FRAMES, size=size, fps=VIDEO_FPS)
         frames = from_uint8(torch.from_numpy(pixels))
         mask = torch.zeros(1, 1, size, size)
-        mask[..., size // 2 :] = 1
+        mask[..., : size // 2, :] = 1
         path = self.folder / "sounds" / f"{VIDEO_SOUND}.wav"
         wave, sample_rate = load_audio(path)
         embeds = self.joint.encode_audio_frames(to_mono(wave), sample_rate, fps=VIDEO_FPS, num_frames=VIDEO_FRAMES)
@@ -208,7 +208,7 @@ class Demo:
             ).frames  # fmt: skip
         with writing(self.folder / "video.mp4", VIDEO_FPS, stream_audio(path)) as write:
             write(torch.nn.functional.interpolate(torch.cat([frames, edited], dim=3), scale_factor=4, mode="bicubic"))
-        columns = [f"{i / VIDEO_FPS:g} s" for i in range(VIDEO_FRAMES)]
+        columns = [f"{i / VIDEO_FPS:.1f} s" for i in range(VIDEO_FRAMES)]
         labelled_sheet(torch.cat([frames, edited]), columns, ["source", "edited"], self.folder / "video.png")
 
     def _manipulate(self, ws_src: Tensor, embeds: Tensor, title: str):
@@ -242,7 +242,7 @@ FIGURES = {
     "edits.png": "Each source, changed by each of the seven sounds.",
     "mixes.png": "Two sounds as one, a sound and a text as one, and the two mixed by style layers.",
     "photograph.png": "A picture from outside, found in the generator and then changed.",
-    "video.png": "A calm video, and the same after the rain has edited its right half; the left half is untouched.",
+    "video.png": "A calm video, and the same after the fire has edited its upper half; the lower half is untouched.",
     "heard.png": "How each sound was heard, among the seven words.",
     "loss.png": "The terms of the loss while the pictures changed.",
 }

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--steady", action="store_true", help="edit alike at all times, not more where it is louder")
     what.add_argument("--repeat", action="store_true", help="repeat a recording that is shorter than the video")
     how = parser.add_argument_group("how")
-    how.add_argument("--strength", type=float, default=1.0, help="how far the sound leads away from the video (1)")
+    how.add_argument("--strength", type=float, default=1.0, help="how far the sound leads (1; paper and score: 10000)")
     how.add_argument("--steps", type=int, help="diffusion steps from noise to picture; time grows in proportion")
     how.add_argument("--skip", type=int, help="the first of them left out; the more, the nearer to the video")
     how.add_argument(
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from ..video import check_video_target
 
     config = settings(args)
-    check_number(args.strength, "--strength", low=0, high=100)
+    check_number(args.strength, "--strength", low=0, high=1e6)
     check_number(args.text_weight, "--text-weight", low=-100, high=100)
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1e-3, high=24 * 3600)
