@@ -318,7 +318,8 @@ class SoundiniSampler(io.ComfyNode):
             config=config,
             on_step=on_step(),
         )
-        return io.NodeOutput(image_of(result.frames), plots.loss_picture(result.history, embeds.label))
+        history = result.history or [{"no step was guided": 0.0}]  # with few steps all may lie below the guided noise
+        return io.NodeOutput(image_of(result.frames), plots.loss_picture(history, embeds.label))
 
 
 NODES = [FlowGuidance, SoundiniSampler]

@@ -119,11 +119,11 @@ def tiny_models(tmp_path_factory) -> Path:
         (folder / "unet").mkdir()
         unet = UNet(**TINY_UNET["unet"], schedule=TINY_UNET["schedule"])
         safetensors_io.save(folder / "unet" / "tiny.safetensors", unet.state_dict(), TINY_UNET)
-        trunk = {"dim": 16, "backbone": "test_resnet", "padding": 1}
+        encoder = {"trunk": {"dim": 16, "backbone": "test_resnet", "padding": 1}, "width": 8}
         (folder / "trajectory").mkdir()
         save_trajectory(
             folder / "trajectory" / "tiny.safetensors",
-            Trajectory(TrajectoryConfig(num_ws=8, w_dim=16, trunk=trunk, width=8, hidden=8), spec),
+            Trajectory(TrajectoryConfig(num_ws=8, w_dim=16, encoder=encoder, hidden=8), spec),
         )
         for name in ("tiny", "other"):
             place = folder / "joint" / name
