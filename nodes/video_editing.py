@@ -126,7 +126,7 @@ class SoundiniSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "skip",
-                    default=1,
+                    default=3,
                     min=0,
                     max=999,
                     tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",

@@ -60,11 +60,11 @@ class EditConfig:
     variant: str = "clean"
     sampler: str = "ddpm"
     steps: int = 16
-    skip: int = 1
+    skip: int = 3
     size: int = 0
     interval: tuple[float, float] = (0.5, 1.0)
     weights: Mapping[str, float] = field(default_factory=lambda: {"sound": 1.0, "flow": 0.5})
-    step: float = 0.5
+    step: float = 1.5
     crops: int = 0
     surroundings: str = "source"
     flow_on: str = "source"

@@ -54,7 +54,17 @@ def square(h: int = 16, w: int = 16) -> torch.Tensor:
 
 
 def settings(**kwargs) -> edit.EditConfig:
-    given = {"steps": 4, "skip": 1, "crops": 0, "weights": {"sound": 1.0}, "window": 3, "chunk": 2, **kwargs}
+    given = {
+        "steps": 4,
+        "skip": 1,
+        "sampler": "ddim",
+        "interval": (0.0, 1.0),
+        "crops": 0,
+        "weights": {"sound": 1.0},
+        "window": 3,
+        "chunk": 2,
+        **kwargs,
+    }
     return edit.EditConfig(**given)
 
 
