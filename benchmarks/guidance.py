@@ -28,9 +28,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=8, help="of each of the seven videos")
     parser.add_argument("--steps", type=int, nargs="+", default=[8, 16, 32])
-    parser.add_argument(
-        "--exact-weight", type=float, default=1e4, help="of the sound in paper and score; clean has none"
-    )
     parser.add_argument("--unet", default="miniature")
     parser.add_argument("--joint", default="miniature")
     args = parser.parse_args()
@@ -46,7 +43,7 @@ def main() -> None:
         for variant in ("clean", "paper", "score"):
             config = replace(
                 usual, variant=variant, steps=steps, skip=round(usual.skip / usual.steps * steps),
-                weights={"sound": 1.0 if variant == "clean" else args.exact_weight},
+                weights={"sound": 1.0},
             )  # fmt: skip
             began = time.perf_counter()
             edits = [

@@ -8,7 +8,7 @@ from .embedding import check_encoder, encoder_input, mix
 from .host import advanced, check_choice, image_of, img_of, io, mask_of, on_device, on_step, with_grad
 
 # as in EditConfig, whose import would take seconds of the host's start
-VARIANTS, SURROUNDINGS = ("clean", "paper", "score"), ("source", "grey")
+VARIANTS, SURROUNDINGS = ("score", "paper", "clean"), ("source", "grey")
 SAMPLERS = ("ddpm", "ddim", "dpm-solver")
 
 
@@ -111,22 +111,21 @@ class SoundiniSampler(io.ComfyNode):
                     "strength",
                     default=1.0,
                     min=0.0,
-                    max=100_000.0,
+                    max=100.0,
                     step=0.05,
-                    tooltip="How far the sound leads: 0 leaves only what the diffusion model does by itself. The "
-                    "variants paper and score want some 10,000.",
+                    tooltip="How far the sound leads: 0 leaves only what the diffusion model does by itself.",
                 ),
                 io.Int.Input(
                     "steps",
-                    default=16,
+                    default=20,
                     min=2,
                     max=1000,
                     tooltip="Steps of the whole way from noise to picture; time grows in proportion. The miniature "
-                    "takes about half a second a frame for 16 of them on a CPU.",
+                    "takes about a second a frame for 20 of them on a CPU.",
                 ),
                 io.Int.Input(
                     "skip",
-                    default=3,
+                    default=1,
                     min=0,
                     max=999,
                     tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",
@@ -200,10 +199,9 @@ class SoundiniSampler(io.ComfyNode):
                 io.Combo.Input(
                     "variant",
                     options=list(VARIANTS),
-                    default="clean",
-                    tooltip="clean: steers the estimate of the finished picture, the fastest. paper: through the "
-                    "network, as published; takes longer, and a strength of some 10,000. score: the same with another "
-                    "scale.",
+                    default="score",
+                    tooltip="score: steers through the network, on its score. paper: the same on the mean of a step, "
+                    "as published. clean: steers the estimate of the finished picture, the fastest; shows less.",
                     **advanced(),
                 ),
                 io.Combo.Input(

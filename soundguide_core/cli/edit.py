@@ -42,12 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--steady", action="store_true", help="edit alike at all times, not more where it is louder")
     what.add_argument("--repeat", action="store_true", help="repeat a recording that is shorter than the video")
     how = parser.add_argument_group("how")
-    how.add_argument("--strength", type=float, default=1.0, help="how far the sound leads (1; paper and score: 10000)")
+    how.add_argument("--strength", type=float, default=1.0, help="how far the sound leads (1)")
     how.add_argument("--steps", type=int, help="diffusion steps from noise to picture; time grows in proportion")
     how.add_argument("--skip", type=int, help="the first of them left out; the more, the nearer to the video")
     how.add_argument(
         "--variant", choices=("clean", "paper", "score"),
-        help="guidance at the clean estimate (default, faster), or through the network as published, or on the score",
+        help="guidance on the score (default), on the mean as published, or at the clean estimate, which is faster",
     )  # fmt: skip
     how.add_argument(
         "--sampler", choices=("ddpm", "ddim", "dpm-solver"), help="with fresh noise in every step, or none"

@@ -118,6 +118,16 @@ class JointEncoder(nn.Module):
         return (self.clip.logit_scale * embeds @ self.encode_labels(labels).T).softmax(-1)
 
 
+def steadied(embeds: Tensor, reach: int) -> Tensor:
+    """What is heard around each frame, from what is heard at each: embeds [F,D], unit norm => [F,D], unit norm.
+
+    The mean over `reach` frames before and after, those nearest counting most: cos^2 of the distance.
+    """
+    window = torch.cos(torch.pi / 2 * torch.arange(-reach, reach + 1) / (reach + 1)).square().to(embeds)
+    mean = F.conv1d(embeds.T[:, None], window[None, None], padding=reach)[:, 0].T  # its length is divided out
+    return F.normalize(mean, dim=-1)
+
+
 def load_joint(name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu") -> JointEncoder:
     """A joint encoder by registry name, or by the path of a folder with clip.safetensors and sound.safetensors."""
     files = registry.find("joint", name_or_path).files

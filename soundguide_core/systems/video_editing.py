@@ -23,6 +23,7 @@ from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.windows import next_masks, taken, windows, working_size
 from ..embedding.clip import augmented_crops
+from ..embedding.joint import steadied
 from ..errors import InputError, check_number, check_whole
 from ..flow import Estimator, Flow, estimate_flow, load_flow
 from ..images import resize
@@ -42,13 +43,14 @@ class EditConfig:
     """How a video is edited.
 
     variant: of the guidance. "paper" shifts the mean of a step by the gradient through the UNet, "score" the score;
-        "clean" takes the gradient at the clean estimate, which costs no way back through the UNet.
+        "clean" takes the gradient at the clean estimate, which costs no way back through the UNet but shows less.
     sampler: one of diffusion.sampler's. steps: of the whole way from noise to picture, the first `skip` of which are
         left out: the more, the nearer to the source. interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which
         is guided. size: pixels along the shorter side in the model; 0 for those that it was trained on.
-    weights: lambdas, of TERMS; a term with weight 0 is not computed.
-    step: "clean" only: how far the sound moves the clean estimate in one step, root mean square, as a share of the
-        noise. The exact variants move it as far as the weights say, and want them some 10,000 times as large.
+    weights: lambdas, of TERMS; a term with weight 0 is not computed. steady: frames before and after a frame over
+        which the mean of what is heard is taken; how loud it is comes with the curves, and is not.
+    scale: "paper" and "score" only: what all weights are multiplied by. step: "clean" only: how far the sound moves the
+        clean estimate in one step, root mean square, as a share of the noise.
     crops: augmented views of a frame that the sound is compared with beside the whole.
     surroundings: what the encoder sees around the mask: "grey" as published, or the "source" frame.
     flow_on: "source" follows the movement of the source video, "estimate" that of the clean estimate, as published.
@@ -57,13 +59,15 @@ class EditConfig:
     feather: pixels over which an edit fades in from the mask's border inwards. invert: edit what is outside the mask.
     """
 
-    variant: str = "clean"
+    variant: str = "score"
     sampler: str = "ddpm"
-    steps: int = 16
-    skip: int = 3
+    steps: int = 20
+    skip: int = 1
     size: int = 0
-    interval: tuple[float, float] = (0.5, 1.0)
+    interval: tuple[float, float] = (0.4, 1.0)
     weights: Mapping[str, float] = field(default_factory=lambda: {"sound": 1.0, "flow": 0.5})
+    steady: int = 12
+    scale: float = 20_000.0
     step: float = 1.5
     crops: int = 0
     surroundings: str = "source"
@@ -91,6 +95,8 @@ class EditConfig:
         check_whole(self.skip, "The number of steps to skip", low=0, high=self.steps - 1)
         for end in self.interval:
             check_number(end, "A level of the guidance interval", low=0, high=1)
+        check_whole(self.steady, "The number of frames over which what is heard stays the same", low=0, high=100_000)
+        check_number(self.scale, "The scale of the weights", low=0)
         check_number(self.step, "The step", low=0, high=10)
         check_whole(self.crops, "The number of crops", low=0, high=64)
         check_whole(self.window, "The number of frames in a window", low=1, high=100_000)
@@ -179,7 +185,9 @@ def stream_edit(
     or as many as frames, [1,1,h,w] each. num_frames: for the n of on_step, 0 if not known.
     """
     config, curves = config or EditConfig(), dict(curves or {})
-    weights = {name: weight for name, weight in config.weights.items() if weight}
+    scale = 1.0 if guidance.VARIANTS[config.variant].k is None else config.scale
+    weights = {name: scale * weight for name, weight in config.weights.items() if weight}
+    embeds = steadied(embeds, config.steady)
     if "perceptual" in weights and perceptual is None:
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):

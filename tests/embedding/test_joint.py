@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from soundguide_core.audio.mel import RELEASED, MelSpec, frame_windows, sound_windows
 from soundguide_core.embedding.clip import ClipTowers
-from soundguide_core.embedding.joint import JointEncoder, load_joint
+from soundguide_core.embedding.joint import JointEncoder, load_joint, steadied
 from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
 from soundguide_core.errors import InputError
 
@@ -110,3 +112,14 @@ def test_a_folder_loads_as_it_was_saved(joint, tmp_path):
     assert torch.allclose(again.encode_audio(wave, 8000), joint.encode_audio(wave, 8000), atol=1e-6)
     with pytest.raises(InputError):
         load_joint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("frames", "reach"), [(9, 2), (3, 5), (1, 4), (6, 0)])
+def test_what_is_heard_is_a_mean_over_neighbouring_frames(frames, reach):
+    embeds = F.normalize(torch.randn(frames, 4, generator=torch.Generator().manual_seed(3)), dim=1)
+    for f, near in enumerate(steadied(embeds, reach)):
+        total = sum(
+            math.cos(math.pi / 2 * (g - f) / (reach + 1)) ** 2 * embeds[g]
+            for g in range(max(0, f - reach), min(frames, f + reach + 1))
+        )
+        torch.testing.assert_close(near, total / total.norm())

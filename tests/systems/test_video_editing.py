@@ -55,6 +55,9 @@ def square(h: int = 16, w: int = 16) -> torch.Tensor:
 
 def settings(**kwargs) -> edit.EditConfig:
     given = {
+        "variant": "clean",
+        "scale": 1.0,
+        "steady": 0,
         "steps": 4,
         "skip": 1,
         "sampler": "ddim",
