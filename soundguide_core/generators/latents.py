@@ -5,12 +5,15 @@ Axes: B batch, L layers (num_ws), D dims.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+
+SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
+CHUNK = 16  # samples rendered at once
 
 
 def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
@@ -59,3 +62,28 @@ def mix_layers(ws_a: Tensor, ws_b: Tensor, layers: str | slice | Iterable[int]) 
     mixed = ws_a.expand(size, -1, -1).clone()
     mixed[:, indices] = ws_b.expand(size, -1, -1)[:, indices]
     return mixed
+
+
+@torch.no_grad()
+def sampled_start(
+    img_src: Tensor, embeds: Tensor, *, generator, joint, samples: int, on_step: Callable | None = None
+) -> Tensor:
+    """The way from what the source shows to what the sound means, in random pictures of the generator. => [B,1,D]
+
+    mean of w over the samples nearest to the sound, minus that over the samples nearest to the source; in both means
+    the layouts cancel. Nearest is a sixteenth of them, by cosine in the joint space.
+    """
+    ws, seen = [], []
+    for first in range(0, samples, CHUNK):
+        count = min(CHUNK, samples - first)
+        ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
+        seen.append(joint.encode_image(generator.synthesis(ws[-1])))
+        if on_step is not None:
+            on_step(first // CHUNK, -(-samples // CHUNK), {}, lambda: None)
+    w, seen = torch.cat(ws).mean(dim=1), torch.cat(seen)  # [N,D], [N,D]
+    nearest = max(1, samples // 16)
+
+    def mean_w(wanted: Tensor) -> Tensor:
+        return w[(wanted @ seen.T).topk(nearest, dim=1).indices].mean(dim=1)
+
+    return (mean_w(embeds) - mean_w(joint.encode_image(img_src)))[:, None]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import check_number
+from ..generators.latents import sampled_start
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
 from ..losses.latent import layer_masked_distance
@@ -21,7 +22,6 @@ from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance
 from ..optimise import OnStep, OptimiseResult, Schedule, optimise
 from ..shapes import check_shape
-from .image_manipulation import sampled_start
 
 
 @torch.no_grad()
@@ -100,7 +100,9 @@ def edit_continuous(
     if config.samples:
         with torch.no_grad():
             img_src = generator.render(ws_src, moments()[:, :1])[0]
-        offset += sampled_start(img_src, embeds, generator=generator, joint=joint, config=config, on_step=on_step)
+        offset += sampled_start(
+            img_src, embeds, generator=generator, joint=joint, samples=config.samples, on_step=on_step
+        )
     weights = {"sound": 1.0, "source": config.similarity}
     result = optimise(
         offset,

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError, check_number
-from ..generators.latents import mix_layers
+from ..generators.latents import mix_layers, sampled_start
 from ..losses.identity import identity_distance
 from ..losses.latent import layer_masked_distance, learned_mask, released_mask, released_mask_update
 from ..losses.semantic import RELEASED_SCALE, cosine_distance
@@ -24,8 +24,6 @@ from ..shapes import check_shape
 
 VARIANTS = ("paper", "released")
 SPACES = ("w", "w+")
-SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
-CHUNK = 16  # samples rendered at once
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,9 @@ def manipulate(
     layers = sizes["L"] if config.space == "w+" else 1
     offset = ws_src.new_zeros(sizes["B"], layers, sizes["D"])
     if config.samples:
-        offset += sampled_start(img_src, embeds, generator=generator, joint=joint, config=config, on_step=on_step)
+        offset += sampled_start(
+            img_src, embeds, generator=generator, joint=joint, samples=config.samples, on_step=on_step
+        )
 
     def mask() -> Tensor | None:
         if not config.layer_masking:
@@ -175,31 +175,6 @@ def manipulate(
         img = last["img"] if released else generator.synthesis(ws)
         g = mask()
     return Manipulation(ws, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
-
-
-@torch.no_grad()
-def sampled_start(
-    img_src: Tensor, embeds: Tensor, *, generator, joint, config: ManipulationConfig, on_step: OnStep | None = None
-) -> Tensor:
-    """The way from what the source shows to what the sound means, in random pictures of the generator. => [B,1,D]
-
-    mean of w over the samples nearest to the sound, minus that over the samples nearest to the source; in both means
-    the layouts cancel. Nearest is a sixteenth of config.samples, by cosine in the joint space.
-    """
-    ws, seen = [], []
-    for first in range(0, config.samples, CHUNK):
-        count = min(CHUNK, config.samples - first)
-        ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
-        seen.append(joint.encode_image(generator.synthesis(ws[-1])))
-        if on_step is not None:
-            on_step(first // CHUNK, -(-config.samples // CHUNK), {}, lambda: None)
-    w, seen = torch.cat(ws).mean(dim=1), torch.cat(seen)  # [N,D], [N,D]
-    nearest = max(1, config.samples // 16)
-
-    def mean_w(wanted: Tensor) -> Tensor:
-        return w[(wanted @ seen.T).topk(nearest, dim=1).indices].mean(dim=1)
-
-    return (mean_w(embeds) - mean_w(joint.encode_image(img_src)))[:, None]
 
 
 def sound_distance(joint, img: Tensor, embeds: Tensor, config: ManipulationConfig, views: torch.Generator) -> Tensor:
