@@ -201,9 +201,10 @@ class Demo:
         path = self.folder / "sounds" / f"{VIDEO_SOUND}.wav"
         wave, sample_rate = load_audio(path)
         embeds = self.joint.encode_audio_frames(to_mono(wave), sample_rate, fps=VIDEO_FPS, num_frames=VIDEO_FRAMES)
+        config = EditConfig(seed=self.seed, weights={"sound": 4.0, "flow": 0.5})
         with progress("editing") as on_step:
             edited = edit_video(
-                frames, embeds, denoiser=denoiser, joint=self.joint, mask=mask, config=EditConfig(seed=self.seed),
+                frames, embeds, denoiser=denoiser, joint=self.joint, mask=mask, config=config,
                 on_step=on_step,
             ).frames  # fmt: skip
         with writing(self.folder / "video.mp4", VIDEO_FPS, stream_audio(path)) as write:
