@@ -5,7 +5,8 @@ time 0.30, two rounds). The rest answers "the same sound, another microphone, an
 
     level [B,M,T] in dB  =>  level [B,M,T] in dB;   powers add, responses add in dB
 
-Axes: B batch, M mels, T mel time. Every draw comes from an explicit generator.
+Axes: B batch, M mels, T mel time. Every draw comes from an explicit generator, of the CPU; the work is done where the
+levels lie.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from torch import Tensor
 SILENT_DB = -100.0  # a crop that is nowhere louder than this below its file has nothing to hear
 
 
-def _uniform(b: int, low: float, high: float, generator: torch.Generator | None) -> Tensor:
-    return low + (high - low) * torch.rand(b, 1, 1, generator=generator)  # [B,1,1]
+def _uniform(
+    b: int, low: float, high: float, generator: torch.Generator | None, device: torch.device | str = "cpu"
+) -> Tensor:
+    return (low + (high - low) * torch.rand(b, 1, 1, generator=generator)).to(device)  # [B,1,1]
+
+
+def _chosen(b: int, share: float, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """[B,1,1], True for about that share."""
+    return (torch.rand(b, 1, 1, generator=generator) < share).to(device)
 
 
 def spec_augment(
@@ -50,9 +58,10 @@ def stretch(
     factor = torch.exp(_uniform(b, -math.log(speed), math.log(speed), generator))[..., 0]  # [B,1]
     width = (columns * factor).clamp(max=have)
     start = torch.rand(b, 1, generator=generator) * (have - width)
-    x = (start + width * (torch.arange(columns) + 0.5) / columns) / have * 2 - 1  # [B,columns]
     shift = _uniform(b, -bins, bins, generator)[..., 0]
-    y = (torch.arange(mels) + 0.5 + shift) / mels * 2 - 1  # [B,M]
+    start, width, shift = (numbers.to(level.device) for numbers in (start, width, shift))
+    x = (start + width * (torch.arange(columns, device=level.device) + 0.5) / columns) / have * 2 - 1  # [B,columns]
+    y = (torch.arange(mels, device=level.device) + 0.5 + shift) / mels * 2 - 1  # [B,M]
     grid = torch.stack([x[:, None].expand(b, mels, columns), y[:, :, None].expand(b, mels, columns)], dim=-1)
     return F.grid_sample(level[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
 
@@ -77,12 +86,14 @@ def response(b: int, mels: int, generator: torch.Generator | None, *, spread_db:
 
 
 def floor_noise(
-    b: int, mels: int, columns: int, generator: torch.Generator | None, *, low_db: float = -85.0, high_db: float = -25.0
-) -> Tensor:
+    b: int, mels: int, columns: int, generator: torch.Generator | None, *, low_db: float = -85.0, high_db: float = -25.0,
+    device: torch.device | str = "cpu",
+) -> Tensor:  # fmt: skip
     """Hiss and hum of a recorder [B,M,T] in dB: a tilted floor with the ripple of real noise."""
     tilt = torch.randn(b, 1, 1, generator=generator) * 8 * torch.linspace(0.5, -0.5, mels)[None, :, None]
-    ripple = torch.rand(b, mels, columns, generator=generator).clamp(min=1e-3).log().neg().log() * (4 / math.log(10))
-    return _uniform(b, low_db, high_db, generator) + tilt + ripple
+    ripple = torch.rand(b, mels, columns, generator=generator).to(device)
+    ripple = ripple.clamp(min=1e-3).log().neg().log() * (4 / math.log(10))
+    return _uniform(b, low_db, high_db, generator, device) + tilt.to(device) + ripple
 
 
 def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.3, longest: float = 25.0) -> Tensor:
@@ -91,7 +102,8 @@ def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0
     taps = int(3 * longest)
     length = torch.exp(_uniform(b, math.log(2.0), math.log(longest), generator))[..., 0]
     wet = _uniform(b, 0.02, 0.4, generator)[..., 0] * (torch.rand(b, 1, generator=generator) < chance)
-    kernel = torch.exp(-torch.arange(taps) / length)  # [B,taps]
+    length, wet = length.to(level.device), wet.to(level.device)
+    kernel = torch.exp(-torch.arange(taps, device=level.device) / length)  # [B,taps]
     kernel = wet * kernel / kernel.sum(dim=1, keepdim=True)
     kernel[:, 0] += 1
     power = 10 ** (level / 10)
@@ -103,7 +115,7 @@ def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0
 def compress(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.25, most: float = 0.6) -> Tensor:
     """A recorder that sets its own level: up to `most` of the slow swings in loudness (half a second) are taken out."""
     b = len(level)
-    share = _uniform(b, 0.0, most, generator) * (torch.rand(b, 1, 1, generator=generator) < chance)
+    share = _uniform(b, 0.0, most, generator, level.device) * _chosen(b, chance, generator, level.device)
     loudness = level.amax(dim=1, keepdim=True)  # [B,1,T]
     slow = F.avg_pool1d(F.pad(loudness, (10, 10), mode="replicate"), 21, stride=1)
     return level - share * (slow - slow.amax(dim=-1, keepdim=True))
@@ -112,8 +124,8 @@ def compress(level: Tensor, generator: torch.Generator | None, *, chance: float 
 def gate(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.3, depth: float = 3.0) -> Tensor:
     """Noise reduction or a lossy codec: what lies 30 to 70 dB below the loudest bin sinks `depth` times as deep."""
     b = len(level)
-    threshold = _uniform(b, -70.0, -30.0, generator) + level.amax(dim=(1, 2), keepdim=True)
-    gated = torch.rand(b, 1, 1, generator=generator) < chance
+    threshold = _uniform(b, -70.0, -30.0, generator, level.device) + level.amax(dim=(1, 2), keepdim=True)
+    gated = _chosen(b, chance, generator, level.device)
     return torch.where(gated & (level < threshold), threshold + depth * (level - threshold), level)
 
 
@@ -142,7 +154,7 @@ def augment_level(
         cleanest_db, noisiest_db: where the floor of a recorder lies below the loudest bin.
         quietest_db: how far below the reference the loudest bin may lie, since windows share their file's reference.
     """
-    b, mels, _ = level.shape
+    b, mels, device = len(level), level.shape[1], level.device
     silent = level.amax(dim=(1, 2), keepdim=True) <= SILENT_DB
 
     def below_loudest(x: Tensor) -> Tensor:
@@ -151,13 +163,15 @@ def augment_level(
     level = below_loudest(stretch(level, columns, generator))
     if other is not None:
         behind = stretch(other, columns, generator)
-        behind = behind - behind.amax(dim=(1, 2), keepdim=True) - _uniform(b, 2, 30, generator)
-        mixed = (torch.rand(b, 1, 1, generator=generator) < mix) & ~silent
+        behind = behind - behind.amax(dim=(1, 2), keepdim=True) - _uniform(b, 2, 30, generator, device)
+        mixed = _chosen(b, mix, generator, device) & ~silent
         level = torch.where(mixed, add_power(level, behind), level)
     level = gate(compress(level, generator, chance=compressed), generator, chance=gated)
-    level = below_loudest(smear(level, generator, chance=rooms) + response(b, mels, generator, spread_db=spread_db))
-    level = add_power(level, floor_noise(b, mels, columns, generator, low_db=cleanest_db, high_db=noisiest_db))
-    quiet = _uniform(b, 0, quietest_db, generator) * (torch.rand(b, 1, 1, generator=generator) < 0.5)
+    microphone = response(b, mels, generator, spread_db=spread_db).to(device)
+    level = below_loudest(smear(level, generator, chance=rooms) + microphone)
+    hiss = floor_noise(b, mels, columns, generator, low_db=cleanest_db, high_db=noisiest_db, device=device)
+    level = add_power(level, hiss)
+    quiet = _uniform(b, 0, quietest_db, generator, device) * _chosen(b, 0.5, generator, device)
     level = below_loudest(level) - quiet
     return (level / top_db + 1).clamp(0, 1)[:, None]
 
