@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+SOUND_TERMS = ("text", "image", "self", "gap")
+
+
 class Temperature(nn.Module):
     """A learnable 1/tau, kept as its logarithm: 1/0.07 at first, 100 at most.
 
@@ -47,6 +50,22 @@ def info_nce(
     return _cross_entropy(logits, targets) + _cross_entropy(logits.T, targets.T)
 
 
+def alignment(a: Tensor, b: Tensor, *, targets: Tensor) -> Tensor:
+    """Mean of 1 - <a_i, b_j> over the pairs that belong together, in 0..2.
+
+    T. Wang and P. Isola, "Understanding Contrastive Representation Learning", ICML 2020, section 4.1.1, for unit
+    vectors half their distance. InfoNCE alone only asks that the right pair be nearer than the others: sounds and
+    pictures may then stay apart (W. Liang et al., "Mind the Gap", NeurIPS 2022), and a picture that is drawn to a
+    sound goes past the pictures of it.
+
+    Args: a: [B,D], b: [K,D], normalised here. targets: [B,K], weights >= 0; lines of zeros are left out.
+    """
+    nearness = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+    weights = targets / targets.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    belongs = (targets.sum(dim=1) > 0).to(nearness)
+    return ((1 - (weights * nearness).sum(dim=1)) * belongs).sum() / belongs.sum().clamp(min=1)
+
+
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     weights = targets.sum(dim=1, keepdim=True)
     log_p = torch.where(targets > 0, logits.log_softmax(dim=1), 0.0)
@@ -65,15 +84,19 @@ def sound_terms(
     said: Tensor | None = None,
     shown: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three.
+    """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three, and "gap" (ours): alignment of sounds
+    with what is said and shown of them.
 
     Args:
         audio, augmented: [B,D], two versions a and a_hat of the same clips. text: [K,D]; image: [P,D].
         same [B,B], said [B,K], shown [B,P]: targets of info_nce, the clips, captions and pictures that answer a clip.
             None is the paper's: row i answers row i. A clip that no picture answers has no picture term.
     """
+    rows = torch.eye(len(audio), dtype=audio.dtype, device=audio.device)
+    both = (rows if answers is None else answers for answers in (said, shown))
     return {
         "text": info_nce(audio, text, logit_scale, targets=said),
         "image": info_nce(audio, image, logit_scale, targets=shown),
         "self": info_nce(audio, augmented, logit_scale, targets=same),
+        "gap": sum(alignment(audio, x, targets=targets) for x, targets in zip((text, image), both)) / 2,
     }

@@ -60,9 +60,9 @@ class SceneSet:
     def __len__(self) -> int:
         return len(self.shown)
 
-    def batch(self, indices: np.ndarray) -> Tensor:
+    def batch(self, indices: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
         """Pictures [B,3,H,W] in -1..1."""
-        return from_uint8(torch.from_numpy(self.pixels[indices]))
+        return from_uint8(torch.from_numpy(self.pixels[indices]).to(device))
 
 
 def draw(index: int, seed: int = 77) -> Shown:

@@ -118,12 +118,12 @@ def ema_beta(batch: int, images_seen: int, half_life: float, rampup: float = 0.0
     return 0.5 ** (batch / half_life)
 
 
-def step_rng(seed: int, i: int) -> torch.Generator:
-    """The random numbers of step i in this process."""
+def step_rng(seed: int, i: int, device: str | torch.device = "cpu") -> torch.Generator:
+    """The random numbers of step i in this process; those of another device are others."""
     import numpy as np
 
     state = np.random.SeedSequence([seed, i, rank()]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) & (2**63 - 1))
+    return torch.Generator(device).manual_seed(int(state) & (2**63 - 1))
 
 
 def seeded(seed: int, build: Callable[[], nn.Module]) -> nn.Module:

@@ -86,7 +86,9 @@ class DiffusionTraining:
         """One update; its loss."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
         t, weight = self._levels(rng)
-        loss = (weight * self._v_loss(self.unet, self._pictures(rng), t, rng)).mean()
+        x0 = self._pictures(rng)
+        eps = torch.randn(x0.shape, generator=loop.step_rng(self.seed, i, self.device), device=self.device)
+        loss = (weight * self._v_loss(self.unet, x0, t, eps)).mean()
 
         self.adamw.param_groups[0]["lr"] = s.lr_at(i)
         self.adamw.zero_grad()
@@ -99,11 +101,12 @@ class DiffusionTraining:
 
     def _pictures(self, rng: torch.Generator) -> Tensor:
         """x0 [B,3,H,W]"""
-        x0 = self.pictures.batch(torch.randint(len(self.pictures), (self.batch,), generator=rng).numpy())
+        indices = torch.randint(len(self.pictures), (self.batch,), generator=rng).numpy()
+        x0 = self.pictures.batch(indices, self.device)
         if self.settings.mirror:
             flip = torch.rand(len(x0), 1, 1, 1, generator=rng) < 0.5
-            x0 = torch.where(flip, x0.flip(3), x0)
-        return x0.to(self.device, memory_format=torch.channels_last)
+            x0 = torch.where(flip.to(self.device), x0.flip(3), x0)
+        return x0.contiguous(memory_format=torch.channels_last)
 
     def _levels(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """t [B], one in each B-th of the levels, and the weights [B] of their losses on v."""
@@ -114,11 +117,10 @@ class DiffusionTraining:
         # |v - v_hat|^2 = (SNR + 1) |x0 - x0_hat|^2, so min(SNR + 1, gamma) on x0 is on v:
         return t, (self.settings.max_weight / (snr + 1)).clamp(max=1)
 
-    def _v_loss(self, unet: UNet, x0: Tensor, t: Tensor, rng: torch.Generator) -> Tensor:
+    def _v_loss(self, unet: UNet, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """[B] mean squared error of v = alpha eps - sigma x0 at x_t = alpha x0 + sigma eps."""
         alpha_bar = self.alpha_bar[t][:, None, None, None]
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        eps = torch.randn(x0.shape, generator=rng).to(x0)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             v = unet(alpha * x0 + sigma * eps, t).sample
         return (v.float() - (alpha * eps - sigma * x0)).square().mean(dim=(1, 2, 3))
@@ -127,11 +129,14 @@ class DiffusionTraining:
     def evaluate(self, pictures: datasets.SceneSet, levels: tuple[int, ...], seed: int = 0) -> dict[str, float]:
         """Mean squared error of the average's v at each level t, over all of pictures."""
         rng = torch.Generator().manual_seed(seed)
-        x0 = pictures.batch(np.arange(len(pictures))).to(self.device)
+        x0 = pictures.batch(np.arange(len(pictures)), self.device)
         scores = {}
         for t in levels:
             parts = [
-                self._v_loss(self.average, part, torch.full([len(part)], t, device=self.device), rng)
+                self._v_loss(
+                    self.average, part, torch.full([len(part)], t, device=self.device),
+                    torch.randn(part.shape, generator=rng).to(part),
+                )  # fmt: skip
                 for part in x0.split(32)
             ]
             scores[str(t)] = torch.cat(parts).mean().item()

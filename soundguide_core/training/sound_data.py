@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,10 @@ from ..files import replacing
 from ..metrics.zero_shot import read_esc
 from ..miniature import sounds, sounds_other
 from ..miniature.captions import concept_of
+from ..processes import in_order
+from .scene_clips import draw_curve
 
+CURVE_FPS = 12.0
 FLOOR_DB = -110.0
 ACTIVE_DB = -30.0  # a crop is placed over a column at least this loud, never over the silence beside a bark
 
@@ -92,26 +96,36 @@ def synthesised(
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Clip]:
     """`per_phenomenon` sounds of each phenomenon and `per_other` of each other class, kept in the file `cache`."""
-    table = {**sounds.SOUNDS, **sounds_other.SOUNDS}
     plan = [
         (label, first_seed + i)
-        for label in table
+        for label in (*sounds.SOUNDS, *sounds_other.SOUNDS)
         for i in range(per_phenomenon if label in sounds.SOUNDS else per_other)
     ]
-    key = np.array(repr((raw_key(spec), seconds, plan[-1], len(plan))))
+    key = np.array(repr((raw_key(spec), seconds, plan[-1], len(plan), "curves")))
     if cache.is_file():
         with np.load(cache) as kept:
             if str(kept["key"]) == str(key):
                 return [Clip(label, "synthesised", 0, level) for (label, _), level in zip(plan, kept["levels"])]
     levels = []
-    for i, (label, seed) in enumerate(plan):
+    for i, level in enumerate(in_order(partial(synthesised_level, seconds=seconds, spec=spec), plan)):
         if on_step is not None:
             on_step(i, len(plan))
-        wave = sounds.render(table[label], seconds, intensity=None, seed=seed, sample_rate=spec.sample_rate, fps=12)
-        levels.append(raw_level(torch.from_numpy(wave), spec.sample_rate, spec))
+        levels.append(level)
     with replacing(cache) as temporary:
         np.savez(temporary, key=key, levels=np.stack(levels))
     return [Clip(label, "synthesised", 0, level) for (label, _), level in zip(plan, levels)]
+
+
+def synthesised_level(what: tuple[str, int], *, seconds: float, spec: MelSpec) -> np.ndarray:
+    """The level [M,T] of the sound (label, seed). Half of the phenomena swell, pulse or switch, the others and all
+    other classes come as they are."""
+    label, seed = what
+    rng = np.random.default_rng([seed, 300])
+    frames = max(round(seconds * CURVE_FPS), 2)
+    curve = draw_curve(rng, frames, CURVE_FPS) if label in sounds.SOUNDS and rng.random() < 0.5 else None
+    sound = {**sounds.SOUNDS, **sounds_other.SOUNDS}[label]
+    wave = sounds.render(sound, seconds, intensity=curve, seed=seed, sample_rate=spec.sample_rate, fps=CURVE_FPS)
+    return raw_level(torch.from_numpy(wave), spec.sample_rate, spec)
 
 
 class Draw:
@@ -131,7 +145,7 @@ class Draw:
         self.recorded_share = recorded_share
 
     def batch(self, size: int, columns: int, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
-        """levels [B,M,L] float32 and their labels."""
+        """levels [B,M,L] fp16 and their labels."""
         levels, labels = [], []
         for k in rng.choice(len(self.labels), size, p=self.chance):
             real, made = self.pools[self.labels[k]]
@@ -139,4 +153,4 @@ class Draw:
             pool = real if rng.random() < share else made
             levels.append(pool[rng.integers(len(pool))].crop(columns, rng))
             labels.append(self.labels[k])
-        return torch.from_numpy(np.stack(levels)).float(), labels
+        return torch.from_numpy(np.stack(levels)), labels

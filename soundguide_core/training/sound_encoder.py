@@ -4,8 +4,9 @@ S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section
 
     L = L_nce(a <-> v) + L_nce(a <-> t) + L_self(a <-> a_hat)
 
-with a true temperature and without same-label negatives. a and a_hat are two augmentations of one crop; classes that
-have no scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
+with a true temperature and without same-label negatives, and with a term that closes the gap between the sounds and
+what they are paired with, if it has a weight (ours). a and a_hat are two augmentations of one crop; classes that have
+no scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from ..audio.augment import augment_level, augment_text, spec_augment
 from ..audio.mel import MelSpec, arrange
 from ..embedding.clip import ClipTowers, load_clip
 from ..embedding.sound import SoundEncoder, save_sound
+from ..errors import InputError
 from ..files import make_folder
-from ..losses.contrastive import Temperature, sound_terms
+from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
 from ..miniature import captions
 from . import datasets, loop
 from .sound_data import Clip, Draw, recorded, synthesised
@@ -51,6 +53,10 @@ class SoundTraining:
         self.settings, self.augment = config["training"], config["augment"]
         self.spec, self.towers, self.pictures = spec, towers, pictures
         self.device, self.seed = torch.device(device), seed
+        if unknown := sorted(self.settings["weights"].keys() - set(SOUND_TERMS)):
+            raise InputError(
+                f"The recipe weighs a term {unknown[0]!r}, which there is not.", f"Use some of: {', '.join(SOUND_TERMS)}."
+            )
         self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
         encoder = loop.seeded(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
         average = SoundEncoder.from_config(encoder.to_config())
@@ -78,8 +84,10 @@ class SoundTraining:
 
     def hear(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor, list[str]]:
         """The two augmentations a and a_hat [B,1,M,T] of a batch, and its labels."""
-        columns = self.settings["columns"]
+        shortest, longest = self.settings["columns"]
+        columns = int(rng.integers(shortest, longest + 1))
         levels, labels = self.draw.batch(self.settings["batch"], round(columns * 1.3), rng)
+        levels = levels.to(self.device).float()
         views = []
         for turn in (1, 2):  # behind each sound lies another one of the batch, or none
             mel = augment_level(
@@ -104,7 +112,7 @@ class SoundTraining:
         """One update; its loss terms."""
         rng = np.random.default_rng([self.seed, i])
         first, second, labels = self.hear(rng, loop.step_rng(self.seed, i))
-        mel = torch.cat([first, second]).to(self.device, memory_format=torch.channels_last)
+        mel = torch.cat([first, second]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["bfloat16"]):
             audio, augmented = self.encoder(mel).float().chunk(2)  # [B,D] each
 
@@ -121,17 +129,19 @@ class SoundTraining:
         other = sound_terms(augmented, audio, text, image, scale, **targets)
         losses = {name: (one[name] + other[name]) / 2 for name in one}
 
+        weights = self.settings["weights"]
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr_at(i)
         self.optimiser.zero_grad()
-        sum(self.settings["weights"][name] * loss for name, loss in losses.items()).backward()
+        sum(weights[name] * loss for name, loss in losses.items() if name in weights).backward()
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
         self.optimiser.step()
         loop.ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
         return {name: loss.item() for name, loss in losses.items()}
 
     def _answers(self, rows: list[str], columns: list[str]) -> Tensor:
-        return torch.tensor([[float(a == b) for b in columns] for a in rows], device=self.device)
+        same = np.array(rows)[:, None] == np.array(columns)
+        return torch.from_numpy(same).to(self.device, torch.float32)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from soundguide_core.losses.contrastive import Temperature, info_nce, sound_terms
+from soundguide_core.losses.contrastive import Temperature, alignment, info_nce, sound_terms
 
 
 def loop(a, b, scale, targets=None, mask=None):
@@ -90,6 +90,7 @@ def test_three_terms():
     text, image = pair(seed=2)
     terms = sound_terms(audio, augmented, text, image, 5.0)
     expected = {"text": loop(audio, text, 5.0), "self": loop(audio, augmented, 5.0), "image": loop(audio, image, 5.0)}
+    expected["gap"] = float(sum(1 - cosines(a, (b,))[0] for x in (text, image) for a, b in zip(audio, x)) / 10)
     assert {k: v.item() for k, v in terms.items()} == pytest.approx(expected)
 
 
@@ -103,6 +104,19 @@ def test_clips_without_a_picture_sit_out():
     there = sum(-torch.log_softmax(5 * cosines(audio[r], image[:2]), 0)[c] for r, c in zip(rows, columns)) / 2
     back = sum(-torch.log_softmax(5 * cosines(image[c], audio), 0)[r] for r, c in zip(rows, columns)) / 2
     assert term.item() == pytest.approx((there + back).item())
+
+
+def test_alignment_is_the_mean_distance_of_what_belongs_together():
+    audio, text = pair(seed=3)
+    targets = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 2, 0], [0, 0, 0], [0, 0, 1]], dtype=torch.float64)
+    text = text[:3]
+    expected = (
+        (1 - (cosines(audio[0], text)[0] + cosines(audio[0], text)[2]) / 2)
+        + (1 - cosines(audio[2], text)[1])
+        + (1 - cosines(audio[4], text)[2])
+    ) / 3
+    assert alignment(audio, text, targets=targets).item() == pytest.approx(expected.item())
+    assert alignment(audio, 3 * audio, targets=torch.eye(5).double()).item() == pytest.approx(0, abs=1e-12)
 
 
 def cosines(v, many):

@@ -16,7 +16,7 @@ from soundguide_core.embedding.clip import load_clip
 from soundguide_core.embedding.sound import SoundEncoder, load_sound
 from soundguide_core.errors import InputError
 from soundguide_core.training import sound_encoder
-from soundguide_core.training.sound_data import Clip, Draw, recorded
+from soundguide_core.training.sound_data import Clip, Draw, recorded, synthesised_level
 
 CONFIG = {
     "data": {"clip": "set by the test", "recordings": "no such folder", "folds": [1], "scenes": 12,
@@ -26,11 +26,11 @@ CONFIG = {
     "mel": {"sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmin": 0.0, "fmax": 4000.0,
             "top_db": 80.0, "columns": 32, "stride": 16, "layout": "plain", "fill": "mirror", "focus": 4.0},
     "encoder": {"backbone": "resnet10t", "padding": 1, "kwargs": {"stem_width": 8, "channels": [8, 8, 8, 16]}},
-    "training": {"steps": 4, "batch": 6, "columns": 32, "candidates": "labels", "recorded_share": 0.5,
+    "training": {"steps": 4, "batch": 6, "columns": [24, 32], "candidates": "labels", "recorded_share": 0.5,
                  "optimiser": "adamw",
                  "lr": 2e-3, "lr_last": 1e-5, "cycles": 1, "warmup": 2, "weight_decay": 0.05, "clip_norm": 2.0,
                  "tau": 0.07,
-                 "ema": 0.99, "bfloat16": False, "save_every": 2, "weights": {"text": 1.0, "image": 1.0, "self": 1.0}},
+                 "ema": 0.99, "bfloat16": False, "save_every": 2, "weights": {"text": 1.0, "image": 1.0, "self": 1.0, "gap": 1.0}},
     "optimiser": {},
     "augment": {"text": 0.5, "level": {"spread_db": 2.0}, "mask": {"freq": 0.15, "time": 0.3, "rounds": 2}},
 }  # fmt: skip
@@ -70,9 +70,9 @@ def test_learns_to_tell_two_tones_apart(config):
 
 
 def test_the_three_terms(config):
-    assert training(config).step(0).keys() == {"text", "image", "self"}
+    assert training(config).step(0).keys() == {"text", "image", "self", "gap"}
     config["training"]["candidates"] = "batch"
-    assert training(config).step(0).keys() == {"text", "image", "self"}
+    assert training(config).step(0).keys() == {"text", "image", "self", "gap"}
 
 
 def test_a_step_depends_on_seed_and_number_alone(config):
@@ -121,12 +121,31 @@ def test_a_missing_picture_and_text_model_is_named(config, tmp_path):
 def test_shipped_recipes_fit_the_training(name):
     config = read_recipe(name)
     spec = MelSpec.from_dict(config["mel"])
-    columns = config["training"]["columns"]
+    columns = config["training"]["columns"][1]
     level = -60 * torch.rand(2, spec.n_mels, columns + 8, generator=torch.Generator().manual_seed(0))
     mel = augment_level(level, columns, None, top_db=spec.top_db, **config["augment"]["level"])
     encoder = SoundEncoder.from_config({**config["encoder"], "dim": 8}).eval()
     assert encoder(arrange(mel, spec)).shape == (2, 8)
     assert encoder.to_config()["kwargs"] == config["encoder"].get("kwargs", {})
+
+
+def test_a_weight_without_a_term_is_named(config):
+    config["training"]["weights"]["colour"] = 1.0
+    with pytest.raises(InputError, match="colour"):
+        training(config)
+
+
+def test_synthesised_sounds_follow_curves_by_halves():
+    spec = MelSpec.from_dict(CONFIG["mel"])
+
+    def range_db(seed):
+        loudness = synthesised_level(("rain", seed), seconds=3.0, spec=spec).astype(np.float32).max(axis=0)
+        return np.percentile(loudness, 95) - np.percentile(loudness, 5)
+
+    ranges = [range_db(seed) for seed in range(16)]
+    assert sum(r > 12 for r in ranges) >= 3 and sum(r < 8 for r in ranges) >= 3
+    again = synthesised_level(("rain", 3), seconds=3.0, spec=spec)
+    assert np.array_equal(again, synthesised_level(("rain", 3), seconds=3.0, spec=spec))
 
 
 def test_draws_are_balanced_and_audible():

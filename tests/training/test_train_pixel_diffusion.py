@@ -54,7 +54,7 @@ class Stripes:
     def __len__(self) -> int:
         return 100
 
-    def batch(self, indices) -> torch.Tensor:
+    def batch(self, indices, device="cpu") -> torch.Tensor:
         img = torch.full([len(indices), 3, 32, 32], -0.5)
         for k, i in enumerate(indices):
             img[k, :, i % 32] = 0.8
@@ -121,12 +121,12 @@ def test_the_loss_of_the_right_v_is_nothing(trainer):
     def nothing(x_t, t):
         return SimpleNamespace(sample=torch.zeros_like(x_t))
 
-    rng = torch.Generator().manual_seed(0)
-    assert training._v_loss(knows_x0, x0, t, rng).max() < 1e-6
+    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    assert training._v_loss(knows_x0, x0, t, eps).max() < 1e-6
     # v = alpha eps - sigma x0 of unit noise: its mean square is alpha^2 + sigma^2 mean(x0^2)
     alpha_bar = training.alpha_bar[t]
     expected = alpha_bar + (1 - alpha_bar) * x0.square().mean(dim=(1, 2, 3))
-    assert torch.allclose(training._v_loss(nothing, x0, t, rng), expected, atol=0.1)
+    assert torch.allclose(training._v_loss(nothing, x0, t, eps), expected, atol=0.1)
 
 
 def test_levels_are_spread_and_weighted(trainer):
