@@ -5,8 +5,8 @@ time 0.30, two rounds). The rest answers "the same sound, another microphone, an
 
     level [B,M,T] in dB  =>  level [B,M,T] in dB;   powers add, responses add in dB
 
-Axes: B batch, M mels, T mel time. Every draw comes from an explicit generator, of the CPU; the work is done where the
-levels lie.
+Axes: B batch, M mels, T mel time. Every draw comes from an explicit generator of the CPU, or from one of the device that
+it has seeded; the work is done where the levels lie.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ def floor_noise(
 ) -> Tensor:  # fmt: skip
     """Hiss and hum of a recorder [B,M,T] in dB: a tilted floor with the ripple of real noise."""
     tilt = torch.randn(b, 1, 1, generator=generator) * 8 * torch.linspace(0.5, -0.5, mels)[None, :, None]
-    ripple = torch.rand(b, mels, columns, generator=generator).to(device)
+    there = generator
+    if torch.device(device).type != "cpu":
+        there = torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    ripple = torch.rand(b, mels, columns, generator=there, device=device)
     ripple = ripple.clamp(min=1e-3).log().neg().log() * (4 / math.log(10))
     return _uniform(b, low_db, high_db, generator, device) + tilt.to(device) + ripple
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +43,17 @@ class Clip:
     fold: int
     level: np.ndarray  # [M,T] fp16
 
+    @cached_property
+    def active(self) -> np.ndarray:
+        """The columns in which there is something to hear."""
+        return np.flatnonzero(self.level.max(axis=0) > ACTIVE_DB)
+
     def crop(self, columns: int, rng: np.random.Generator) -> np.ndarray:
         """[M,L] with something to hear in it; a shorter recording is played again."""
         have = self.level.shape[1]
         if have <= columns:
             return np.tile(self.level, (1, -(-columns // have)))[:, :columns]
-        active = np.flatnonzero(self.level.max(axis=0) > ACTIVE_DB)
-        first = int(active[rng.integers(len(active))] - rng.integers(columns))
+        first = int(self.active[rng.integers(len(self.active))] - rng.integers(columns))
         first = min(max(first, 0), have - columns)
         return self.level[:, first : first + columns]
 
