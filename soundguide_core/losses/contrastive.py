@@ -85,7 +85,7 @@ def sound_terms(
     shown: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three, and "gap" (ours): alignment of sounds
-    with what is said and shown of them.
+    with the pictures that answer them, or with captions where none does.
 
     Args:
         audio, augmented: [B,D], two versions a and a_hat of the same clips. text: [K,D]; image: [P,D].
@@ -93,10 +93,11 @@ def sound_terms(
             None is the paper's: row i answers row i. A clip that no picture answers has no picture term.
     """
     rows = torch.eye(len(audio), dtype=audio.dtype, device=audio.device)
-    both = (rows if answers is None else answers for answers in (said, shown))
+    said_of, shown_of = (rows if answers is None else answers for answers in (said, shown))
+    unseen = (shown_of.sum(dim=1, keepdim=True) == 0).to(said_of)
     return {
         "text": info_nce(audio, text, logit_scale, targets=said),
         "image": info_nce(audio, image, logit_scale, targets=shown),
         "self": info_nce(audio, augmented, logit_scale, targets=same),
-        "gap": sum(alignment(audio, x, targets=targets) for x, targets in zip((text, image), both)) / 2,
+        "gap": alignment(audio, torch.cat([image, text]), targets=torch.cat([shown_of, unseen * said_of], dim=1)),
     }

@@ -90,7 +90,7 @@ def test_three_terms():
     text, image = pair(seed=2)
     terms = sound_terms(audio, augmented, text, image, 5.0)
     expected = {"text": loop(audio, text, 5.0), "self": loop(audio, augmented, 5.0), "image": loop(audio, image, 5.0)}
-    expected["gap"] = float(sum(1 - cosines(a, (b,))[0] for x in (text, image) for a, b in zip(audio, x)) / 10)
+    expected["gap"] = float(sum(1 - cosines(a, (b,))[0] for a, b in zip(audio, image)) / 5)
     assert {k: v.item() for k, v in terms.items()} == pytest.approx(expected)
 
 
@@ -99,11 +99,14 @@ def test_clips_without_a_picture_sit_out():
     text, image = pair(seed=2)
     shown = torch.zeros(5, 2, dtype=torch.float64)
     shown[0, 1] = shown[3, 0] = 1
-    term = sound_terms(audio, augmented, text, image[:2], 5.0, shown=shown)["image"]
+    terms = sound_terms(audio, augmented, text, image[:2], 5.0, shown=shown)
     rows, columns = [0, 3], [1, 0]
     there = sum(-torch.log_softmax(5 * cosines(audio[r], image[:2]), 0)[c] for r, c in zip(rows, columns)) / 2
     back = sum(-torch.log_softmax(5 * cosines(image[c], audio), 0)[r] for r, c in zip(rows, columns)) / 2
-    assert term.item() == pytest.approx((there + back).item())
+    assert terms["image"].item() == pytest.approx((there + back).item())
+    nearest = [image[1], text[1], text[2], image[0], text[4]]  # captions for those without a picture
+    gap = sum(1 - cosines(a, (b,))[0] for a, b in zip(audio, nearest)) / 5
+    assert terms["gap"].item() == pytest.approx(gap.item())
 
 
 def test_alignment_is_the_mean_distance_of_what_belongs_together():
