@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soundguide_core.generators import stylegan2, stylegan_v
-from soundguide_core.generators.motion import TrajectoryNoise
+from soundguide_core.generators.motion import Noise
 from soundguide_core.memory import keep_freed_memory
 from soundguide_core.miniature.clip_codes import Named
 from soundguide_core.training.stylegan2 import Settings, StyleGAN2Training
@@ -40,10 +40,9 @@ class Nothing:
     def batch(self, indices) -> torch.Tensor:
         return torch.zeros(len(indices), 3, self.size, self.size)
 
-    def draw(self, batch: int, times: torch.Tensor, z_dim: int, motion_z_dim: int, rng: torch.Generator) -> Named:
+    def draw(self, times: torch.Tensor, z: torch.Tensor, motion_z: Noise, rng: torch.Generator) -> Named:
         frames = torch.zeros(*times.shape, 3, self.size, self.size)
-        noise = TrajectoryNoise(tuple(range(batch)), motion_z_dim)
-        return Named(torch.zeros(batch, z_dim), noise, times, torch.zeros(*times.shape, 2), frames)
+        return Named(z, motion_z, times, torch.zeros(*times.shape, 2), frames)
 
 
 def compare(title: str, cases: dict[str, tuple[int, Callable[[int], object]]], rounds: int) -> None:

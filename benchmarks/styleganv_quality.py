@@ -55,7 +55,9 @@ class Bench:
         rng = torch.Generator().manual_seed(seed)
         start = (200 * torch.rand(4 * count, 1, generator=rng, dtype=torch.float64)).round()
         times = start + torch.arange(WINDOW)
-        named = self.clips.draw(4 * count, times, self.generator.z_dim, self.generator.config.motion_z_dim, rng)
+        z = torch.randn(4 * count, self.generator.z_dim, generator=rng)
+        noise = self.generator.motion_noise(torch.randint(2**31, (4 * count,), generator=rng).tolist())
+        named = self.clips.draw(times, z, noise, rng)
         return named.frames[named.sound[:, 0, 0] == 0][:count]
 
     def made(self, count: int) -> Tensor:

@@ -1,9 +1,14 @@
-"""Memory of a long run on a processor."""
+"""Memory of a long run on a processor, and the way from there to another device."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 def keep_freed_memory() -> None:
@@ -15,3 +20,11 @@ def keep_freed_memory() -> None:
             m_trim_threshold, m_mmap_max = -1, -4
             libc.mallopt(m_mmap_max, 0)
             libc.mallopt(m_trim_threshold, -1)
+
+
+def send(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """x on a device, without waiting for what that device has still to do."""
+    x = x.to(dtype or x.dtype)
+    if device.type == "cuda" and x.device.type == "cpu" and not x.requires_grad:
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)

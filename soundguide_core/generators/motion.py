@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..memory import send
 from .ops import FullyConnected
 
 
@@ -44,6 +45,22 @@ class TrajectoryNoise:
 
 
 Noise = Tensor | TrajectoryNoise  # motion_z: [B,A,D], or noise without an end
+
+
+def noise_at(motion_z: Noise, anchors: Tensor) -> Tensor:
+    """Noise of anchors [A] => [B,A,D]
+
+    Raises:
+        InputError: it ends before.
+    """
+    if isinstance(motion_z, TrajectoryNoise):
+        return motion_z.at(anchors)
+    if int(anchors.max()) >= motion_z.shape[1]:
+        raise InputError(
+            f"Motion noise of {motion_z.shape[1]} anchors ends before the last time asked for.",
+            f"Give {int(anchors.max()) + 1} anchors, or ask for an earlier time.",
+        )
+    return motion_z[:, anchors.to(motion_z.device)]
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,9 @@ class Conv1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * (self.LR_MUL / math.sqrt(self.weight[0].numel()))
-        return F.leaky_relu(F.conv1d(x, weight, self.bias * self.LR_MUL), 0.2)
+        with torch.backends.cudnn.flags(enabled=False):  # which rounds to 10 bits: a period would be lost in a minute
+            x = F.conv1d(x, weight, self.bias * self.LR_MUL)
+        return F.leaky_relu(x, 0.2)
 
 
 class AcyclicEncoding(nn.Module):
@@ -112,9 +131,13 @@ class AcyclicEncoding(nn.Module):
 
         amplitude [B,F]: a factor on the waves, 1 where it is None.
         """
-        frequencies = self.frequencies()
-        scale = torch.from_numpy(self.config.max_period * frequencies / (2 * math.pi)).to(left)
-        speed = torch.from_numpy(frequencies).to(left)
+
+        def sent(x: Tensor) -> Tensor:
+            return send(x, left.device, left.dtype)
+
+        frequencies = torch.from_numpy(self.frequencies())
+        speed, scale = sent(torch.stack([frequencies, self.config.max_period * frequencies / (2 * math.pi)]))
+        t, start, end, a = sent(torch.stack([segment.t, *segment.ends, segment.a]))
         if self.config.codes != "sinusoidal":
             speed = speed * (self.periods_predictor(left).tanh() + 1)
             phase = self.phase_predictor(left) * scale
@@ -122,14 +145,13 @@ class AcyclicEncoding(nn.Module):
             phase = torch.zeros_like(speed)
 
         def waves(t: Tensor) -> Tensor:
-            angle = speed * t.to(left)[..., None] + phase  # [B,F,W]
+            angle = speed * t[..., None] + phase  # [B,F,W]
             return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
         if self.config.codes != "aligned":
-            return waves(segment.t)
-        a = segment.a.to(left)[..., None]
-        start, end = segment.ends
-        wave = waves(segment.t) - torch.lerp(waves(start), waves(end), a)
+            return waves(t)
+        a = a[..., None]
+        wave = waves(t) - torch.lerp(waves(start), waves(end), a)
         if self.config.variant == "paper":
             wave = self.amplitudes_predictor(left) * wave
         if amplitude is not None:
@@ -161,6 +183,10 @@ class MotionEncoder(nn.Module):
         """Anchors of noise that one motion_u sees, from its own onwards."""
         return 2 * self.config.motion_kernel - 1
 
+    def random_noise(self, batch: int, last: float, rng: torch.Generator) -> Tensor:
+        """Fresh noise [B,A,D] on the CPU that reaches as far as times up to `last` need."""
+        return torch.randn(batch, self.anchors(last), self.config.motion_z_dim, generator=rng)
+
     def anchors(self, last: float) -> int:
         """How many anchors of noise times up to `last` need."""
         return math.floor(last / self.config.motion_distance) + 1 + self.reach
@@ -189,7 +215,7 @@ class MotionEncoder(nn.Module):
         anchors, where = torch.unique(torch.stack([segment.left, segment.left + 1]), return_inverse=True)
         motion_u = self.motion_u(motion_z, anchors, count)  # [B,A,D]
         row = torch.arange(len(t), device=motion_u.device)[:, None]
-        left, right = (motion_u[row, index.to(motion_u.device)] for index in where)
+        left, right = motion_u[row, send(where, motion_u.device)]
         motion_v = self.time_encoder(segment, left, right, amplitude)
         if sound is not None:
             if not self.config.sound_dim or sound.shape[-1] != self.config.sound_dim:
@@ -197,7 +223,7 @@ class MotionEncoder(nn.Module):
                     f"This generator's motion takes {self.config.sound_dim} numbers of a sound, not {sound.shape[-1]}.",
                     "Let the sound drive speed or amplitude, which every generator has.",
                 )
-            motion_v = motion_v + self.sound(sound.to(motion_v))
+            motion_v = motion_v + self.sound(send(sound, motion_v.device, motion_v.dtype))
         return motion_v
 
     def motion_u(self, motion_z: Noise, anchors: Tensor, count: int | None = None) -> Tensor:
@@ -206,16 +232,10 @@ class MotionEncoder(nn.Module):
         if count is not None:
             seen = seen % count
         needed, where = torch.unique(seen, return_inverse=True)
-        if isinstance(motion_z, TrajectoryNoise):
-            noise = motion_z.at(needed).to(self.conv[0].weight)
-        else:
-            if int(needed.max()) >= motion_z.shape[1]:
-                raise InputError(
-                    f"Motion noise of {motion_z.shape[1]} anchors ends before the last time asked for.",
-                    f"Give {int(needed.max()) + 1} anchors, or ask for an earlier time.",
-                )
-            noise = motion_z[:, needed.to(motion_z.device)]
+        noise = noise_at(motion_z, needed)
         windows = noise[:, where.to(noise.device)]  # [B,A,reach,D]
+        weight = self.conv[0].weight
+        windows = send(windows, weight.device, weight.dtype)
         motion_u = self.conv(windows.flatten(0, 1).transpose(1, 2))  # [BA,D,1]
         return motion_u[..., 0].unflatten(0, (len(noise), len(anchors)))
 

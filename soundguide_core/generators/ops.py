@@ -8,6 +8,7 @@ Axes: B batch, H W, I channels in, O channels out, K kernel, D dims.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,15 @@ def act(x: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
 # ---- FIR resampling
 
 
+@lru_cache(maxsize=None)
+def fir(taps: tuple[float, ...], gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The outer product of taps [K], flipped, its sum gain: [K,K]. Sent to a device once."""
+    with torch.inference_mode(False):  # it outlives the caller's mode
+        kernel = torch.tensor(taps, dtype=torch.float64)
+        kernel = torch.outer(kernel, kernel).flip(0, 1)
+        return (kernel * (gain / kernel.sum())).to(device, dtype)
+
+
 def upfirdn2d(
     x: Tensor,
     taps: tuple[float, ...] = BINOMIAL,
@@ -45,9 +55,7 @@ def upfirdn2d(
     x [B,C,H,W]; pad (before, after) on both axes, negative crops; the taps are scaled to sum 1, the result by gain.
     """
     channels = x.shape[1]
-    kernel = torch.tensor(taps, dtype=torch.float64)
-    kernel = torch.outer(kernel, kernel).flip(0, 1)
-    kernel = (kernel * (gain / kernel.sum())).to(x)
+    kernel = fir(taps, gain, x.dtype, x.device)
     if up > 1:
         batch, _, height, width = x.shape
         x = F.pad(x.reshape(batch, channels, height, 1, width, 1), [0, up - 1, 0, 0, 0, up - 1])

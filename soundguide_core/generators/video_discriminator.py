@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..memory import send
 from .discriminators import DiscriminatorBlock, DiscriminatorEpilogue
 from .ops import FullyConnected, rms_norm
 from .stylegan_v import StyleGANVConfig
@@ -40,7 +41,8 @@ class TimeDifferences(nn.Module):
                 "The frames' times do not rise, or lie further apart than this discriminator knows.",
                 f"Give rising times at most {self.const_embed.num_embeddings - 1} frames apart.",
             )
-        rates = 2.0 ** torch.arange(self.powers, device=t.device) * (math.pi / 2**self.powers)
+        steps = send(steps, self.const_embed.weight.device)
+        rates = 2.0 ** torch.arange(self.powers, device=steps.device) * (math.pi / 2**self.powers)
         angle = steps[..., None].float() * rates
         code = torch.cat([self.const_embed(steps.round().long()), angle.sin(), angle.cos()], dim=-1)
         return code.flatten(1)
@@ -64,7 +66,10 @@ class ConditionMapping(nn.Module):
 
 
 class HolisticDiscriminator(nn.Module):
-    """frames [B,F,3,H,W] in -1..1 at times t [B,F] in frames => score [B,1], positive for a real video."""
+    """frames [B,F,3,H,W] in -1..1 at times t [B,F] in frames => score [B,1], positive for a real video.
+
+    Times are best left on the CPU, where checking them waits for nothing.
+    """
 
     def __init__(self, config: StyleGANVConfig):
         super().__init__()

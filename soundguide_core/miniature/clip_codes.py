@@ -4,7 +4,8 @@ For a video generator's warm start (training/styleganv.py), as codes.py is for a
 name the scene. Motion runs round a closed clip of PERIOD frames; the signs of three numbers of the noise at an anchor
 say how often until the next one, and how strong the phenomenon is there: between two anchors it swells or ebbs evenly.
 So each of the endless random motions is a walk of changing speed and strength without a period, and its frames are
-known. Where a sound is heard, it says how strong the phenomenon is instead.
+known. Where a sound is heard, it says how strong the phenomenon is instead. All motion in a clip is whole cycles of it
+(world.Frame), few enough for the motion's waves to follow: one that drifts along, or flickers finely, is averaged away.
 Axes: N clips, B batch, F frames, A anchors, D dims, S numbers of a sound, W waves.
 """
 
@@ -14,6 +15,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +24,16 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..files import make_folder, replacing
-from ..generators.motion import MotionEncoder, TrajectoryNoise
+from ..generators.motion import MotionEncoder, Noise, noise_at
 from ..images import from_uint8
+from ..memory import send
+from ..processes import in_order
 from .codes import BITS, KINDS, LAYOUTS, POWERS, write_mapping
-from .scenes import render
+from .scenes import still
 
 FPS = 12.0
 PERIOD = 48  # frames in a clip, one a moment: 4 seconds
 DISTANCE = float(PERIOD)  # frames between anchors
-BLEND = PERIOD // 4  # over the last moments a clip fades into its own past, so that it closes
 TURNS = (1, 2)  # times round the clip between two anchors
 SWELLS = (0.4, 0.6, 0.8, 1.0)  # at an anchor, shares of the content's power
 LEVELS = (0.0, 0.5, 1.0)  # powers that are rendered; those between are blended
@@ -53,37 +56,44 @@ CLIPS = [Clip(i, k, (i // 2 + k) % len(POWERS)) for i in range(LAYOUTS) for k in
 
 @dataclass(frozen=True)
 class Named:
-    """Frames [B,F,3,H,W] in -1..1 and what names them: z [B,D], motion seeds, t [B,F], and sound [B,F,S] (0: off)."""
+    """Frames [B,F,3,H,W] in -1..1 and what names them: z [B,D], motion noise, t [B,F], and sound [B,F,S] (0: off)."""
 
     z: Tensor
-    motion_z: TrajectoryNoise
+    motion_z: Noise
     t: Tensor
     sound: Tensor
     frames: Tensor
 
 
 class NamedClips:
-    """Every moment of CLIPS at the powers of LEVELS, in a memory-mapped file."""
+    """Every moment of CLIPS at the powers of LEVELS: on the CPU in a memory-mapped file, else in the device's memory."""
 
     fps, sound_dim = FPS, SOUND_DIM
 
-    def __init__(self, folder: str | os.PathLike, size: int = 64, on_step: Callable[[int, int], None] | None = None):
-        path = make_folder(folder) / f"clips-{len(CLIPS)}-{len(LEVELS)}-{PERIOD}-{size}.npy"
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        size: int = 64,
+        on_step: Callable[[int, int], None] | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        path = make_folder(folder) / f"loops-{len(CLIPS)}-{len(LEVELS)}-{PERIOD}-{size}.npy"
         if not path.is_file():
             _render_all(path, size, on_step)
-        self.pixels = np.load(path, mmap_mode="r")  # [N,LEVELS,PERIOD,H,W,3] uint8
+        pixels = np.load(path, mmap_mode="c")  # "r" would do, but that torch warns of it
+        self.pixels = torch.from_numpy(pixels).to(device)  # [N,LEVELS,PERIOD,H,W,3] uint8
 
     def __len__(self) -> int:
         return len(CLIPS)
 
-    def draw(self, batch: int, times: Tensor, z_dim: int, motion_z_dim: int, rng: torch.Generator) -> Named:
-        """Random clips at times [B,F] in frames, each moved to the nearest moment that is rendered."""
+    def draw(self, times: Tensor, z: Tensor, motion_z: Noise, rng: torch.Generator) -> Named:
+        """Random clips at times [B,F] in frames, each moved to the nearest moment that is rendered; of z [B,D] the
+        signs are changed to name them."""
+        batch = len(times)
         index = torch.randint(len(CLIPS), (batch,), generator=rng)
         clips = [CLIPS[i] for i in index.tolist()]
         heard = (torch.rand(batch, generator=rng) < 0.5)[:, None]
-        z = name_content(torch.randn(batch, z_dim, generator=rng), clips)
-        seeds = torch.randint(2**31, (batch,), generator=rng).tolist()
-        motion_z = TrajectoryNoise(tuple(seeds), motion_z_dim)
+        z = name_content(z, clips)
         t, moment, swell = nearest_moments(times, motion_z)
         own = torch.tensor([POWERS[clip.power] for clip in clips])[:, None]
         # one strength of sound a video: what then changes is the motion, which would else drown in the flicker
@@ -92,12 +102,14 @@ class NamedClips:
         return Named(z, motion_z, t, sound, self.frames(index[:, None].expand_as(moment), moment, power))
 
     def frames(self, index: Tensor, moment: Tensor, power: Tensor) -> Tensor:
-        """Clips [B,F] at moments [B,F] and powers [B,F] in 0..1 => [B,F,3,H,W] in -1..1"""
+        """Clips [B,F] at moments [B,F] and powers [B,F] in 0..1 => [B,F,3,H,W] in -1..1, where the pixels are."""
         place = power * (len(LEVELS) - 1)
         level = place.floor().clamp(max=len(LEVELS) - 2).long()
-        a = (place - level)[..., None, None, None]
-        low, high = (self.pixels[index.numpy(), (level + k).numpy(), moment.numpy()] for k in (0, 1))
-        low, high = (from_uint8(torch.from_numpy(x).flatten(0, 1)).unflatten(0, index.shape) for x in (low, high))
+        a = send(place - level, self.pixels.device)[..., None, None, None]
+        clip, low, high, number = send(torch.stack([index, level, level + 1, moment]), self.pixels.device)
+        low, high = (
+            from_uint8(self.pixels[clip, at, number].flatten(0, 1)).unflatten(0, index.shape) for at in (low, high)
+        )
         return torch.lerp(low, high, a)
 
     def write(self, mapping: nn.Module, motion: MotionEncoder) -> None:
@@ -108,12 +120,11 @@ class NamedClips:
 def name_content(z: Tensor, clips: list[Clip]) -> Tensor:
     """z [B,D] with the signs that name each clip; those of the weather say nothing here."""
     z = z.clone()
-    for row, clip in zip(z, clips):
-        for name in ("layout", "kind", "power"):
-            part = BITS[name]
-            bits = range(part.start, part.stop)
-            for k, j in enumerate(reversed(bits)):
-                row[j] = row[j].abs() if getattr(clip, name) >> k & 1 else -row[j].abs()
+    for name in ("layout", "kind", "power"):
+        part = z[:, BITS[name]]  # [B,bits], the first the highest
+        code = torch.tensor([getattr(clip, name) for clip in clips])[:, None]
+        ones = (code >> torch.arange(part.shape[1]).flip(0) & 1).bool()
+        part.copy_(torch.where(ones, part.abs(), -part.abs()))
     return z
 
 
@@ -123,13 +134,14 @@ def read_noise(noise: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(TURNS)[one], torch.tensor(SWELLS, dtype=torch.float64)[2 * two + three]
 
 
-def nearest_moments(times: Tensor, motion_z: TrajectoryNoise) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_moments(times: Tensor, motion_z: Noise) -> tuple[Tensor, Tensor, Tensor]:
     """times [B,F] in frames => the nearest times at which a motion meets a moment of the clip, the moment's number, and
     the swell there, [B,F]. Every whole frame meets one."""
     left = (times.double() / DISTANCE).floor()
     anchors, where = torch.unique(torch.stack([left.long(), left.long() + 1]), return_inverse=True)
     row = torch.arange(len(times))[:, None]
-    (turns, start), (_, end) = (read_noise(motion_z.at(anchors)[row, index]) for index in where)
+    noise = noise_at(motion_z, anchors).cpu()
+    (turns, start), (_, end) = (read_noise(noise[row, index]) for index in where)
     passed = ((times / DISTANCE - left) * turns * PERIOD).round()  # moments since the anchor
     a = passed / (turns * PERIOD)
     return (left + a) * DISTANCE, passed.long() % PERIOD, torch.lerp(start, end, a)
@@ -186,31 +198,21 @@ def _say(weight: Tensor, *values) -> None:
         weight[:, unit] = torch.as_tensor(value, dtype=weight.dtype) * math.sqrt(weight.shape[1])
 
 
-def moment(clip: Clip, number: int, power: float, size: int) -> np.ndarray:
-    """One moment of a clip, uint8 [H,W,3]. The last ones blend into what would have been before the first."""
-
-    def at(frame: int) -> np.ndarray:
-        sec = (PERIOD + frame) / FPS
-        return render(clip.layout, KINDS[clip.kind], power, size=size, start_sec=sec)[0]
-
-    late = number - (PERIOD - BLEND)
-    if late <= 0:
-        return at(number)
-    a = late / BLEND
-    return ((1 - a) * at(number) + a * at(number - PERIOD) + 0.5).astype(np.uint8)
-
-
 def _render_all(path: Path, size: int, on_step: Callable[[int, int], None] | None) -> None:
+    powers = {clip: LEVELS if KINDS[clip.kind] else LEVELS[:1] for clip in CLIPS}  # calm is the same at every power
+    items = [
+        (clip.layout, KINDS[clip.kind], power, 0, number / FPS)
+        for clip in CLIPS
+        for power in powers[clip]
+        for number in range(PERIOD)
+    ]
+    pictures = in_order(partial(still, size=size, loop_sec=PERIOD / FPS), items)
     with replacing(path) as temporary:
         shape = (len(CLIPS), len(LEVELS), PERIOD, size, size, 3)
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
         for i, clip in enumerate(CLIPS):
-            for number in range(PERIOD):
-                if KINDS[clip.kind] is None:  # the same at every power
-                    pixels[i, :, number] = moment(clip, number, 0.0, size)
-                    continue
-                for level, power in enumerate(LEVELS):
-                    pixels[i, level, number] = moment(clip, number, power, size)
+            rendered = [[next(pictures) for _ in range(PERIOD)] for _ in powers[clip]]
+            pixels[i] = np.array(rendered)
             if on_step is not None:
                 on_step(i, len(CLIPS))
         pixels.flush()

@@ -28,25 +28,34 @@ def smoothstep(low: float, high: float, x: Array | float) -> Array:
 
 
 class Noise:
-    """Smooth noise in -1..1 from a periodic 64 x 64 lattice; the same lattice serves one and two dimensions."""
+    """Smooth noise in -1..1 from a periodic 64 x 64 lattice; the same lattice serves one and two dimensions.
+
+    wrap: the noise repeats after as many cells in x and in y, powers of two up to 64.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.lattice = rng.uniform(-1, 1, (64, 64)).astype(np.float32)
 
-    def __call__(self, x: Array | float, y: Array | float = 0.0) -> Array:
+    def __call__(self, x: Array | float, y: Array | float = 0.0, wrap: tuple[int, int] = (64, 64)) -> Array:
         x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
         xi, yi = np.floor(x), np.floor(y)
         fx, fy = smoothstep(0, 1, x - xi), smoothstep(0, 1, y - yi)
-        x0, y0 = xi.astype(np.int32) & 63, yi.astype(np.int32) & 63
-        x1, y1 = (x0 + 1) & 63, (y0 + 1) & 63
+        across, down = wrap[0] - 1, wrap[1] - 1
+        x0, y0 = xi.astype(np.int32) & across, yi.astype(np.int32) & down
+        x1, y1 = (x0 + 1) & across, (y0 + 1) & down
         top = self.lattice[y0, x0] + (self.lattice[y0, x1] - self.lattice[y0, x0]) * fx
         low = self.lattice[y1, x0] + (self.lattice[y1, x1] - self.lattice[y1, x0]) * fx
         return top + (low - top) * fy
 
-    def fractal(self, x: Array | float, y: Array | float = 0.0, octaves: int = 3) -> Array:
+    def fractal(
+        self, x: Array | float, y: Array | float = 0.0, octaves: int = 3, wrap: tuple[int, int] = (64, 64)
+    ) -> Array:
         """Octaves of halving amplitude, still in -1..1."""
         x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-        total = sum(self(x * 2**k + 17 * k, y * 2**k + 29 * k) * 0.5**k for k in range(octaves))
+        total = np.float32(0)
+        for k in range(octaves):
+            finer = min(wrap[0] * 2**k, 64), min(wrap[1] * 2**k, 64)
+            total = total + self(x * 2**k + 17 * k, y * 2**k + 29 * k, finer) * 0.5**k
         return total / (2 - 2 ** (1 - octaves))
 
 

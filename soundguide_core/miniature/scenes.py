@@ -28,6 +28,7 @@ def render(
     fps: float = 12.0,
     variant: int = 0,
     start_sec: float = 0.0,
+    loop_sec: float | None = None,
 ) -> np.ndarray:
     """Render a scene.
 
@@ -39,6 +40,8 @@ def render(
         fps: frames a second.
         variant: another weather of the same kind over the same layout.
         start_sec: time of the first frame.
+        loop_sec: seconds after which all motion begins again, without a seam. There it is simpler: whole cycles, two
+            sheets of rain, a bolt a second that goes out before the next.
 
     Returns:
         uint8 [F,H,W,3].
@@ -49,12 +52,29 @@ def render(
     layout = random_layout(seed)
     noise = Noise(np.random.default_rng([seed, 2]))
     times = start_sec + np.arange(len(curve)) / fps
-    frames = [_paint(layout, noise, phenomenon, float(p), float(t), size, variant) for p, t in zip(curve, times)]
+    if loop_sec is not None:
+        times %= loop_sec
+    frames = [
+        _paint(layout, noise, phenomenon, float(p), float(t), size, variant, loop_sec) for p, t in zip(curve, times)
+    ]
     return np.stack([(f.clip(0, 1) * 255 + 0.5).astype(np.uint8) for f in frames])
 
 
+def still(what: tuple[int, str | None, float, int, float], *, size: int, loop_sec: float | None = None) -> np.ndarray:
+    """uint8 [H,W,3] of (seed, phenomenon, intensity, variant, start_sec): render for processes.in_order."""
+    seed, phenomenon, intensity, variant, start_sec = what
+    return render(seed, phenomenon, intensity, size=size, variant=variant, start_sec=start_sec, loop_sec=loop_sec)[0]
+
+
 def _paint(
-    layout: Layout, noise: Noise, phenomenon: str | None, power: float, time: float, size: int, variant: int
+    layout: Layout,
+    noise: Noise,
+    phenomenon: str | None,
+    power: float,
+    time: float,
+    size: int,
+    variant: int,
+    loop: float | None,
 ) -> Array:
     x, y = grid(size)
     palette = CALM[layout.calm]
@@ -63,7 +83,7 @@ def _paint(
         palette = palette.towards(choices[variant % len(choices)], float(smoothstep(0, 0.7, power)))
     weather = np.random.default_rng([3, variant])  # the same over every layout
     air = Noise(weather)
-    f = Frame(np.empty((size, size, 3), np.float32), x, y, layout, palette, noise, air, phenomenon, power, time)
+    f = Frame(np.empty((size, size, 3), np.float32), x, y, layout, palette, noise, air, phenomenon, power, time, loop)
     sky(f)
     phenomena.in_the_sky(f, weather)
     ridges(f)
@@ -91,8 +111,9 @@ def sky(f: Frame) -> None:
     over(f.canvas, p.light, disc * (1 - hidden))
 
     wind, storm = f.amount("wind"), max(f.amount("thunder"), 0.7 * f.amount("rain"))
-    drift = f.time * (0.9 if f.phenomenon == "wind" else 0.08)  # a speed that followed power would jump
-    puff = f.noise.fractal((f.x - 0.5) * (4 - 2.8 * wind) - drift + 7, f.y * (9 + 7 * wind) + 3, octaves=3)
+    drift = f.drift(0.9, 4) if f.phenomenon == "wind" else f.sway(0.08)  # a speed that followed power would jump
+    wrap = f.wrap(4, 64) if f.phenomenon == "wind" else (64, 64)
+    puff = f.noise.fractal((f.x - 0.5) * (4 - 2.8 * wind) - drift + 7, f.y * (9 + 7 * wind) + 3, octaves=3, wrap=wrap)
     cover = layout.clouds * (1 - 0.75 * f.amount("crickets")) + 0.7 * storm
     alpha = smoothstep(0.55 - 0.75 * cover, 0.95 - 0.5 * cover, puff) * (0.75 - 0.35 * f.amount("crickets"))
     colour = p.sky_low + (p.light - p.sky_low) * (0.55 * (1 - storm)) + storm * 0.35 * (p.sky_top - p.sky_low)
@@ -125,14 +146,14 @@ def water(f: Frame) -> None:
     rows = np.arange(top, f.size)
     depth = ((rows + 0.5) / f.size - horizon)[:, None] / (1 - horizon)
     choppy = 0.004 + 0.012 * f.amount("wind") + 0.02 * f.amount("waves") + 0.006 * f.amount("rain")
-    ripple = f.noise(f.x * 9 + f.time * 0.9, 26 * depth**0.6 + f.time * 0.7) * choppy * (0.4 + 1.6 * depth)
+    ripple = f.noise(f.x * 9 + f.sway(0.9), 26 * depth**0.6 + f.sway(0.7, 1)) * choppy * (0.4 + 1.6 * depth)
     mirrored = 2 * horizon - (rows[:, None] + 0.5) / f.size + 6 * ripple
     source = np.clip(mirrored * f.size, 0, top - 1).astype(np.int32)
     columns = np.broadcast_to(np.arange(f.size), source.shape)
     reflection = f.canvas[source, columns]
     tint = (0.32 + 0.3 * depth + 0.35 * f.amount("waves"))[..., None]
     f.canvas[top:] = reflection + (p.water - reflection) * np.clip(tint, 0, 1)
-    sparkle = smoothstep(0.55, 0.9, f.noise(f.x * 22, 46 * depth**0.6 - f.time * 0.8)) * (0.16 - 0.1 * f.amount("rain"))
+    sparkle = smoothstep(0.55, 0.9, f.noise(f.x * 22, 46 * depth**0.6 - f.sway(0.8))) * (0.16 - 0.1 * f.amount("rain"))
     over(f.canvas[top:], p.light, sparkle * (1 - depth))
     over(f.canvas[top : top + 1], p.haze, 0.35)
 
@@ -151,8 +172,8 @@ def shore_and_trees(f: Frame) -> None:
     line = shore_line(f)
     lit = p.shore + (p.near - p.shore) * (0.5 * np.clip(1 - (f.y - line) / 0.12, 0, 1))[..., None]
     over(f.canvas, lit, f.below(line))
-    gust = f.amount("wind") * (0.2 + 0.05 * np.sin(5.1 * f.time) + 0.03 * np.sin(11.3 * f.time))
-    breeze = 0.008 * np.sin(1.7 * f.time)
+    gust = f.amount("wind") * (0.2 + 0.05 * np.sin(f.angle(5.1)) + 0.03 * np.sin(f.angle(11.3)))
+    breeze = 0.008 * np.sin(f.angle(1.7))
     for x0, height, width in f.layout.trees:
         base = float(line[0, min(int(x0 * f.size), f.size - 1)]) + 0.02
         up = np.clip((base - f.y) / height, 0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from .paint import Array, Noise, rgb
 
 PHENOMENA = ("rain", "waves", "fire", "wind", "thunder", "birds", "crickets")
+MOST_CYCLES = 8  # of one motion in a loop
+PACE = 1.5  # how many times faster than as painted a loop is shown, on average
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Frame:
     """What the painters of one frame share.
 
     noise shapes the land, air the weather; power in 0..1 is the intensity of the phenomenon, time is in seconds.
+    loop: seconds after which all motion repeats, None for motion without an end. Every motion asks one of cycles,
+    angle, sway and drift where it is, so that a loop closes without a seam.
     """
 
     canvas: Array
@@ -115,6 +120,7 @@ class Frame:
     phenomenon: str | None
     power: float
     time: float
+    loop: float | None = None
 
     @property
     def size(self) -> int:
@@ -122,6 +128,31 @@ class Frame:
 
     def amount(self, phenomenon: str) -> float:
         return self.power if self.phenomenon == phenomenon else 0.0
+
+    def cycles(self, rate: Array | float) -> Array | float:
+        """rate * time; in a loop 1 to MOST_CYCLES whole cycles of it, at about the rate when it is shown at its pace."""
+        if self.loop is None:
+            return self.time * rate
+        return np.clip(np.round(rate * self.loop / PACE), 1, MOST_CYCLES) * (self.time / self.loop)
+
+    def angle(self, rate: Array | float) -> Array | float:
+        """rate * time in radians; in a loop whole turns."""
+        return rate * self.time if self.loop is None else 2 * math.pi * self.cycles(rate / (2 * math.pi))
+
+    def sway(self, rate: float, quarter: float = 0.0) -> float:
+        """rate * time; in a loop there and back once, as fast in the middle. quarter: of a turn, later."""
+        if self.loop is None:
+            return rate * self.time
+        turn = 2 * math.pi / self.loop
+        return rate / turn * math.sin(turn * self.time + 0.5 * math.pi * quarter)
+
+    def drift(self, rate: float, cells: int) -> float:
+        """rate * time; in a loop the cells of noise that wraps after so many."""
+        return rate * self.time if self.loop is None else math.copysign(cells, rate) * (self.time / self.loop)
+
+    def wrap(self, across: int, down: int) -> tuple[int, int]:
+        """After how many cells noise wraps that drifts in a loop."""
+        return (64, 64) if self.loop is None else (across, down)
 
     def below(self, line: Array) -> Array:
         """1 under the line y = line(x), 0 above it, one pixel of soft edge between. [H,W]"""

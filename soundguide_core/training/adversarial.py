@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from ..errors import InputError
 from ..images import save_image
+from ..memory import keep_freed_memory
 from . import loop
 from .warm_start import WarmStart, WarmStartSettings, warm_start
 
@@ -53,6 +57,26 @@ class Settings:
             known = ", ".join(cls.__dataclass_fields__)
             raise InputError(f"The recipe's [training] has an unknown entry {unknown[0]!r}.", f"Use {known}.")
         return cls(kimg=table["kimg"], **{name: value for name, value in table.items() if name != "kimg"})
+
+
+def prepare(device: str | torch.device) -> None:
+    """Sets a process up for steps of one shape, thousands of times."""
+    loop.join(device)
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
+    torch.backends.cudnn.benchmark = True
+
+
+def numbers(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Losses for the log, fetched at once: each fetch waits for the device."""
+    return dict(zip(losses, torch.stack([value.detach() for value in losses.values()]).tolist(), strict=True))
+
+
+def tame(grads: list[Tensor]) -> None:
+    """What is no number becomes 0, what is endless large, as published; in place."""
+    flat = torch.cat([grad.flatten() for grad in grads]).nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+    parts = flat.split([grad.numel() for grad in grads])
+    torch._foreach_copy_(grads, [part.view(grad.shape) for part, grad in zip(parts, grads)])
 
 
 def first_warm(

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor
 from ..files import make_folder, replacing
 from ..images import from_uint8
 from ..miniature import captions, scenes
+from ..processes import in_order
 
 HELD_OUT = 1_000_000  # the first scene number that no training uses
 
@@ -95,12 +97,11 @@ def render_scenes(
     if not path.is_file():
         with replacing(path) as temporary:
             pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
-            for i, s in enumerate(shown):
+            what = [(s.seed, s.phenomenon, s.intensity, s.variant, s.start_sec) for s in shown]
+            for i, picture in enumerate(in_order(partial(scenes.still, size=size), what)):
                 if on_step is not None and i % 50 == 0:
                     on_step(i, count)
-                pixels[i] = scenes.render(
-                    s.seed, s.phenomenon, s.intensity, size=size, variant=s.variant, start_sec=s.start_sec
-                )[0]
+                pixels[i] = picture
             pixels.flush()
             del pixels
     return SceneSet(np.load(path, mmap_mode="r"), shown)

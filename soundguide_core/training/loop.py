@@ -106,8 +106,7 @@ def _within(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 @torch.no_grad()
 def ema_update(average: nn.Module, source: nn.Module, beta: float) -> None:
     """average <- lerp(source, average, beta) over parameters; buffers are copied."""
-    for a, p in zip(average.parameters(), source.parameters(), strict=True):
-        a.lerp_(p, 1 - beta)
+    torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - beta)
     for a, b in zip(average.buffers(), source.buffers(), strict=True):
         a.copy_(b)
 

@@ -20,9 +20,8 @@ from ..generators.stylegan2 import Generator, StyleGAN2Config
 from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
-from ..memory import keep_freed_memory
 from . import loop
-from .adversarial import Settings, first_warm
+from .adversarial import Settings, first_warm, numbers, prepare, tame
 from .warm_start import WarmStart
 
 
@@ -87,7 +86,8 @@ class StyleGAN2Training:
         """Adam (0, 0.99), corrected for one regularising update after each `every` main ones (appendix B)."""
         ratio = every / (every + 1) if every else 1.0
         parameters = [p for p in module.parameters() if p.requires_grad]
-        adam = torch.optim.Adam(parameters, betas=(0.0, 0.99**ratio), eps=1e-8)
+        fused = self.device.type == "cuda"
+        adam = torch.optim.Adam(parameters, betas=(0.0, 0.99**ratio), eps=1e-8, fused=fused)
         adam.param_groups[0]["ratio"] = ratio
         return adam
 
@@ -125,7 +125,7 @@ class StyleGAN2Training:
         # average
         beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         loop.ema_update(self.average, self.generator, beta)
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return numbers(losses)
 
     def set_rates(self, i: int) -> None:
         """The learning rates of step i."""
@@ -188,9 +188,7 @@ class StyleGAN2Training:
         adam.zero_grad()
         loss.backward()
         loop.mean_gradients(adam.param_groups[0]["params"])
-        for parameter in adam.param_groups[0]["params"]:
-            if parameter.grad is not None:
-                parameter.grad.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+        tame([p.grad for p in adam.param_groups[0]["params"] if p.grad is not None])
         adam.step()
 
     # ---- what comes out
@@ -224,13 +222,11 @@ def run(
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
-    loop.join(device)
+    prepare(device)
     network, settings = StyleGAN2Config.from_dict(config["generator"]), Settings.from_dict(config["training"])
     if pictures is None:
         folder = Path(config["scenes"].get("cache", out / "scenes"))
         pictures = _render(config["scenes"], network.resolution, folder, on_step)
-    if torch.device(device).type == "cpu":
-        keep_freed_memory()
     training = StyleGAN2Training(network, settings, pictures, device, seed)
     return first_warm(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
 

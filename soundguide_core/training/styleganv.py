@@ -16,15 +16,15 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..generators.latents import truncate
-from ..generators.motion import MotionEncoder, TrajectoryNoise
+from ..generators.motion import MotionEncoder, Noise
 from ..generators.stylegan_v import Generator, StyleGANVConfig
 from ..generators.video_discriminator import HolisticDiscriminator
 from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
-from ..memory import keep_freed_memory
+from ..memory import send
 from . import loop
-from .adversarial import Settings, first_warm
+from .adversarial import Settings, first_warm, numbers, prepare
 from .stylegan2 import StyleGAN2Training
 from .warm_start import WarmStart
 
@@ -33,7 +33,7 @@ class Named(Protocol):
     """Frames [B,F,3,H,W] in -1..1 at t [B,F], and the latents, motion noise and sound [B,F,S] that name them."""
 
     z: Tensor
-    motion_z: TrajectoryNoise
+    motion_z: Noise
     t: Tensor
     sound: Tensor
     frames: Tensor
@@ -45,8 +45,11 @@ class Videos(Protocol):
     write, and what names the frames, are needed for a warm start and an anchor only.
     """
 
-    def draw(self, batch: int, times: Tensor, z_dim: int, motion_z_dim: int, rng: torch.Generator) -> Named:
-        """Random videos at about times [B,F] in frames."""
+    def draw(self, times: Tensor, z: Tensor, motion_z: Noise, rng: torch.Generator) -> Named:
+        """Random videos at about times [B,F] in frames; of standard normal z [B,D] only signs may be changed.
+
+        All on the CPU but the frames, which may be anywhere.
+        """
         ...
 
     def write(self, mapping: torch.nn.Module, motion: torch.nn.Module) -> None:
@@ -82,14 +85,13 @@ def sample_times(
             f"{num_frames} frames of a video of {length} cannot be chosen {max_distance} frames apart.",
             "Use longer videos, fewer frames or a larger max_distance.",
         )
-    rows = []
-    for _ in range(batch):
-        distance = distances[int(torch.randint(len(distances), (1,), generator=rng))]
-        start = torch.rand(1, generator=rng, dtype=torch.float64) * (length - distance - 1)
-        between = torch.randperm(distance - 1, generator=rng)[: max(num_frames - 2, 0)] + 1
-        steps = torch.cat([torch.tensor([0, distance])[:num_frames], between]).sort().values
-        rows.append((start.round() if whole else start) + steps)
-    return torch.stack(rows)
+    distance = torch.tensor(distances)[torch.randint(len(distances), (batch, 1), generator=rng)]  # [B,1]
+    start = torch.rand(batch, 1, generator=rng, dtype=torch.float64) * (length - distance - 1)
+    order = torch.rand(batch, distances[-1] - 1, generator=rng)
+    outside = torch.arange(1, distances[-1]) >= distance
+    between = order.masked_fill(outside, 2.0).argsort(dim=1)[:, : max(num_frames - 2, 0)] + 1
+    steps = torch.cat([*(torch.zeros_like(distance), distance)[:num_frames], between], dim=1).sort(dim=1).values
+    return (start.round() if whole else start) + steps
 
 
 class VideoWarmStart(WarmStart):
@@ -103,7 +105,7 @@ class VideoWarmStart(WarmStart):
     def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two moments of each video, one after the other."""
         named = draw(self.coded, self.generator, batch // 2, 2, rng)
-        real = F.interpolate(named.frames.flatten(0, 1).to(self.device), size, mode="area")
+        real = F.interpolate(send(named.frames, self.device).flatten(0, 1), size, mode="area")
         motion_v = self.generator.motion_codes(named.t, named.motion_z, sound=named.sound).flatten(0, 1)
         ws = self.ws(named.z, rng).repeat_interleave(2, dim=0)
         return self.generator.synthesis(ws, "none", None, self.dtype, size, motion_v=motion_v), real
@@ -132,8 +134,14 @@ def learn_sound_alone(motion: MotionEncoder) -> None:
 def draw(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> Named:
     """Random videos at times spread over all that the generator's discriminator knows."""
     times = generator.config.max_frames * torch.rand(batch, num_frames, generator=rng, dtype=torch.float64)
-    config = generator.config
-    return videos.draw(batch, times.sort(dim=1).values, config.z_dim, config.motion_z_dim, rng)
+    return draw_at(times.sort(dim=1).values, videos, generator, rng)
+
+
+def draw_at(times: Tensor, videos: Videos, generator: Generator, rng: torch.Generator) -> Named:
+    """Random videos at about times [B,F] in frames, with fresh latents and motion noise."""
+    z = torch.randn(len(times), generator.z_dim, generator=rng)
+    reach = generator.config.max_frames + 1.0  # a time may move to a moment nearby
+    return videos.draw(times, z, generator.synthesis.motion_encoder.random_noise(len(times), reach, rng), rng)
 
 
 class StyleGANVTraining(StyleGAN2Training):
@@ -160,14 +168,14 @@ class StyleGANVTraining(StyleGAN2Training):
             z, motion_z, t, sound = given.z, given.motion_z, given.t, given.sound
         else:
             z, (motion_z, t, sound) = torch.randn(given.z.shape, generator=rng), self._motion(rng)
-        w = self.generator.mapping(z.to(self.device))
+        w = self.generator.mapping(send(z, self.device))
         self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
         motion_v = self.generator.motion_codes(t, motion_z, sound=sound)
         fake = self.generator.render(self.generator.broadcast(w), motion_v, self.dtype)
-        loss = generator_loss(self.discriminator(fake, t.to(self.device), self.dtype))
+        loss = generator_loss(self.discriminator(fake, t, self.dtype))
         losses = {"generator": loss}
         if s.anchor:
-            img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, given.frames.to(fake)))
+            img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, send(given.frames, self.device)))
             losses["likeness"] = pyramid_distance(img, target, levels=3, square=2.0).mean()
             loss = loss + s.anchor * losses["likeness"]
         self._update("generator", loss)
@@ -175,12 +183,12 @@ class StyleGANVTraining(StyleGAN2Training):
         # discriminator
         self.discriminator.requires_grad_(True)
         real = self._videos(rng)
-        frames, times = real.frames.to(self.device), real.t.to(self.device)
+        frames, times = send(real.frames, self.device), real.t
         if s.mirror:
             flip = torch.rand(len(frames), 1, 1, 1, 1, generator=rng) < 0.5
-            frames = torch.where(flip.to(frames.device), frames.flip(4), frames)
+            frames = torch.where(send(flip, self.device), frames.flip(4), frames)
         scores = self.discriminator(frames, times, self.dtype)
-        fake_scores = self.discriminator(fake.detach(), t.to(self.device), self.dtype)
+        fake_scores = self.discriminator(fake.detach(), t, self.dtype)
         loss = discriminator_loss(scores, fake_scores)
         self._update("discriminator", loss)
         losses |= {"discriminator": loss, "real": scores.mean(), "fake": fake_scores.mean()}
@@ -193,19 +201,18 @@ class StyleGANVTraining(StyleGAN2Training):
         # average
         beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         loop.ema_update(self.average, self.generator, beta)
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return numbers(losses)
 
     def _videos(self, rng: torch.Generator) -> Named:
         c = self.generator.config
         times = sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng, whole=True)
-        return self.pictures.draw(self.batch, times, c.z_dim, c.motion_z_dim, rng)
+        return draw_at(times, self.pictures, self.generator, rng)
 
-    def _motion(self, rng: torch.Generator) -> tuple[TrajectoryNoise, Tensor, None]:
+    def _motion(self, rng: torch.Generator) -> tuple[Tensor, Tensor, None]:
         """Fresh motion noise, published times, no sound."""
         c = self.generator.config
-        seeds = torch.randint(2**31, (self.batch,), generator=rng).tolist()
-        t = sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng)
-        return self.generator.motion_noise(seeds), t, None
+        motion_z = self.generator.synthesis.motion_encoder.random_noise(self.batch, c.max_frames, rng)
+        return motion_z, sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng), None
 
     # ---- what comes out
 
@@ -233,18 +240,17 @@ def run(
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
-    loop.join(device)
+    prepare(device)
     network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])
     if videos is None:
-        videos = _render(Path(config.get("clips", {}).get("cache", out / "clips")), network.resolution, on_step)
-    if torch.device(device).type == "cpu":
-        keep_freed_memory()
+        folder = Path(config.get("clips", {}).get("cache", out / "clips"))
+        videos = _render(folder, network.resolution, on_step, device)
     training = StyleGANVTraining(network, settings, videos, device, seed)
     return first_warm(training, VideoWarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
 
 
-def _render(folder: Path, size: int, on_step: loop.OnStep | None) -> Videos:
+def _render(folder: Path, size: int, on_step: loop.OnStep | None, device: str | torch.device) -> Videos:
     from ..miniature.clip_codes import NamedClips
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    return loop.first_then_others(lambda: NamedClips(folder, size, rendering))
+    return loop.first_then_others(lambda: NamedClips(folder, size, rendering, device))

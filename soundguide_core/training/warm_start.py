@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..generators.stylegan2 import Generator
 from ..images import grid, save_image
 from ..losses.perceptual import pyramid_distance
+from ..memory import send
 from . import loop
 
 
@@ -91,7 +92,8 @@ class WarmStart:
         self.write_codes()
         generator.measure_w(keep_avg=False)
         learned = [p for p in generator.synthesis.parameters() if p.requires_grad]
-        self.adam = torch.optim.Adam(learned, betas=(0.9, 0.99), foreach=True)
+        which = {"fused": True} if self.device.type == "cuda" else {"foreach": True}
+        self.adam = torch.optim.Adam(learned, betas=(0.9, 0.99), **which)
         self.modules, self.optimisers = {"generator": generator}, {"adam": self.adam}
 
     def write_codes(self) -> None:
@@ -106,8 +108,8 @@ class WarmStart:
     @torch.no_grad()
     def ws(self, z: Tensor, rng: torch.Generator) -> Tensor:
         """z [B,D] => ws [B,L,D], truncated at random down to the smallest psi."""
-        w, least = self.generator.mapping(z.to(self.device)), self.settings.psi
-        psi = least + (1 - least) * torch.rand(len(w), 1, generator=rng).to(w)
+        w, least = self.generator.mapping(send(z, self.device)), self.settings.psi
+        psi = least + (1 - least) * send(torch.rand(len(w), 1, generator=rng), self.device)
         return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
     def step(self, i: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ from soundguide_core.errors import InputError
 from soundguide_core.generators.motion import MotionEncoder, TrajectoryNoise
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature import clip_codes
-from soundguide_core.miniature.clip_codes import CLIPS, DISTANCE, LEVELS, PERIOD, NamedClips, moment, nearest_moments
+from soundguide_core.miniature.clip_codes import CLIPS, DISTANCE, LEVELS, PERIOD, NamedClips, nearest_moments
 from soundguide_core.miniature.codes import BITS, KINDS, POWERS, read_bits
 from soundguide_core.miniature.scenes import render
 
@@ -27,14 +27,15 @@ def clips(tmp_path_factory):
     pixels[..., 0] = 4 * np.arange(PERIOD)[:, None, None]
     pixels[..., 1] = 100 * np.array(LEVELS)[:, None, None, None]
     pixels[..., 2] = np.array([clip.kind for clip in CLIPS])[:, None, None, None, None]
-    np.save(folder / f"clips-{len(CLIPS)}-{len(LEVELS)}-{PERIOD}-4.npy", pixels)
+    np.save(folder / f"loops-{len(CLIPS)}-{len(LEVELS)}-{PERIOD}-4.npy", pixels)
     return NamedClips(folder, 4)
 
 
 def draw(clips, count=64, frames=3, seed=0):
     rng = torch.Generator().manual_seed(seed)
     times = (200 * torch.rand(count, frames, generator=rng, dtype=torch.float64)).sort(dim=1).values
-    return times, clips.draw(count, times, 16, 8, rng)
+    z, motion_z = torch.randn(count, 16, generator=rng), torch.randn(count, 30, 8, generator=rng)
+    return times, clips.draw(times, z, motion_z, rng)
 
 
 def shown(named) -> torch.Tensor:
@@ -115,19 +116,26 @@ def test_motion_needs_room():
             clip_codes.write_motion(MotionEncoder(replace(CONFIG, **changes)))
 
 
-@pytest.mark.parametrize("kind", ["waves", "birds"])
-def test_clips_close(kind):
-    """The last moments fade into what would have come before the first."""
-    clip = next(c for c in CLIPS if KINDS[c.kind] == kind)
+def test_a_tensor_of_noise_says_the_same_as_the_trajectories_it_is_of():
+    noise = TrajectoryNoise((3, 4), 8)
+    t = torch.tensor([[0.0, 47.3, 101.5], [5.0, 96.0, 190.2]], dtype=torch.float64)
+    for one, other in zip(nearest_moments(t, noise), nearest_moments(t, noise.tensor(6))):
+        assert torch.equal(one, other)
+    with pytest.raises(InputError, match="noise of 4 anchors ends"):
+        nearest_moments(t, noise.tensor(4))
 
-    def apart(a, b) -> float:
-        return float(np.abs(a.astype(float) - b.astype(float)).mean())
 
-    def plain(number: int) -> np.ndarray:
-        sec = (PERIOD + number) / clip_codes.FPS
-        return render(clip.layout, kind, 0.8, size=24, start_sec=sec)[0]
-
-    first, last = moment(clip, 0, 0.8, 24), moment(clip, PERIOD - 1, 0.8, 24)
-    assert np.array_equal(first, plain(0)) and np.array_equal(moment(clip, 33, 0.8, 24), plain(33))
-    assert apart(last, plain(-1)) < 0.3 * apart(last, plain(PERIOD - 1))
-    assert apart(first, last) < 0.8 * apart(first, plain(PERIOD - 1))
+def test_rendered_once_and_kept(tmp_path, monkeypatch):
+    """Every clip, level and moment stands where draw looks for it; calm is the same at every power."""
+    monkeypatch.setattr(clip_codes, "CLIPS", [CLIPS[0], CLIPS[-1]])
+    steps = []
+    clips = NamedClips(tmp_path, 8, lambda i, n: steps.append((i, n)))
+    assert steps == [(0, 2), (1, 2)] and KINDS[CLIPS[-1].kind] is None
+    first = CLIPS[0]
+    for level, number in ((0, 0), (1, 17), (2, 47)):
+        picture = render(
+            first.layout, KINDS[first.kind], LEVELS[level], size=8, start_sec=number / 12, loop_sec=PERIOD / 12
+        )
+        assert np.array_equal(clips.pixels[0, level, number], picture[0])
+    assert torch.equal(clips.pixels[1, 0], clips.pixels[1, 2])
+    NamedClips(tmp_path, 8, lambda i, n: pytest.fail("rendered again"))

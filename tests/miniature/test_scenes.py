@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from soundguide_core.errors import InputError
+from soundguide_core.miniature.paint import Noise
 from soundguide_core.miniature.scenes import PHENOMENA, random_layout, render
+from soundguide_core.miniature.world import Frame
 
 
 def test_shape_range_and_determinism():
@@ -69,3 +71,35 @@ def test_layout_words_and_unknown_phenomenon():
     assert any("trees" in w for w in words) and not all("trees" in w for w in words)
     with pytest.raises(InputError, match="phenomenon"):
         render(0, "snow")
+
+
+@pytest.mark.parametrize("phenomenon", [*PHENOMENA, None])
+def test_a_loop_has_no_seam(phenomenon):
+    """The step from the last frame to the first is a step like the others, and every frame comes again."""
+    clip = render(4, phenomenon, [0.9] * 49, size=48, fps=12, loop_sec=4.0).astype(float)
+    steps = np.abs(np.diff(clip, axis=0)).mean(axis=(1, 2, 3))
+    assert np.array_equal(clip[48], clip[0])
+    assert steps[47] <= 1.5 * np.delete(steps, 47).max()
+    later = render(4, phenomenon, [0.9] * 3, size=48, fps=12, start_sec=8.0, loop_sec=4.0)
+    assert np.array_equal(later, clip[:3])
+    assert steps.mean() > (0.05 if phenomenon else 0.01)
+
+
+def test_cycles_of_a_loop_are_whole_and_few_and_near_the_rate():
+    free, loop = (Frame(*[None] * 8, 1.0, 1.0, over) for over in (None, 4.0))
+    for rate in (0.02, 0.5, 1.0, 1.7, 30.0):
+        assert free.cycles(rate) == rate and free.angle(rate) == rate
+        whole = 4 * loop.cycles(rate)
+        assert whole == round(whole) and 1 <= whole <= 8
+        if 0.4 < rate < 3:
+            assert abs(whole - 4 * rate / 1.5) <= 0.5
+        assert abs(loop.angle(rate) - 2 * np.pi * loop.cycles(rate / (2 * np.pi))) < 1e-12
+
+
+def test_noise_wraps_where_it_is_told_to():
+    noise = Noise(np.random.default_rng(0))
+    x, y = np.linspace(0, 3, 20), np.linspace(0, 3, 20)[:, None]
+    for wrap in ((4, 64), (64, 8), (2, 2)):
+        for value in (noise, noise.fractal):
+            assert np.allclose(value(x, y, wrap=wrap), value(x + wrap[0], y + wrap[1], wrap=wrap), atol=1e-5)
+    assert not np.allclose(noise(x, y), noise(x + 4, y), atol=0.1)

@@ -9,7 +9,6 @@ import torch
 from soundguide_core.cli.train import read_recipe
 from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_styleganv
-from soundguide_core.generators.motion import TrajectoryNoise
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature import clip_codes
 from soundguide_core.training import loop, styleganv
@@ -27,9 +26,7 @@ CONFIG = StyleGANVConfig.from_dict(NETWORK)
 class Lights:
     """Two lights, left and right, that follow the motion; z names the colour and a sound lights everything."""
 
-    def draw(self, batch, times, z_dim, motion_z_dim, rng) -> clip_codes.NamedClips:
-        z = torch.randn(batch, z_dim, generator=rng)
-        motion_z = TrajectoryNoise(tuple(torch.randint(2**31, (batch,), generator=rng).tolist()), motion_z_dim)
+    def draw(self, times, z, motion_z, rng) -> clip_codes.Named:
         t, moment, _ = clip_codes.nearest_moments(times, motion_z)
         power = torch.rand(t.shape, generator=rng)
         angle = 2 * torch.pi * moment / clip_codes.PERIOD
