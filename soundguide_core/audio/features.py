@@ -18,6 +18,16 @@ BEAT_DECAY_SEC = 0.15
 AUDIBLE = 1e-5  # rms under which there is nothing to follow
 
 
+def loudness(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> np.ndarray:
+    """The curve of that name alone, [F]: see curves."""
+    import librosa
+
+    if float(wave.abs().max()) < AUDIBLE:
+        return np.zeros(num_frames, dtype=np.float32)
+    rms = librosa.feature.rms(y=_samples(wave, sample_rate), hop_length=HOP_LENGTH)[0]
+    return _per_frame(_decibels(rms), fps, num_frames, np.mean)
+
+
 def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dict[str, np.ndarray]:
     """wave [N] => {"loudness", "onset", "beat", "centroid"}, each [F] float32 in 0..1; silence is 0 in all of them.
 
@@ -37,11 +47,9 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     if float(wave.abs().max()) < AUDIBLE:
         return {name: np.zeros(num_frames, dtype=np.float32) for name in ("loudness", "onset", "beat", "centroid")}
 
-    y = resample(wave.float(), sample_rate, SAMPLE_RATE).cpu().numpy()
-    y = np.pad(y, (0, max(2048 - len(y), 0)))
-    columns = dict(y=y, hop_length=HOP_LENGTH)
+    columns = dict(y=_samples(wave, sample_rate), hop_length=HOP_LENGTH)
     rms = librosa.feature.rms(**columns)[0]
-    loudness = np.clip(1 + 20 * np.log10(np.maximum(rms, 1e-9) / rms.max()) / QUIETEST_DB, 0, 1)
+    loud = _decibels(rms)
 
     strength = librosa.onset.onset_strength(sr=SAMPLE_RATE, **columns)
     onset = strength / strength.max() if strength.max() > 0 else strength
@@ -53,9 +61,9 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
         beat[at:] = np.maximum(beat[at:], after[: len(beat) - at])
 
     hz = librosa.feature.spectral_centroid(sr=SAMPLE_RATE, **columns)[0]
-    centroid = np.clip(np.log(np.maximum(hz, 50) / 50) / np.log(10000 / 50), 0, 1) * (loudness > 0)
+    centroid = np.clip(np.log(np.maximum(hz, 50) / 50) / np.log(10000 / 50), 0, 1) * (loud > 0)
 
-    found = {"loudness": loudness, "onset": onset, "beat": beat, "centroid": centroid}
+    found = {"loudness": loud, "onset": onset, "beat": beat, "centroid": centroid}
     peaks = {"onset", "beat"}  # a short event counts for its frame however short; the others are averaged
     return {name: _per_frame(x, fps, num_frames, np.max if name in peaks else np.mean) for name, x in found.items()}
 
@@ -66,6 +74,17 @@ def amplitude(loudness: Tensor) -> Tensor:
     What follows loudness itself hardly moves: half as strong a sound is 6 of the 60 dB below.
     """
     return 10 ** ((loudness - 1) * QUIETEST_DB / 20)
+
+
+def _samples(wave: Tensor, sample_rate: float) -> np.ndarray:
+    """wave [N] at SAMPLE_RATE, no shorter than one column."""
+    y = resample(wave.float(), sample_rate, SAMPLE_RATE).cpu().numpy()
+    return np.pad(y, (0, max(2048 - len(y), 0)))
+
+
+def _decibels(rms: np.ndarray) -> np.ndarray:
+    """Columns of rms => 0..1, over the QUIETEST_DB below the loudest."""
+    return np.clip(1 + 20 * np.log10(np.maximum(rms, 1e-9) / rms.max()) / QUIETEST_DB, 0, 1)
 
 
 def _per_frame(curve: np.ndarray, fps: float, num_frames: int, gather) -> np.ndarray:

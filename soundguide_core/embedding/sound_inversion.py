@@ -1,10 +1,11 @@
 """E_a, the sound inversion encoder of S. H. Lee et al. (ECCV 2022), section 3: a segment of sound => offsets in W+.
 
-    w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . direction(x_a) in the compact network
+    w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . sum_k p(k | x_a) v_k in the network of kinds
 
-What is heard in the whole segment and in its middle says whither, how loud the middle is says how far. The published
-network is the pyramid of pixel2style2pixel. Which one it is, and its sizes, is data.
-Axes: B batch, L layers, D dims, M mels, T mel time, K dims of the trunk, C channels of its last map.
+What is heard in the whole segment and in its middle says whither: how likely each of K kinds is, each of which has
+learned a direction v_k. How loud the middle is says how far. In the compact network the direction is a linear function
+of what is heard. The published network is the pyramid of pixel2style2pixel. Which one it is, and its sizes, is data.
+Axes: B batch, L layers, D dims, M mels, T mel time, K kinds or dims of what is heard, C channels of the last map.
 """
 
 from __future__ import annotations
@@ -42,8 +43,7 @@ class CompactInversion(nn.Module):
         super().__init__()
         self.config = config = CompactConfig(**values)
         self.num_ws, self.w_dim = num_ws, w_dim
-        self.trunk = SoundEncoder(SoundEncoderConfig(**config.trunk))
-        heard = self.trunk.dim + self.trunk.feature_extractor.num_features
+        self.trunk, heard = _trunk(config.trunk)
         self.heard = _mlp(heard, config.width)
         self.shared = nn.Linear(config.width, w_dim)
         self.own = nn.Linear(config.width, num_ws * w_dim)
@@ -57,7 +57,7 @@ class CompactInversion(nn.Module):
 
     def hear(self, mel: Tensor) -> Tensor:
         """What is heard [B,width], of which the direction is a linear function."""
-        return self.heard(self.listen(mel))
+        return self.heard(listen(self.trunk, mel))
 
     def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = self.hear(mel) if heard is None else heard
@@ -68,12 +68,56 @@ class CompactInversion(nn.Module):
         amount = amount[..., None]
         return amount * (shared + own), amount * own
 
-    def listen(self, mel: Tensor) -> Tensor:
-        """What the trunk makes of the segment, and its last map at the middle: [B,K+C]."""
-        net = self.trunk.feature_extractor
-        maps = net.forward_features(self.trunk.conv(mel))  # [B,C,h,w]
-        whole, here = net.forward_head(maps), middle(maps, 2 - maps.shape[-1] % 2).mean(dim=(2, 3))
-        return torch.cat([_unit(whole), _unit(here)], dim=1)
+
+@dataclass(frozen=True)
+class KindsConfig:
+    """trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. loud: the
+    number of columns in the middle of a segment whose level is read, one by one. top_db: of the mel. even_below: the
+    share of its range below which all bands are equally wide."""
+
+    trunk: dict
+    kinds: int = 8
+    width: int = 256
+    loud: int = 21
+    top_db: float = 80.0
+    even_below: float = 0.045
+
+
+class KindsInversion(nn.Module):
+    """mel of a segment [B,1,M,T] in 0..1 => (offsets [B,L,D], the layers' own departures in them [B,L,D])."""
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        self.config = config = KindsConfig(**values)
+        self.num_ws, self.w_dim = num_ws, w_dim
+        self.trunk, heard = _trunk(config.trunk)
+        self.kinds = nn.Sequential(_mlp(heard, config.width), nn.Linear(config.width, config.kinds))
+        self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
+        self.own = nn.Parameter(torch.zeros(config.kinds, num_ws, w_dim))  # and its departures, layer by layer
+        self.amount = nn.Sequential(_mlp(config.kinds + config.loud, config.width), nn.Linear(config.width, 1))
+        nn.init.zeros_(self.amount[-1].weight)
+        nn.init.zeros_(self.amount[-1].bias)
+
+    def to_dict(self) -> dict:
+        return {"architecture": "kinds", **asdict(self.config)}
+
+    def hear(self, mel: Tensor) -> Tensor:
+        """log p(k | x_a) [B,K]"""
+        return self.kinds(listen(self.trunk, mel)).float().log_softmax(dim=-1)
+
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        p = (self.hear(mel) if heard is None else heard).exp()  # [B,K]
+        with torch.autocast(mel.device.type, enabled=False):  # how far, exactly
+            spectrum = middle(mel[:, 0].float(), self.config.loud) + self._widths(mel)
+            loud = level(spectrum, self.config.top_db)  # [B,loud]
+            amount = F.softplus(self.amount(torch.cat([p, 4 * loud - 2], dim=1)))[..., None]  # [B,1,1]
+            own = torch.einsum("bk,kld->bld", p, self.own)
+            return amount * ((p @ self.shared)[:, None] + own), amount * own
+
+    def _widths(self, mel: Tensor) -> Tensor:
+        """[M,1], how wide bands are, in top_db: being of unit area, they so add up to the sound's power."""
+        width = torch.linspace(0, 1, mel.shape[2], device=mel.device).clamp(min=self.config.even_below)
+        return 10 * torch.log10(width)[:, None] / self.config.top_db
 
 
 class PyramidInversion(nn.Module):
@@ -106,7 +150,7 @@ class PyramidInversion(nn.Module):
         return offsets, offsets - offsets.mean(dim=1, keepdim=True)
 
 
-NETWORKS = {"compact": CompactInversion, "pyramid": PyramidInversion}
+NETWORKS = {"kinds": KindsInversion, "compact": CompactInversion, "pyramid": PyramidInversion}
 
 
 class SoundInversionEncoder(nn.Module):
@@ -118,7 +162,7 @@ class SoundInversionEncoder(nn.Module):
     def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
         super().__init__()
         sizes = dict(values)
-        name = sizes.pop("architecture", "compact")
+        name = sizes.pop("architecture", "kinds")
         if name not in NETWORKS:
             raise InputError(f"There is no sound inversion called {name!r}.", f"Use one of: {', '.join(NETWORKS)}.")
         try:
@@ -134,8 +178,14 @@ class SoundInversionEncoder(nn.Module):
         """What has learned to hear before, if there is such a part."""
         return getattr(self.network, "trunk", None)
 
+    @property
+    def kinds(self) -> int:
+        """How many kinds of sound it tells apart, 0 where what it hears is no likelihood of any."""
+        return self.network.config.kinds if isinstance(self.network, KindsInversion) else 0
+
     def hear(self, mel: Tensor) -> Tensor:
-        """What is heard in segments [B,1,M,T], without how loud: [B,K]. Means of it over time can be handed on."""
+        """What is heard in segments [B,1,M,T], without how loud: [B,K], of kinds their log-likelihoods. It can be
+        steadied over time and handed on."""
         check_shape(mel, "B 1 M T", name="the segments of sound")
         return self.network.hear(mel)
 
@@ -149,6 +199,14 @@ class SoundInversionEncoder(nn.Module):
         return self.network(mel, heard)
 
 
+def listen(trunk: SoundEncoder, mel: Tensor) -> Tensor:
+    """What the trunk makes of the segment, and its last map at the middle: [B,K+C]."""
+    net = trunk.feature_extractor
+    maps = net.forward_features(trunk.conv(mel))  # [B,C,h,w]
+    whole, here = net.forward_head(maps), middle(maps, 2 - maps.shape[-1] % 2).mean(dim=(2, 3))
+    return torch.cat([_unit(whole), _unit(here)], dim=1)
+
+
 def level(mel: Tensor, top_db: float) -> Tensor:
     """How loud each column is, all bands together: mel [B,M,T] => [B,T], on the scale of the mel's own values."""
     scale = math.log(10) * top_db / 10
@@ -159,6 +217,12 @@ def middle(x: Tensor, count: int) -> Tensor:
     """The `count` entries in the middle of the last axis."""
     first = (x.shape[-1] - count) // 2
     return x[..., max(first, 0) : first + count]
+
+
+def _trunk(config: dict) -> tuple[SoundEncoder, int]:
+    """The network that hears, and the dims of what it says to `listen`."""
+    trunk = SoundEncoder(SoundEncoderConfig(**config))
+    return trunk, trunk.dim + trunk.feature_extractor.num_features
 
 
 def _mlp(size: int, width: int) -> nn.Sequential:

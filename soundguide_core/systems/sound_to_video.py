@@ -20,6 +20,7 @@ from ..audio.track import MelTrack
 from ..errors import InputError, check_number
 from ..shapes import check_shape
 from ..trajectory import Trajectory, TrajectoryState, smooth
+from .steady_hearing import averaged, decided
 
 OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 
@@ -30,8 +31,9 @@ class VideoConfig:
 
     fps: frames a second. strength: how far the sound leads away from the source; 1 as it was learned, 0 not at all.
     noise: whether the recurrent modules get their noise; seed: of it. smoothing: 0..0.99, the share of the last frame
-    in the next; it calms a path and delays it. steady_sec: what is heard, but not how loud it is, is the mean over so
-    long before and after a frame. chunk: frames in the networks at once.
+    in the next; it calms a path and delays it. steady_sec: what is heard, but not how loud it is, is settled from so
+    long after a frame and all that was before (steady_hearing), or is the mean over so long before and after.
+    chunk: frames in the networks at once.
     """
 
     fps: float = 12.0
@@ -123,28 +125,23 @@ def invert_sound(
 ) -> Iterator[Tensor]:
     """w_hat = E_a(x_a) + w, of every frame's segment: chunks [F,L,D]."""
     check_shape(ws_src, "1 L D", name="the source latents")
-    reach, fps = round(config.steady_sec * config.fps), config.fps
-    heard, begin = None, 0  # [F',K] of the frames from `begin` on
-    for first in range(0, num_frames, config.chunk):
-        count = min(config.chunk, num_frames - first)
-        with torch.no_grad():  # left before each yield: what is done with a chunk is not our affair
-            known = 0 if heard is None else begin + len(heard)
-            for part in range(known, min(first + count + reach, num_frames), config.chunk):
-                length = min(config.chunk, min(first + count + reach, num_frames) - part)
-                new = trajectory.encoder.hear(track.windows(part, length, fps).to(ws_src))
-                heard = new if heard is None else torch.cat([heard, new])
-            gone = max(first - reach, 0) - begin
-            heard, begin = heard[gone:], begin + gone
-            near = near_weights(first - begin, count, len(heard), reach).to(heard) @ heard  # [F,K]
-            w_hat = trajectory.invert(track.windows(first, count, fps).to(ws_src), ws_src, near)
+    encoder, fps, reach = trajectory.encoder, config.fps, round(config.steady_sec * config.fps)
+
+    def segments() -> Iterator[Tensor]:
+        for first in range(0, num_frames, config.chunk):
+            yield track.windows(first, min(config.chunk, num_frames - first), fps).to(ws_src)
+
+    def heard() -> Iterator[Tensor]:
+        for mel in segments():
+            with torch.no_grad():  # left before each yield: what is done with a chunk is not our affair
+                row = encoder.hear(mel)
+            yield row
+
+    steady = decided(heard(), fps, reach) if encoder.kinds and reach else averaged(heard(), reach)
+    for mel, row in zip(segments(), steady, strict=True):
+        with torch.no_grad():
+            w_hat = trajectory.invert(mel, ws_src, row)
         yield w_hat
-
-
-def near_weights(first: int, count: int, known: int, reach: int) -> Tensor:
-    """The weights [count,known] of frames within `reach` of each of those from `first` on: cos^2, with the sum 1."""
-    away = torch.arange(known) - torch.arange(first, first + count)[:, None]
-    weights = torch.cos(torch.pi / 2 * away / (reach + 1)).square() * (away.abs() <= reach)
-    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def stream_path(

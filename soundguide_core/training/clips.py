@@ -26,6 +26,7 @@ from ..audio.waveform import load_audio, to_mono
 from ..errors import InputError
 from ..files import make_folder, replacing
 from ..images import from_uint8, resize, to_uint8
+from ..processes import in_order
 from ..video import read_frames
 
 VIDEO_ENDINGS = ("mp4", "mov", "mkv", "webm", "avi", "mpg", "m4v")
@@ -35,21 +36,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SceneCode:
-    """A scene as a coded generator has it in w: the number of its layout, and along which dims each frame lies how far,
-    dim => [F]."""
+    """A scene as a coded generator knows it: the number of its layout, and how strong which of its kinds is in each
+    frame, [F,K] in 0..1."""
 
     layout: int
-    amounts: dict[int, np.ndarray]
-
-    def window(self, start: int, frames: int) -> SceneCode:
-        return SceneCode(self.layout, {dim: a[start : start + frames] for dim, a in self.amounts.items()})
+    amounts: np.ndarray
 
 
 @dataclass(frozen=True)
 class Clip:
     """pixels: called for uint8 [F,H,W,3], the frames from start_sec of the sound on. text: what is heard, in words.
 
-    code: of a rendered scene, where a coded generator knows it.
+    code: of a rendered scene, where a coded generator knows it; its pixels can be asked for in another process.
     """
 
     name: str
@@ -133,40 +131,48 @@ def _of_file(path: Path, name: str, text: str, fps: float, frames: int, size: in
 
 @dataclass(frozen=True)
 class Batch:
-    """mels [B,F,1,M,T]. codes: of scenes, where a coded generator knows all of them. Where there are pictures, real
-    [B,F,3,H,W] in -1..1; heard, said [B,F,D] and [B,D], unit norm: the meanings of the sound and of the text; loudness
-    [B,F] in 0..1."""
+    """mels [B,F,1,M,T]. layouts [B] and amounts [B,F,K]: of scenes, where a coded generator knows all of them. Where
+    there are pictures, real [B,F,3,H,W] in -1..1; heard, said [B,F,D] and [B,D], unit norm: the meanings of the sound
+    and of the text; loudness [B,F] in 0..1."""
 
     mels: Tensor
-    codes: list[SceneCode] | None = None
+    layouts: Tensor | None = None
+    amounts: Tensor | None = None
     real: Tensor | None = None
     heard: Tensor | None = None
     said: Tensor | None = None
     loudness: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{n: x.to(device) if isinstance(x, Tensor) else x for n, x in vars(self).items()})
+        return Batch(**{n: x if x is None else x.to(device) for n, x in vars(self).items()})
 
 
 class ClipSet:
     """Clips of equal length, ready for random windows. Of each the pictures lie in a file of their own, uint8
-    [F,H,W,3], so that there may be more of them than memory; what is rendered is rendered once."""
+    [F,H,W,3], so that there may be more of them than memory; what is rendered is rendered once, on every core."""
 
     def __init__(self, clips: Iterable[Clip], *, joint, spec: MelSpec, fps: float, frames: int, size: int, cache: Path):
         self.fps, self.frames = fps, frames
         self.names, self.texts, self.codes, self.tracks, self.first, self.files = [], [], [], [], [], []
-        heard, loudness, cache = [], [], make_folder(cache)
+        heard, loudness, cache, scenes = [], [], make_folder(cache), []
         for clip in clips:
             track = MelTrack.of_wave(clip.wave, clip.sample_rate, spec)
             first = round(clip.start_sec * fps)
             segments = joint.spec.frame_windows(clip.wave, clip.sample_rate, fps=fps, num_frames=first + frames)
             heard.append(joint.hear(segments[first:]).cpu())
             loudness.append(track.loudness(fps, first + frames)[first:])
-            values = clip.name, clip.text, clip.code, track, first, _written(clip, (frames, size, size, 3), fps, cache)
+            path = _path(clip, (frames, size, size, 3), fps, cache)
+            if clip.code is None:
+                _write(path, clip.pixels)
+            elif not path.is_file():
+                scenes.append((path, clip.pixels))
+            values = clip.name, clip.text, clip.code, track, first, path
             for kept, value in zip((self.names, self.texts, self.codes, self.tracks, self.first, self.files), values):
                 kept.append(value)
         if not self.names:
             raise InputError("No clip could be used.", "Look at the reasons above.")
+        for _ in in_order(_write_scene, scenes):
+            pass
         self.heard, self.loudness = torch.stack(heard), torch.from_numpy(np.stack(loudness))
         known = sorted(set(self.texts))
         meanings = dict(zip(known, joint.encode_labels(known).cpu()))
@@ -195,10 +201,14 @@ class ClipSet:
         """The windows of `frames` frames."""
         real = np.stack([np.load(self.files[k], mmap_mode="r")[s : s + frames] for k, s in zip(clips, starts)])
         mels = [self.tracks[k].windows(self.first[k] + s, frames, self.fps) for k, s in zip(clips, starts)]
-        codes = [code and code.window(s, frames) for code, s in zip((self.codes[k] for k in clips), starts)]
+        known, codes = {}, [self.codes[k] for k in clips]
+        if None not in codes:
+            amounts = np.stack([code.amounts[s : s + frames] for code, s in zip(codes, starts)])
+            known["layouts"] = torch.tensor([code.layout for code in codes])
+            known["amounts"] = torch.from_numpy(amounts).float()
         return Batch(
+            **known,
             mels=torch.stack(mels),
-            codes=None if None in codes else codes,
             real=from_uint8(torch.from_numpy(real).flatten(0, 1)).unflatten(0, real.shape[:2]),
             heard=torch.stack([self.heard[k, s : s + frames] for k, s in zip(clips, starts)]),
             said=self.said[clips],
@@ -206,16 +216,19 @@ class ClipSet:
         )
 
 
-def _written(clip: Clip, shape: tuple[int, ...], fps: float, cache: Path) -> Path:
-    """The file of a clip's pictures. That of a scene is used again where its layout and strength are the same."""
+def _path(clip: Clip, shape: tuple[int, ...], fps: float, cache: Path) -> Path:
+    """The file of a clip's pictures. That of a scene is found again where its layout and strength are the same."""
     told = (clip.name, clip.start_sec, fps, shape)
     digest = hashlib.sha256(repr(told).encode())
     if clip.code is not None:
-        digest.update(repr((clip.code.layout, sorted(clip.code.amounts))).encode())
-        for amount in clip.code.amounts.values():
-            digest.update(np.asarray(amount, dtype=np.float32).tobytes())
-    path = cache / f"{digest.hexdigest()[:20]}.npy"
-    if clip.code is None or not path.is_file():
-        with replacing(path) as temporary:
-            np.save(temporary, clip.pixels())
-    return path
+        digest.update(repr(clip.code.layout).encode() + np.asarray(clip.code.amounts, dtype=np.float32).tobytes())
+    return cache / f"{digest.hexdigest()[:20]}.npy"
+
+
+def _write(path: Path, pixels: Callable[[], np.ndarray]) -> None:
+    with replacing(path) as temporary:
+        np.save(temporary, pixels())
+
+
+def _write_scene(scene: tuple[Path, Callable[[], np.ndarray]]) -> None:
+    _write(*scene)

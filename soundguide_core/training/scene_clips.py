@@ -1,26 +1,30 @@
 """Clips of the miniature world: rendered videos whose phenomenon is at every moment as strong as its sound is loud.
 
 The layouts are those that a coded generator knows, so that a clip's source picture can be named.
-Axes: N samples, F frames, B batch, Z dims of z.
+Axes: N samples, F frames, B batch, K phenomena, Z dims of z.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.features import curves
+from ..audio.features import loudness
 from ..audio.waveform import load_audio, to_mono
+from ..files import replacing
 from ..metrics.zero_shot import read_esc
 from ..miniature import codes, scenes, sounds
 from ..miniature.captions import concept_of
 from ..miniature.strength import strength
+from ..processes import in_order
 from .clips import Clip, SceneCode
+from .loop import OnStep
 
 SOUND_SEC = 6.0
 SAMPLE_RATE = 22050
@@ -62,17 +66,49 @@ def phenomenon_dim(number: int) -> int:
     return codes.LAYOUTS + number * codes.WEATHERS
 
 
-def synthesised(per_phenomenon: int, *, fps: float, frames: int, size: int, seed: int) -> Iterator[Clip]:
-    """`per_phenomenon` clips of each."""
-    for k, phenomenon in enumerate(scenes.PHENOMENA):
-        for i in range(per_phenomenon):
-            rng = np.random.default_rng([seed, k, i])
-            curve, number = curve_of(rng, fps), int(rng.integers(2**31))
-            wave = sounds.synthesise(
-                phenomenon, SOUND_SEC, intensity=curve, seed=number, sample_rate=SAMPLE_RATE, fps=fps
-            )
-            yield _scene(f"synthesised/{phenomenon}-{i}", phenomenon, torch.from_numpy(wave), SAMPLE_RATE, rng,
-                         fps=fps, frames=frames, size=size)  # fmt: skip
+def synthesised(
+    per_phenomenon: int, *, fps: float, frames: int, size: int, seed: int, cache: Path | None = None
+) -> Iterator[Clip]:
+    """`per_phenomenon` clips of each. cache: where their sounds are kept."""
+    plan = [(seed, k, i) for k in range(len(scenes.PHENOMENA)) for i in range(per_phenomenon)]
+    key = (SOUND_SEC, SAMPLE_RATE, fps, seed, per_phenomenon)
+    for seeds, wave in zip(plan, kept(cache and cache / "waves.npz", key, partial(_wave, fps=fps), plan)):
+        rng = np.random.default_rng(seeds)
+        curve_of(rng, fps), rng.integers(2**31)  # what its sound has drawn
+        phenomenon = scenes.PHENOMENA[seeds[1]]
+        yield _scene(f"synthesised/{phenomenon}-{seeds[2]}", phenomenon, torch.from_numpy(wave), SAMPLE_RATE, rng,
+                     fps=fps, frames=frames, size=size)  # fmt: skip
+
+
+def _wave(seeds: tuple[int, ...], *, fps: float) -> np.ndarray:
+    """The sound [N] of those seeds, the second last of which is the phenomenon's number."""
+    rng = np.random.default_rng(seeds)
+    curve, number = curve_of(rng, fps), int(rng.integers(2**31))
+    return sounds.synthesise(
+        scenes.PHENOMENA[seeds[-2]], SOUND_SEC, intensity=curve, seed=number, sample_rate=SAMPLE_RATE, fps=fps
+    )
+
+
+def kept(
+    path: Path | None, key: tuple, make: Callable[[tuple], np.ndarray], plan: Sequence[tuple],
+    on_step: OnStep | None = None,
+) -> np.ndarray:  # fmt: skip
+    """make(item) of each item of a plan, stacked: made on every core, and kept in a file with what it depends on."""
+    told = np.array(repr(key))
+    if path is not None and path.is_file():
+        with np.load(path) as found:
+            if str(found["key"]) == str(told):
+                return found["made"]
+    made = []
+    for i, x in enumerate(in_order(make, plan)):
+        made.append(x)
+        if on_step is not None:
+            on_step(i, len(plan), {})
+    made = np.stack(made)
+    if path is not None:
+        with replacing(path) as temporary:
+            np.savez(temporary, key=told, made=made)
+    return made
 
 
 def recordings(table: dict) -> Iterator[tuple[Path, str, Tensor, int]]:
@@ -111,20 +147,15 @@ def _scene(
 ) -> Clip:  # fmt: skip
     total = int(wave.shape[-1] / sample_rate * fps)
     first = int(rng.integers(total - frames + 1))
-    part = strength(curves(wave, sample_rate, fps, total)["loudness"], fps)[first : first + frames]
-    layout = int(rng.integers(codes.LAYOUTS))
-
-    def pixels() -> np.ndarray:
-        return scenes.render(layout, phenomenon, part, size=size, fps=fps, start_sec=first / fps)
-
-    dim = phenomenon_dim(scenes.PHENOMENA.index(phenomenon))
-    return Clip(
-        name, phenomenon, pixels, wave, sample_rate, first / fps, SceneCode(layout, {dim: codes.AMPLITUDE * part})
-    )
+    part = strength(loudness(wave, sample_rate, fps, total), fps)[first : first + frames]
+    layout, amounts = int(rng.integers(codes.LAYOUTS)), np.zeros((frames, len(scenes.PHENOMENA)))
+    amounts[:, scenes.PHENOMENA.index(phenomenon)] = part
+    pixels = partial(scenes.render, layout, phenomenon, part, size=size, fps=fps, start_sec=first / fps)
+    return Clip(name, phenomenon, pixels, wave, sample_rate, first / fps, SceneCode(layout, amounts))
 
 
-def name_z(layouts: list[int], calm: Tensor, z: Tensor) -> Tensor:
-    """z [B,Z] with the signs of scenes of these layouts; where `calm` [B], of scenes in which nothing goes on."""
+def name_z(layouts: Tensor, calm: Tensor, z: Tensor) -> Tensor:
+    """z [B,Z] with the signs of scenes of these layouts [B]; where `calm` [B], of scenes in which nothing goes on."""
     z = z.clone()
 
     def spell(part: slice, numbers: Tensor, rows: Tensor) -> None:
@@ -132,13 +163,13 @@ def name_z(layouts: list[int], calm: Tensor, z: Tensor) -> Tensor:
         bits = (numbers[:, None] >> torch.arange(width - 1, -1, -1)) & 1
         z[rows, part] = torch.where(bits[rows] > 0, z[rows, part].abs(), -z[rows, part].abs())
 
-    spell(codes.BITS["layout"], torch.tensor(layouts), torch.ones(len(layouts), dtype=torch.bool))
+    spell(codes.BITS["layout"], layouts, torch.ones(len(layouts), dtype=torch.bool))
     spell(codes.BITS["kind"], torch.full((len(layouts),), codes.KINDS.index(None)), calm)
     return z
 
 
-def scene_clips(table: dict, *, fps: float, frames: int, size: int) -> Iterator[Clip]:
+def scene_clips(table: dict, *, fps: float, frames: int, size: int, cache: Path | None = None) -> Iterator[Clip]:
     """Everything that a recipe's [data] asks for."""
     sizes = {"fps": fps, "frames": frames, "size": size}
-    yield from synthesised(table["per_phenomenon"], seed=table["first_seed"], **sizes)
+    yield from synthesised(table["per_phenomenon"], seed=table["first_seed"], cache=cache, **sizes)
     yield from recorded(table, **sizes)

@@ -33,8 +33,8 @@ from .clips import Batch, ClipSet
 from .scene_clips import name_z
 from .scene_sounds import SceneSounds
 from .sound_video_recipe import Settings, Stage, new_trajectory
-from .sound_video_sources import Sources, gather, gather_sounds
-from .sound_video_terms import Walked, adversarial_terms, latent_terms, picture_terms
+from .sound_video_sources import Sources, departures, gather, gather_sounds
+from .sound_video_terms import Walked, adversarial_terms, kinds_term, latent_terms, picture_terms
 
 
 class RunningMean(nn.Module):
@@ -52,7 +52,7 @@ class RunningMean(nn.Module):
 
 @dataclass(frozen=True)
 class Drawn:
-    """Windows of clips or sounds, their source latents ws [B,L,D] and noise [B,F,Z]. Where codes are known: the same
+    """Windows of clips or sounds, their source latents ws [B,L,D] and noise [B,F,Z]. Of scenes that are known: the same
     sources with nothing going on in them, and how far each frame departs from there [B,F,1,D]."""
 
     batch: Batch
@@ -132,7 +132,8 @@ class SoundVideoTraining:
         if judges:
             self._learn_from_judges(True)
             losses |= self.judge(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
-        return {name: float(loop.mean(value.detach())) for name, value in losses.items()}
+        values = loop.mean(torch.stack([value.detach().float() for value in losses.values()])).tolist()
+        return dict(zip(losses, values))
 
     def draw(self, i: int) -> Drawn:
         """This process's rows of step i's batch."""
@@ -146,18 +147,22 @@ class SoundVideoTraining:
             curve = response(size, self.trajectory.spec.n_mels, rng, spread_db=s.eq_db) / self.trajectory.spec.top_db
             batch = replace(batch, mels=(batch.mels + curve[rows, None, None]).clamp(0, 1) * (batch.mels > 0))
         noise = torch.randn(size, length, self.trajectory.config.noise_dim, generator=rng)[rows].to(self.device)
-        ws, calm_ws, departure = self.sources.draw(batch.codes, size, rows, self.device, rng)
-        return Drawn(batch.to(self.device), ws, noise, calm_ws, departure)
+        ws, calm_ws = self.sources.draw(batch.layouts, size, rows, self.device, rng)
+        batch = batch.to(self.device)
+        departure = None if batch.amounts is None else departures(batch.amounts, self.generator.w_dim)
+        return Drawn(batch, ws, noise, calm_ws, departure)
 
     def walk(self, drawn: Drawn, stage: Stage) -> Walked:
         mels = drawn.batch.mels if stage.path else drawn.batch.mels[:, -stage.frames :]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            offsets, own = self.trajectory.encoder.shared_and_own(mels.flatten(0, 1))
+            heard = self.trajectory.encoder.hear(mels.flatten(0, 1))
+            offsets, own = self.trajectory.encoder.shared_and_own(mels.flatten(0, 1), heard)
         w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.float().unflatten(0, mels.shape[:2])
+        heard = heard.unflatten(0, mels.shape[:2])
         if not stage.path:
-            return Walked(w_hats, w_hats, own.float())
+            return Walked(w_hats, w_hats, own.float(), heard)
         path, _ = self.trajectory.follow(w_hats, self.trajectory.begin(drawn.ws, w_hats[:, 0]), drawn.noise)
-        return Walked(path[:, -stage.frames :], w_hats, own.float())
+        return Walked(path[:, -stage.frames :], w_hats, own.float(), heard)
 
     def render(self, shown: Tensor) -> Tensor:
         """[B,F,L,D] => frames [B,F,3,H,W]"""
@@ -171,6 +176,8 @@ class SoundVideoTraining:
         origin = drawn.calm_ws if stage.path else drawn.ws
         w_scale = self.trajectory.w_scale
         terms = latent_terms(names, walked, origin, drawn.departure, self.w_bar.value, w_scale)
+        if "kinds" in names:
+            terms["kinds"] = kinds_term(walked.heard, drawn.batch.amounts)
         if frames is not None:
             terms |= picture_terms(names, frames, drawn.batch, self.joint, self.perceptual)
             terms |= adversarial_terms(names, frames, self.image_discriminator, self.video_discriminator)
@@ -222,8 +229,8 @@ class SoundVideoTraining:
         for k in np.linspace(0, len(self.clips) - 1, rows).round().astype(int).tolist():
             batch = self.clips.batch([k], [0], length)
             z = torch.randn(1, self.generator.z_dim, generator=torch.Generator().manual_seed(k))
-            if batch.codes is not None:
-                z = name_z([batch.codes[0].layout], torch.tensor([True]), z)
+            if batch.layouts is not None:
+                z = name_z(batch.layouts, torch.tensor([True]), z)
             ws = self.generator.broadcast(self.generator.mapping(z.to(self.device)))
             ws = truncate(ws, self.generator.w_avg, 0.7)
             w_hats = self.average.invert(batch.mels[0].to(self.device), ws)[None]
@@ -267,7 +274,7 @@ def run(
     trajectory = new_trajectory(config["trajectory"], generator, joint, seed)
     cache = Path(config["data"].get("cache", out / "clips"))
     clips = gather(config["data"], joint, trajectory.spec, generator, cache, on_step)
-    sounds = gather_sounds(config["data"], trajectory.spec, cache / "sounds", on_step)
+    sounds = gather_sounds(config["data"], trajectory.spec, cache / "sounds", device, on_step)
     perceptual = config["models"].get("perceptual")
     perceptual = None if perceptual is None else load_lpips(perceptual, device)
     training = SoundVideoTraining(settings, trajectory, generator, joint, clips, device, seed, sounds, perceptual)

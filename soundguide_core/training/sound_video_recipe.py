@@ -11,9 +11,10 @@ from ..trajectory import Trajectory, TrajectoryConfig
 from . import loop
 
 TERMS = (
-    "latents", "pixels", "perceptual", "features", "changes", "sound", "text", "codes", "layers", "image", "video",
+    "latents", "kinds", "pixels", "perceptual", "features", "changes", "sound", "text", "codes", "layers", "image",
+    "video",
 )  # fmt: skip
-LATENT_TERMS = {"latents", "codes", "layers"}  # which need no pictures
+LATENT_TERMS = {"latents", "kinds", "codes", "layers"}  # which need no pictures
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,15 @@ class Settings:
 
 
 def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
-    """By the recipe's [trajectory]. A compact E_a without a trunk of its own begins with the ears of the joint encoder.
+    """By the recipe's [trajectory]. An E_a without a trunk of its own begins with the ears of the joint encoder.
 
     frame_columns: of the segments, where they are not those of the joint encoder.
     """
     sizes = dict(table)
-    encoder = {"architecture": "compact", **sizes.pop("encoder", {})}
+    encoder = {"architecture": "kinds", **sizes.pop("encoder", {})}
     spec = MelSpec.from_dict(sizes.pop("mel")) if "mel" in sizes else joint.spec
-    ears = encoder["architecture"] == "compact" and "trunk" not in encoder
+    compact = encoder["architecture"] != "pyramid"
+    ears = compact and "trunk" not in encoder
     if not isinstance(spec, MelSpec) or (ears and not isinstance(joint.spec, MelSpec)):
         raise InputError(
             "This joint encoder hears samples, not mels.", "Give [trajectory.mel] and [trajectory.encoder.trunk]."
@@ -137,8 +139,10 @@ def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
     spec = replace(spec, frame_columns=sizes.pop("frame_columns", spec.frame_columns))
     if ears:
         encoder["trunk"] = joint.sound.to_config()
-    if encoder["architecture"] == "compact":
+    if compact:
         encoder["top_db"] = spec.top_db
+    if encoder["architecture"] == "kinds":
+        encoder["even_below"] = 1000 / spec.sample_rate  # mel bands are so below 1 kHz
     config = TrajectoryConfig(num_ws=generator.num_ws, w_dim=generator.w_dim, encoder=encoder, **sizes)
     trajectory = loop.seeded(seed, lambda: Trajectory(config, spec))
     trajectory.measure(generator)

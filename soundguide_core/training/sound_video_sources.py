@@ -1,6 +1,6 @@
 """What a recipe of sound-guided video generation learns from: clips of some kind, sounds alone, and source pictures.
 
-Axes: B batch, L layers, D dims, Z dims of z.
+Axes: B batch, F frames, K phenomena, L layers, D dims, Z dims of z.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from ..audio.mel import MelSpec
 from ..errors import InputError
+from ..files import make_folder
+from ..miniature import codes
 from . import loop
-from .clips import ClipSet, SceneCode, Skipped, from_folder, from_shards
-from .scene_clips import name_z, scene_clips
+from .clips import ClipSet, Skipped, from_folder, from_shards
+from .scene_clips import name_z, phenomenon_dim, scene_clips
 from .scene_sounds import SceneSounds
 
 
@@ -24,7 +26,7 @@ def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: l
     skipped, count = Skipped(), 0
     mine = {"part": loop.rank(), "parts": loop.num_processes()}
     kinds = {
-        "scenes": lambda: scene_clips(table, **sizes),
+        "scenes": lambda: scene_clips(table, cache=make_folder(cache), **sizes),
         "folder": lambda: from_folder(Path(table["path"]), skipped=skipped, **sizes),
         "shards": lambda: from_shards(table["path"], skipped=skipped, **mine, **sizes),
     }
@@ -45,14 +47,18 @@ def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: l
     return clips
 
 
-def gather_sounds(table: dict, spec: MelSpec, cache: Path, on_step: loop.OnStep | None) -> SceneSounds | None:
+def gather_sounds(
+    table: dict, spec: MelSpec, cache: Path, device: torch.device | str, on_step: loop.OnStep | None
+) -> SceneSounds | None:
     """Those of a recipe's [data.sounds], if there is one."""
     if "sounds" not in table:
         return None
     if table["kind"] != "scenes":
         raise InputError("[data.sounds] go with clips of the kind 'scenes'.", "Leave the table out.")
     return loop.first_then_others(
-        lambda: SceneSounds(table["sounds"], table, spec=spec, fps=table["fps"], cache=cache, on_step=on_step)
+        lambda: SceneSounds(
+            table["sounds"], table, spec=spec, fps=table["fps"], cache=cache, device=device, on_step=on_step
+        )
     )
 
 
@@ -66,10 +72,10 @@ class Sources:
         self.generator, self.psi, self.calm, self.jitter = generator, psi, calm, jitter
 
     def draw(
-        self, codes: list[SceneCode] | None, size: int, rows: slice, device: torch.device, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The `rows` of `size` sources: ws [B,L,D]. With the codes of those rows, also the same sources with nothing
-        going on in them [B,L,D], and how far each frame departs from there [B,F,1,D]."""
+        self, layouts: Tensor | None, size: int, rows: slice, device: torch.device, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """The `rows` of `size` sources: ws [B,L,D]. With the layouts [B] of those rows, also the same sources with
+        nothing going on in them [B,L,D]."""
         generator = self.generator
         calm = torch.rand(size, generator=rng) < self.calm
         psi = (self.psi + (1 - self.psi) * torch.rand(size, 1, generator=rng))[rows].to(device)
@@ -82,18 +88,15 @@ class Sources:
             return generator.broadcast(torch.lerp(generator.w_avg, w, psi)) + jitter
 
         with torch.no_grad():
-            if codes is None:
-                return source(z[rows]), None, None
-            z, calm, layouts = z[rows], calm[rows], [code.layout for code in codes]
+            z, calm = z[rows], calm[rows]
+            if layouts is None:
+                return source(z), None
             shown, quiet = (name_z(layouts, which, z) for which in (calm, torch.ones_like(calm)))
-            return source(shown), source(quiet), departures(codes, generator.w_dim).to(device)
+            return source(shown), source(quiet)
 
 
-def departures(codes: list[SceneCode], w_dim: int) -> Tensor:
-    """[B,F,1,D]"""
-    frames = len(next(iter(codes[0].amounts.values())))
-    out = torch.zeros(len(codes), frames, 1, w_dim)
-    for row, code in zip(out, codes):
-        for dim, amount in code.amounts.items():
-            row[:, 0, dim] = torch.from_numpy(amount).to(row)
+def departures(amounts: Tensor, w_dim: int) -> Tensor:
+    """How far frames with so much of each phenomenon [B,F,K] lie from a source without, in w: [B,F,1,D]"""
+    out = amounts.new_zeros(*amounts.shape[:2], 1, w_dim)
+    out[..., [phenomenon_dim(k) for k in range(amounts.shape[-1])]] = codes.AMPLITUDE * amounts[:, :, None]
     return out

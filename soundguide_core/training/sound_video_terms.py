@@ -5,7 +5,7 @@
 with the inversion terms of the paper's ablation, L2 and a learned perceptual distance (LPIPS) to the clip's own frames.
 Where its network is not at hand, the features of the joint space stand for it; and w is compared where the generator's
 latents of the frames are known.
-Axes: B batch, F frames, F' with those before, L layers, D dims, H W.
+Axes: B batch, F frames, F' with those before, K kinds, L layers, D dims, H W.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from .clips import Batch
 
 @dataclass(frozen=True)
 class Walked:
-    """What came of a batch: latents [B,F,L,D] of the frames to judge, the codes w_hat [B,F',L,D], and the layers' own
-    part in them."""
+    """What came of a batch: latents [B,F,L,D] of the frames to judge, the codes w_hat [B,F',L,D], the layers' own part
+    in them, and what was heard [B,F',K]."""
 
     shown: Tensor
     w_hats: Tensor
     own: Tensor
+    heard: Tensor
 
 
 def latent_terms(
@@ -51,6 +52,20 @@ def latent_terms(
     if "layers" in names:
         terms["layers"] = walked.own.square().mean()
     return terms
+
+
+def kinds_term(heard: Tensor, amounts: Tensor | None) -> Tensor:
+    """- sum_k a_k log p(k | x_a), the cross-entropy, which counts for more where more is to be heard.
+
+    heard: log p [B,F,K'], of the last F frames of the batch. amounts [B,F',K]: how much of the first K kinds there is.
+    """
+    if amounts is None or heard.shape[-1] < amounts.shape[-1]:
+        raise InputError(
+            "What these clips show has no known kinds, or more than the encoder has.",
+            "Set the weight of kinds to 0, or [trajectory.encoder] kinds to their number.",
+        )
+    amounts = amounts[:, -heard.shape[1] :]
+    return -(amounts * heard[..., : amounts.shape[-1]]).sum(dim=-1).mean()
 
 
 def picture_terms(

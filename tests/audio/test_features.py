@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.audio.features import amplitude, curves
+from soundguide_core.audio.features import amplitude, curves, loudness
 from soundguide_core.errors import InputError
 
 RATE = 22050
@@ -24,9 +24,11 @@ def test_amplitude_is_what_loudness_was_made_of():
 
 def test_loudness_is_decibels_below_the_loudest():
     wave = torch.cat([0.01 * sine(440, 2), sine(440, 2)])
-    loudness = curves(wave, RATE, 10, 40)["loudness"]
-    assert loudness[5:15] == pytest.approx(1 - 40 / 60, abs=0.02)
-    assert loudness[25:35] == pytest.approx(1, abs=0.02)
+    loud = curves(wave, RATE, 10, 40)["loudness"]
+    assert loud[5:15] == pytest.approx(1 - 40 / 60, abs=0.02)
+    assert loud[25:35] == pytest.approx(1, abs=0.02)
+    assert np.array_equal(loudness(wave, RATE, 10, 40), loud)
+    assert not loudness(0 * wave, RATE, 10, 40).any()
 
 
 def test_centroid_rises_with_pitch():

@@ -7,7 +7,8 @@ import torch
 from soundguide_core.embedding import sound_inversion as si
 from soundguide_core.errors import InputError
 
-COMPACT = {"trunk": {"dim": 8, "backbone": "test_resnet"}, "width": 12, "now": 5, "loud": 9}
+COMPACT = {"architecture": "compact", "trunk": {"dim": 8, "backbone": "test_resnet"}, "width": 12, "now": 5, "loud": 9}
+KINDS = {"trunk": {"dim": 8, "backbone": "test_resnet"}, "kinds": 5, "width": 12, "loud": 9}
 NET = {"widths": [4, 4, 6, 8, 6], "units": [1, 1, 1, 1], "reduction": 2}
 PYRAMID = {"architecture": "pyramid", "network": NET, "sides": [4, 8, 16], "groups": [2, 3, 5]}
 
@@ -27,7 +28,7 @@ def segment(columns: int = 64, rows: int = 16, seed: int = 0) -> torch.Tensor:
     return torch.rand(2, 1, rows, columns, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("values, rows", [(COMPACT, 16), (PYRAMID, 64)])
+@pytest.mark.parametrize("values, rows", [(KINDS, 16), (COMPACT, 16), (PYRAMID, 64)])
 def test_it_begins_at_the_source(values, rows):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -38,7 +39,7 @@ def test_it_begins_at_the_source(values, rows):
     assert again.to_dict() == encoder.to_dict()
 
 
-@pytest.mark.parametrize("values, rows", [(COMPACT, 16), (PYRAMID, 64)])
+@pytest.mark.parametrize("values, rows", [(KINDS, 16), (COMPACT, 16), (PYRAMID, 64)])
 def test_every_weight_learns(values, rows):
     encoder = build(values).requires_grad_(True)
     offsets, own = encoder.shared_and_own(segment(rows=rows))
@@ -52,7 +53,7 @@ def test_whither_and_how_far():
     encoder, mel = build(COMPACT), segment()
     net = encoder.network
     offsets, own = encoder.shared_and_own(mel)
-    heard = net.heard(net.listen(mel))
+    heard = net.heard(si.listen(net.trunk, mel))
     direction = net.shared(heard)[:, None] + net.own(heard).view(2, 10, 6)
     ratio = offsets / direction
     assert ratio.min() > 0
@@ -62,12 +63,37 @@ def test_whither_and_how_far():
     assert torch.allclose(shared, shared[:, :1].expand(-1, 10, -1), atol=1e-5)
 
 
-@pytest.mark.parametrize("values, rows", [(COMPACT, 16), (PYRAMID, 64)])
+@pytest.mark.parametrize("values, rows", [(KINDS, 16), (COMPACT, 16), (PYRAMID, 64)])
 def test_what_is_heard_can_be_handed_on(values, rows):
     encoder, mel = build(values), segment(rows=rows)
     assert torch.allclose(encoder(mel, encoder.hear(mel)), encoder(mel), atol=1e-6)
     other = encoder(mel, encoder.hear(segment(rows=rows, seed=1)))
     assert torch.equal(other, encoder(mel)) == (values is PYRAMID)  # in which it is not told apart
+
+
+def test_kinds_say_whither_and_the_level_how_far():
+    """The offset is an amount times the mean of the kinds' directions, by how likely each is."""
+    encoder, mel = build(KINDS), segment()
+    net = encoder.network
+    offsets, own = encoder.shared_and_own(mel)
+    p = net.hear(mel).exp()
+    assert encoder.kinds == 5 and build(COMPACT).kinds == 0 and torch.allclose(p.sum(dim=1), torch.ones(2))
+    direction = sum(p[:, k, None, None] * (net.shared[k] + net.own[k]) for k in range(5))
+    ratio = offsets / direction
+    assert ratio.min() > 0 and torch.allclose(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-3)
+    assert torch.allclose(own, ratio[:, :1, :1] * torch.einsum("bk,kld->bld", p, net.own), atol=1e-5)
+    louder = (mel + 0.1).clamp(max=1)
+    change = encoder(louder, net.hear(mel)) / offsets  # of the amount alone
+    assert (change - 1).abs().max() > 1e-3 and torch.allclose(change, change[:, :1, :1].expand_as(change), rtol=1e-3)
+
+
+def test_bands_are_weighed_by_their_width():
+    """Bands of unit area: their density times their width, even at the bottom and growing with frequency, is power."""
+    net, mel = build(KINDS).network, segment()[:, 0]
+    width = np.maximum(np.linspace(0, 1, 16), 0.045)[:, None]
+    power = (10 ** (80 * (mel.double().numpy() - 1) / 10) * width).sum(axis=1)
+    found = si.level(mel + net._widths(mel[:, None]), 80.0).numpy()
+    assert found == pytest.approx(1 + 10 * np.log10(power) / 80, abs=1e-5)
 
 
 def test_the_level_is_the_sum_of_the_bands_power():
@@ -83,7 +109,7 @@ def test_the_middle():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="compact, pyramid"):
+    with pytest.raises(InputError, match="kinds, compact, pyramid"):
         si.SoundInversionEncoder({"architecture": "tower"}, 10, 6, 16)
     with pytest.raises(InputError, match="generator's 10 layers"):
         si.SoundInversionEncoder({**PYRAMID, "groups": [2, 2, 2]}, 10, 6, 16)

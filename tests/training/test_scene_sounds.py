@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+from soundguide_core import processes
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.errors import InputError
 from soundguide_core.miniature import codes, sounds
 from soundguide_core.miniature.scenes import PHENOMENA
-from soundguide_core.training import scene_sounds, sound_video_sources
-from soundguide_core.training.scene_clips import phenomenon_dim
+from soundguide_core.training import scene_clips, scene_sounds, sound_video_sources
 
 SPEC = MelSpec(
     sample_rate=8000, n_fft=256, hop_length=200, n_mels=16, fmin=0, fmax=4000, top_db=80,
@@ -18,7 +21,7 @@ SPEC = MelSpec(
 )  # fmt: skip
 TABLE = {
     "per_phenomenon": 1, "first_seed": 0, "recorded": 0.5, "crossfades": 0.0, "silences": 0.0,
-    "eq_db": 0.0, "noisy": 0.0, "noisiest_db": -40.0,
+    "louder_db": 4.0, "eq_db": 0.0, "noisy": 0.0, "noisiest_db": -40.0,
 }  # fmt: skip
 DATA = {"recordings": "nowhere", "folds": [1], "ambience": {"rain": "rain"}}
 
@@ -34,10 +37,9 @@ def build(folder, **changes) -> scene_sounds.SceneSounds:
 
 def test_sounds_are_made_once(folder, monkeypatch):
     made = build(folder)
-    assert {p.stem for p in folder.iterdir()} == set(PHENOMENA)
     monkeypatch.setattr(sounds, "synthesise", None)
     again = build(folder)
-    assert torch.equal(made.pools["fire"][0][0], again.pools["fire"][0][0])
+    assert torch.equal(made.levels, again.levels) and made.levels.shape[0] == len(PHENOMENA)
     with pytest.raises(TypeError):
         build(folder, first_seed=9)
 
@@ -45,12 +47,34 @@ def test_sounds_are_made_once(folder, monkeypatch):
 def test_what_a_moment_shows_is_how_loud_it_is(folder):
     found = build(folder).draw(6, 60, torch.Generator().manual_seed(0))
     assert found.mels.shape == (6, 60, 1, 16, 40) and found.real is None
-    for mel, code in zip(found.mels, found.codes):
-        ((dim, amount),) = code.amounts.items()
-        assert dim in [phenomenon_dim(k) for k in range(len(PHENOMENA))] and 0 <= code.layout < codes.LAYOUTS
-        assert amount.min() >= 0 and amount.max() <= codes.AMPLITUDE + 1e-6
+    assert found.amounts.shape == (6, 60, len(PHENOMENA)) and found.amounts.min() >= 0 and found.amounts.max() <= 1
+    assert ((found.amounts > 0).any(dim=1).sum(dim=1) == 1).all() and (found.layouts < codes.LAYOUTS).all()
+    for mel, amount in zip(found.mels, found.amounts.sum(dim=2).numpy()):
         loud = torch.logsumexp(mel[:, 0, :, 19:22] * 80 * np.log(10) / 10, dim=(1, 2)).numpy()
         assert np.corrcoef(loud, amount)[0, 1] > 0.8 or amount.std() < 0.1
+
+
+def test_a_batch_is_what_tracks_say_one_by_one(folder):
+    """Windows, loudness and strength of many sounds at once, against MelTrack and the law."""
+    made = build(folder)
+    level, frames = made.levels.float()[2:6], torch.tensor([[0, 1], [5, 6], [40, 41], [70, 71]])
+    mels = scene_sounds.windows_of(level, frames, SPEC, 12.0)
+    loud = scene_sounds.loudness_of(level, made.within, SPEC)
+    for i, row in enumerate(level):
+        track = MelTrack(row, SPEC, 6.0)
+        assert torch.allclose(mels[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=1e-5)
+        assert loud[i].numpy() == pytest.approx(track.loudness(12.0, 72), abs=1e-5)
+    silent = replace(SPEC, fill="silence")
+    expected = MelTrack(level[0], silent, 6.0).windows(0, 2, 12.0)
+    assert torch.allclose(scene_sounds.windows_of(level[:1], frames[:1], silent, 12.0)[0], expected, atol=1e-5)
+
+
+def test_other_processes_make_the_same_sounds(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "FEW", 0)
+    monkeypatch.setattr(processes, "_cores", lambda: 2)
+    plan = [(0, 200, k, 0) for k in range(2)]
+    many = scene_clips.kept(tmp_path / "x.npz", ("key",), partial(scene_sounds._level, spec=SPEC, fps=12.0), plan)
+    assert np.array_equal(many, build(folder).levels[:2].numpy())
 
 
 def test_rows_of_a_batch_are_those_of_the_whole(folder):
@@ -59,42 +83,53 @@ def test_rows_of_a_batch_are_those_of_the_whole(folder):
         sounds.draw(5, 2, torch.Generator().manual_seed(3), rows) for rows in (slice(None), slice(1, None, 2))
     )
     assert torch.equal(whole.mels[1::2], odd.mels)
-    assert [code.layout for code in whole.codes[1::2]] == [code.layout for code in odd.codes]
+    assert torch.equal(whole.layouts[1::2], odd.layouts) and torch.equal(whole.amounts[1::2], odd.amounts)
 
 
 def test_one_sound_follows_another(folder):
     made, moved = build(folder, crossfades=1.0), 0
-    for code in made.draw(12, 72, torch.Generator().manual_seed(1)).codes:
-        first, second = code.amounts.values()
-        share = second / (first + second)
-        assert len(code.amounts) == 2 and (np.diff(share) > -1e-6).all()
-        moved += share[0] < 0.01 and share[-1] > 0.99
+    for amounts in made.draw(12, 72, torch.Generator().manual_seed(1)).amounts.numpy():
+        kinds = np.flatnonzero(amounts.any(axis=0))
+        share = amounts[:, kinds] / amounts.sum(axis=1, keepdims=True)
+        steps = np.diff(share[:, 0])
+        assert len(kinds) <= 2 and ((steps < 1e-6).all() or (steps > -1e-6).all())
+        moved += abs(share[-1, 0] - share[0, 0]) > 0.98
     assert moved >= 6  # in others the change lies before or after the window
 
 
 def test_a_fade_keeps_the_power():
-    share = scene_sounds.fade(100, 40.0, 20.0)
-    assert share[:30] == pytest.approx(0) and share[50:] == pytest.approx(1)
-    assert share[39] + share[40] == pytest.approx(1)  # the middle lies between these two
-    assert (np.diff(share) >= 0).all()
+    share = scene_sounds.fade(100, torch.tensor([40.0, 60.0]), torch.tensor([20.0, 10.0])).numpy()
+    assert share[0, :30] == pytest.approx(0) and share[0, 50:] == pytest.approx(1)
+    assert share[0, 39] + share[0, 40] == pytest.approx(1)  # the middle lies between these two
+    assert (np.diff(share) >= 0).all() and share[1, :54] == pytest.approx(0)
 
 
 def test_a_sound_may_end(folder):
-    made, ended = build(folder, silences=1.0), 0
-    for code in made.draw(12, 72, torch.Generator().manual_seed(1)).codes:
-        ((_, amount),) = code.amounts.items()
-        ended += amount[-1] < 0.05 < amount.max()
-    assert ended >= 6
+    amounts = build(folder, silences=1.0).draw(12, 72, torch.Generator().manual_seed(1)).amounts.sum(dim=2)
+    assert ((amounts[:, -1] < 0.05) & (amounts.amax(dim=1) > 0.05)).sum() >= 6
 
 
-def test_a_recording_is_cut_and_a_short_one_repeated(folder):
-    made = build(folder, recorded=1.0)
-    made.pools["rain"][1].append(MelTrack.of_wave(torch.rand(8000 * 2) - 0.5, 8000, SPEC).level_db)
-    level = made._sound("rain", np.random.default_rng(0))
-    assert level.shape == (16, made.columns) and level.max() == 0
+def test_a_recording_is_cut_into_parts_and_a_short_one_repeated():
+    level = torch.arange(100.0).expand(3, 100) - 200
+    parts = scene_sounds.parts_of(level, 40, 25)
+    assert parts.shape == (1, 3, 40) and parts[0, 0, 0] == -150  # those before are 30 dB below the last moment
+    again = scene_sounds.parts_of(level[:, 90:], 25, 25)[0, 0]
+    assert torch.equal(again[:10].flip(0), again[10:20]) and torch.equal(again[20:], again[:5])
+
+
+def test_recordings_are_drawn_in_their_share():
+    pools = scene_sounds._Pools(4)
+    pools.add(2, 3)
+    pools.add(2, 30)
+    u = torch.rand(3, 4000, generator=torch.Generator().manual_seed(0))
+    numbers = pools.choose(torch.full((4000,), 2), u, 0.25)
+    assert set(numbers.tolist()) == {8, 9, 10, 11, *range(28, 61)}
+    assert (numbers >= 28).float().mean() == pytest.approx(0.25, abs=0.03)
+    assert ((numbers >= 28) & (numbers < 31)).float().mean() == pytest.approx(0.125, abs=0.02)  # both as often
+    assert set(pools.choose(torch.zeros(4000, dtype=torch.long), u, 0.25).tolist()) == {0, 1, 2, 3}
 
 
 def test_what_the_recipe_says():
-    assert sound_video_sources.gather_sounds({"kind": "folder"}, SPEC, None, None) is None
+    assert sound_video_sources.gather_sounds({"kind": "folder"}, SPEC, None, "cpu", None) is None
     with pytest.raises(InputError, match="'scenes'"):
-        sound_video_sources.gather_sounds({"kind": "folder", "sounds": TABLE}, SPEC, None, None)
+        sound_video_sources.gather_sounds({"kind": "folder", "sounds": TABLE}, SPEC, None, "cpu", None)

@@ -16,6 +16,7 @@ from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.training import loop, sound_video, sound_video_recipe
 from soundguide_core.training.clips import Clip, ClipSet
+from soundguide_core.training.sound_video_terms import kinds_term
 from soundguide_core.trajectory import load_trajectory
 
 JUDGE = {"size": 16, "channels": [4, 6]}
@@ -28,7 +29,7 @@ FIRST = {
     "weights": {"pixels": 1.0, "sound": 0.1, "codes": 0.1},
 }
 THEN = {
-    "steps": 3, "batch": 2, "frames": 2, "before": 2, "weights": dict.fromkeys(sound_video_recipe.TERMS[1:], 0.1)
+    "steps": 3, "batch": 2, "frames": 2, "before": 2, "weights": dict.fromkeys(sound_video_recipe.TERMS[2:], 0.1)
 }  # fmt: skip
 TRAINING = {
     "stages": [FIRST, THEN], "r1_every": 2, "save_every": 3,
@@ -129,6 +130,17 @@ def test_latents_that_are_not_known_cannot_be_a_term(tiny, tmp_path):
         make(tiny, tmp_path, stages=[{**THEN, "weights": {"latents": 1.0}}]).step(0)
 
 
+def test_the_kinds_term():
+    """Cross-entropy by hand: two frames of which the second is silent, of three kinds of which two are known."""
+    heard = torch.tensor([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]]).log()
+    amounts = torch.tensor([[[0.9, 0.9], [0.6, 0.2], [0.0, 0.0]]])  # the first frame was before those that were heard
+    expected = -(0.6 * np.log(0.5) + 0.2 * np.log(0.25)) / 2
+    assert kinds_term(heard, amounts).item() == pytest.approx(expected, rel=1e-5)
+    for unknown in (None, torch.zeros(1, 2, 4)):
+        with pytest.raises(InputError, match="no known kinds"):
+            kinds_term(heard, unknown)
+
+
 def test_the_perceptual_term(tiny, tmp_path):
     training = make(tiny, tmp_path, stages=[{**THEN, "weights": {"perceptual": 1.0}}])
     stage, drawn = training.settings.stages[0], training.draw(0)
@@ -166,10 +178,11 @@ def test_settings_are_checked():
 def test_a_shortened_recipe_and_one_without_a_term():
     settings = sound_video_recipe.Settings.from_dict({**TRAINING, "share": 0.5, "without": ["video", "text"]})
     assert [stage.steps for stage in settings.stages] == [1, 2]
-    assert settings.stages[1].terms.keys() == {*sound_video_recipe.TERMS[1:]} - {"video", "text"}
+    assert settings.stages[1].terms.keys() == {*sound_video_recipe.TERMS[2:]} - {"video", "text"}
     whole, short = (read_recipe(name) for name in ("sound_video", "sound_video_one_module"))
     assert short["trajectory"] == {**whole["trajectory"], "groups": "one"} and short["data"] == whole["data"]
-    assert short["training"] == {**whole["training"], "share": short["training"]["share"], "save_every": 111}
+    changed = {key: short["training"][key] for key in ("share", "save_every")}
+    assert short["training"] == {**whole["training"], **changed}
 
 
 def test_the_shipped_recipe_is_whole():
