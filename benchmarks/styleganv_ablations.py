@@ -1,8 +1,8 @@
 """StyleGAN-V's parts, one left out at a time: each variant is trained by the same short recipe, then measured.
 
-python benchmarks/styleganv_ablations.py [--only NAME ...] [--clips FOLDER --out FOLDER --videos 64]
+python benchmarks/styleganv_ablations.py [--only NAME ...] [--clips FOLDER --out FOLDER --videos 64 --device cuda]
 
-The recipe is miniature/recipes/styleganv_short.toml (a minute or two of one core each), the distance that of
+The recipe is miniature/recipes/styleganv_short.toml (two minutes of a GPU each), the distance that of
 styleganv_quality.py. So short a training shows how soon a variant learns, not what it could reach.
 """
 
@@ -26,6 +26,7 @@ VARIANTS = {
     "no-alignment": {"codes": "unaligned"},
     "two-frames": {"num_frames": 2},
     "four-frames": {"num_frames": 4},
+    "other-joint": {"motion_joins": "styles"},
 }
 
 
@@ -35,14 +36,16 @@ def main() -> None:
     parser.add_argument("--clips", default="runs/styleganv/clips")
     parser.add_argument("--out", default="runs/styleganv-ablations")
     parser.add_argument("--videos", type=int, default=64)
+    parser.add_argument("--device", default="cpu", help="where it is trained; figures are made on the CPU")
     args = parser.parse_args()
     for name in args.only:
         recipe = read_recipe("styleganv_short")
         recipe["generator"] |= VARIANTS[name]
-        clips = NamedClips(args.clips, recipe["generator"]["resolution"])
-        path = styleganv.run(config=recipe, out=Path(args.out) / name, seed=0, videos=clips)
-        print(f"\n{name}")
-        bench = Bench(load_styleganv(path), clips)
+        size = recipe["generator"]["resolution"]
+        clips = NamedClips(args.clips, size, device=args.device)
+        path = styleganv.run(config=recipe, out=Path(args.out) / name, device=args.device, seed=0, videos=clips)
+        print(f"\n{name}, {recipe['warm_start']['stages']}, {recipe['training']['kimg']} kimg")
+        bench = Bench(load_styleganv(path), NamedClips(args.clips, size))
         with torch.no_grad():
             distances(bench, args.videos)
             learned_motion(bench)

@@ -8,7 +8,7 @@ Axes: B batch, H W, I channels in, O channels out, K kernel, D dims.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ def act(x: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
 # ---- FIR resampling
 
 
-@lru_cache(maxsize=None)
+@cache
 def fir(taps: tuple[float, ...], gain: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The outer product of taps [K], flipped, its sum gain: [K,K]. Sent to a device once."""
     with torch.inference_mode(False):  # it outlives the caller's mode

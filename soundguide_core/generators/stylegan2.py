@@ -49,6 +49,11 @@ class StyleGAN2Config:
         return [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
 
     @property
+    def style_dim(self) -> int:
+        """Numbers from which each layer's style is computed."""
+        return self.w_dim
+
+    @property
     def num_ws(self) -> int:
         return 2 * len(self.resolutions)
 
@@ -82,7 +87,7 @@ class SynthesisLayer(nn.Module):
 
     def __init__(self, size_in: int, size_out: int, resolution: int, config: StyleGAN2Config, *, up: bool):
         super().__init__()
-        self.affine = FullyConnected(config.w_dim, size_in, bias=1)
+        self.affine = FullyConnected(config.style_dim, size_in, bias=1)
         self.weight = nn.Parameter(torch.randn(size_out, size_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(size_out))
         if config.noise:
@@ -110,7 +115,7 @@ class ToRGB(nn.Module):
 
     def __init__(self, size_in: int, config: StyleGAN2Config):
         super().__init__()
-        self.affine = FullyConnected(config.w_dim, size_in, bias=1)
+        self.affine = FullyConnected(config.style_dim, size_in, bias=1)
         self.weight = nn.Parameter(torch.randn(3, size_in, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.grouped, self.clamp = config.grouped, config.conv_clamp
@@ -165,14 +170,14 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """noise_mode: "const" (the stored noise), "random" (drawn from rng), "none". dtype of the features; the image
         is summed in float32. resolution: stop at this one and return the smaller image summed so far."""
+        check_synthesis(ws, noise_mode, self.config)
         x = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1)
         return self.grow(x, ws, noise_mode, rng, resolution)
 
     def grow(
         self, x: Tensor, ws: Tensor, noise_mode: str, rng: torch.Generator | None, resolution: int | None
     ) -> Tensor:
-        """From what stands at 4x4 [B,C,4,4] to the image."""
-        check_synthesis(ws, noise_mode, self.config)
+        """From what stands at 4x4 [B,C,4,4] and the styles' ws [B,L,style_dim] to the image."""
         img = None
         for i, size in enumerate(self.config.resolutions):
             first = max(2 * i - 1, 0)  # torgb shares its w with the next block's conv0

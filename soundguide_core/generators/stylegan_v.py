@@ -1,5 +1,6 @@
 """StyleGAN-V: A Continuous Video Generator with the Price, Image Quality and Perks of StyleGAN2 (Skorokhodov et al.
-2022): the generator, section 3.1. StyleGAN2 whose constant input is joined by the motion code of a time.
+2022): the generator, section 3.1. StyleGAN2 whose constant input is joined by the motion code of a time; as an option
+every style too, which moves fine patterns sooner: a layer can fade each of its own in and out.
 
 Axes: B batch, F frames, C channels, H W, L layers (num_ws), D dims, V motion code.
 """
@@ -9,15 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import InputError, check_number, check_whole
-from .generator import Mapping, StyleGenerator
+from .generator import Mapping, StyleGenerator, check_synthesis
 from .motion import MotionEncoder, Noise, TrajectoryNoise
 from .stylegan2 import StyleGAN2Config, Synthesis
 
 VARIANTS = ("paper", "released")
 CODES = ("aligned", "unaligned", "sinusoidal")
+JOINED = ("constant", "styles")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class StyleGANVConfig(StyleGAN2Config):
     motion_distance: from one anchor of noise to the next. waves: frequencies, each a sine and a cosine, with periods
     from min_period to max_period before they are scaled. variant: the paper predicts amplitudes, the released code does
     not. codes: aligned, or for comparison unaligned waves, or plain sinusoids that know neither noise nor video.
+    motion_joins: the constant alone, or also every style (in the released code, an option that leaves the constant).
     sound_dim: numbers of a sound that join the motion codes (ours), 0 for none.
     num_frames, max_frames: frames of a video that the discriminator sees, and the longest time between two of them.
     """
@@ -44,6 +47,7 @@ class StyleGANVConfig(StyleGAN2Config):
     max_period: float = 1024.0
     variant: str = "paper"
     codes: str = "aligned"
+    motion_joins: str = "constant"
     sound_dim: int = 0
     num_frames: int = 3
     max_frames: int = 1024
@@ -52,7 +56,8 @@ class StyleGANVConfig(StyleGAN2Config):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, value, known in (("variant", self.variant, VARIANTS), ("codes", self.codes, CODES)):
+        for name, known in (("variant", VARIANTS), ("codes", CODES), ("motion_joins", JOINED)):
+            value = getattr(self, name)
             if value not in known:
                 raise InputError(f"StyleGAN-V has no {name} {value!r}.", f"Use one of {', '.join(known)}.")
         for name in ("motion_z_dim", "motion_u_dim", "motion_kernel", "waves"):
@@ -65,6 +70,10 @@ class StyleGANVConfig(StyleGAN2Config):
     def motion_v_dim(self) -> int:
         return 2 * self.waves
 
+    @property
+    def style_dim(self) -> int:
+        return self.w_dim + (self.motion_v_dim if self.motion_joins == "styles" else 0)
+
     def to_dict(self) -> dict:
         return {"architecture": "stylegan-v", **super().to_dict()}
 
@@ -75,6 +84,10 @@ class VideoSynthesis(Synthesis):
     def __init__(self, config: StyleGANVConfig):
         super().__init__(config, joined=config.motion_v_dim)
         self.motion_encoder = MotionEncoder(config)
+        if config.motion_joins == "styles":
+            for name, parameter in self.named_parameters():
+                if name.endswith("affine.weight"):  # a style does not listen to motion before it has learned to
+                    nn.init.zeros_(parameter[:, config.w_dim :])
 
     def forward(
         self,
@@ -87,11 +100,14 @@ class VideoSynthesis(Synthesis):
         motion_v: Tensor | None = None,
     ) -> Tensor:
         """As StyleGAN2's; without motion_v the frame at t = 0 of motion seed 0."""
+        check_synthesis(ws, noise_mode, self.config)
         if motion_v is None:
             noise = TrajectoryNoise((0,), self.config.motion_z_dim)
             motion_v = self.motion_encoder(torch.zeros(1, 1), noise)[0].expand(len(ws), -1)
         const = self.b4.const.expand(len(ws), -1, -1, -1)
         x = torch.cat([const, motion_v[:, :, None, None].expand(-1, -1, *const.shape[2:])], dim=1)
+        if self.config.motion_joins == "styles":
+            ws = torch.cat([ws, motion_v[:, None].expand(-1, ws.shape[1], -1)], dim=2)
         return self.grow(x.to(dtype), ws, noise_mode, rng, resolution)
 
 

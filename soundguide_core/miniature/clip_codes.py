@@ -66,7 +66,7 @@ class Named:
 
 
 class NamedClips:
-    """Every moment of CLIPS at the powers of LEVELS: on the CPU in a memory-mapped file, else in the device's memory."""
+    """Every moment of CLIPS at the powers of LEVELS: on the CPU a memory-mapped file, else in the device's memory."""
 
     fps, sound_dim = FPS, SOUND_DIM
 

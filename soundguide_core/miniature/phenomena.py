@@ -145,13 +145,13 @@ def rings(f: Frame, weather: np.random.Generator) -> None:
 
 
 def raindrops(f: Frame, weather: np.random.Generator) -> None:
-    """Three sheets of slanted streaks before a veil of mist; in a loop the two nearer ones."""
+    """Three sheets of slanted streaks before a veil of mist; in a loop two nearer ones."""
     mist = 0.3 * f.power * np.exp(-(((f.y - f.layout.horizon) / 0.14) ** 2))
     over(f.canvas, f.palette.haze, mist * np.ones_like(f.x))
     sheets = [(44, 3.4, 0.2, 0.26), (30, 2.5, 0.18, 0.36), (19, 1.7, 0.15, 0.52)]  # columns, rows, width, brightness
+    if f.loop:
+        sheets = [(20, 2.0, 0.18, 0.45), (12, 1.4, 0.14, 0.65)]
     for layer, (columns, rows, width, bright) in enumerate(sheets):
-        if f.loop and not layer:
-            continue
         across = (f.x + 0.2 * f.y) * columns
         cell = np.floor(across)
         chance = 0.5 + 0.5 * f.air(cell * 1.618 + 7.3 * layer, 13.0 + layer)

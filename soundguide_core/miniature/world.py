@@ -10,7 +10,7 @@ import numpy as np
 from .paint import Array, Noise, rgb
 
 PHENOMENA = ("rain", "waves", "fire", "wind", "thunder", "birds", "crickets")
-MOST_CYCLES = 8  # of one motion in a loop
+MOST_CYCLES = 6  # of one motion in a loop
 PACE = 1.5  # how many times faster than as painted a loop is shown, on average
 
 
@@ -130,7 +130,7 @@ class Frame:
         return self.power if self.phenomenon == phenomenon else 0.0
 
     def cycles(self, rate: Array | float) -> Array | float:
-        """rate * time; in a loop 1 to MOST_CYCLES whole cycles of it, at about the rate when it is shown at its pace."""
+        """rate * time; in a loop 1 to MOST_CYCLES whole cycles of it, near the rate when it is shown at PACE."""
         if self.loop is None:
             return self.time * rate
         return np.clip(np.round(rate * self.loop / PACE), 1, MOST_CYCLES) * (self.time / self.loop)

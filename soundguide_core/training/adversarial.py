@@ -67,11 +67,6 @@ def prepare(device: str | torch.device) -> None:
     torch.backends.cudnn.benchmark = True
 
 
-def numbers(losses: dict[str, Tensor]) -> dict[str, float]:
-    """Losses for the log, fetched at once: each fetch waits for the device."""
-    return dict(zip(losses, torch.stack([value.detach() for value in losses.values()]).tolist(), strict=True))
-
-
 def tame(grads: list[Tensor]) -> None:
     """What is no number becomes 0, what is endless large, as published; in place."""
     flat = torch.cat([grad.flatten() for grad in grads]).nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)

@@ -103,6 +103,11 @@ def _within(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     return {key[len(name) + 1 :]: x for key, x in tensors.items() if key.startswith(f"{name}/")}
 
 
+def numbers(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Losses for the log, fetched at once: each fetch waits for the device."""
+    return dict(zip(losses, torch.stack([value.detach() for value in losses.values()]).tolist(), strict=True))
+
+
 @torch.no_grad()
 def ema_update(average: nn.Module, source: nn.Module, beta: float) -> None:
     """average <- lerp(source, average, beta) over parameters; buffers are copied."""

@@ -21,7 +21,7 @@ from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from . import loop
-from .adversarial import Settings, first_warm, numbers, prepare, tame
+from .adversarial import Settings, first_warm, prepare, tame
 from .warm_start import WarmStart
 
 
@@ -92,7 +92,10 @@ class StyleGAN2Training:
         return adam
 
     def step(self, i: int) -> dict[str, float]:
-        """Generator, path length, discriminator, R1, EMA."""
+        return loop.numbers(self.update(i))
+
+    def update(self, i: int) -> dict[str, Tensor]:
+        """Generator, path length, discriminator, R1, EMA; the losses are left where they are."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
         self.set_rates(i)
 
@@ -125,7 +128,7 @@ class StyleGAN2Training:
         # average
         beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         loop.ema_update(self.average, self.generator, beta)
-        return numbers(losses)
+        return losses
 
     def set_rates(self, i: int) -> None:
         """The learning rates of step i."""

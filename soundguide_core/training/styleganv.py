@@ -24,7 +24,7 @@ from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..memory import send
 from . import loop
-from .adversarial import Settings, first_warm, numbers, prepare
+from .adversarial import Settings, first_warm, prepare
 from .stylegan2 import StyleGAN2Training
 from .warm_start import WarmStart
 
@@ -156,8 +156,8 @@ class StyleGANVTraining(StyleGAN2Training):
         if not settings.learn_mapping:  # what a warm start has written
             learn_sound_alone(self.generator.synthesis.motion_encoder)
 
-    def step(self, i: int) -> dict[str, float]:
-        """Generator, discriminator, R1, EMA."""
+    def update(self, i: int) -> dict[str, Tensor]:
+        """Generator, discriminator, R1, EMA; the losses are left where they are."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
         self.set_rates(i)
 
@@ -201,7 +201,7 @@ class StyleGANVTraining(StyleGAN2Training):
         # average
         beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         loop.ema_update(self.average, self.generator, beta)
-        return numbers(losses)
+        return losses
 
     def _videos(self, rng: torch.Generator) -> Named:
         c = self.generator.config

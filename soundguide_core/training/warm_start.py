@@ -113,6 +113,10 @@ class WarmStart:
         return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
     def step(self, i: int) -> dict[str, float]:
+        return loop.numbers(self.update(i))
+
+    def update(self, i: int) -> dict[str, Tensor]:
+        """Step i, its losses left where they are."""
         s, rng, size = self.settings, loop.step_rng(self.seed, i), self.settings.resolution_at(i)
         img, real = self.pair(s.batch, size, rng)
         loss = self.loss(img, real)
@@ -121,7 +125,7 @@ class WarmStart:
         loss.backward()
         loop.mean_gradients(self.adam.param_groups[0]["params"])
         self.adam.step()
-        return {"likeness": float(loss.detach())}
+        return {"likeness": loss}
 
     def loss(self, img: Tensor, real: Tensor) -> Tensor:
         return pyramid_distance(img, real, levels=3, square=self.settings.square).mean()

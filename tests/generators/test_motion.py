@@ -154,3 +154,12 @@ def test_times_that_cannot_be(t):
         encoder()(torch.tensor(t), noise(0))
     with pytest.raises(InputError, match="loop of 0"):
         codes([0.0], loop=0)
+
+
+def test_random_noise_is_normal_and_reaches_the_last_time():
+    motion = encoder()
+    noise = motion.random_noise(50, 200.0, torch.Generator().manual_seed(0))
+    assert noise.shape[0] == 50 and abs(float(noise.mean())) < 0.02 and abs(float(noise.std()) - 1) < 0.02
+    assert motion(torch.full((50, 1), 200.0), noise).isfinite().all()
+    with pytest.raises(InputError, match="ends before"):
+        motion(torch.full((50, 1), 200.0 + CONFIG.motion_distance), noise)

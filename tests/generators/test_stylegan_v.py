@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -117,3 +119,20 @@ def test_a_generator_of_pictures_is_refused(tmp_path):
     safetensors_io.save(path, stylegan2.Generator(config).state_dict(), config.to_dict())
     with pytest.raises(InputError, match="no motion"):
         load_styleganv(path)
+
+
+def test_motion_may_join_every_style(generator):
+    """Where the styles do not listen to it, the picture is that of motion at the constant alone; else it is another."""
+    both = Generator(replace(CONFIG, motion_joins="styles")).requires_grad_(False)
+    state, share = generator.state_dict(), (CONFIG.w_dim / (CONFIG.w_dim + CONFIG.motion_v_dim)) ** 0.5
+    for name, tensor in both.state_dict().items():
+        if name.endswith("affine.weight"):
+            assert tensor.shape[1] == CONFIG.w_dim + CONFIG.motion_v_dim
+            tensor[:, : CONFIG.w_dim] = state[name] / share  # an equalised layer divides by the root of its inputs
+            tensor[:, CONFIG.w_dim :] = 0
+        else:
+            tensor.copy_(state[name])
+    ws, t, noise = generator.sample_ws([1, 2]), torch.tensor([[0.0, 9.5], [3.0, 40.0]]), generator.motion_noise([0, 5])
+    assert torch.allclose(both.video(ws, t, noise), generator.video(ws, t, noise), atol=1e-4)
+    both.synthesis.b32.conv1.affine.weight[:, CONFIG.w_dim :] = 1.0
+    assert (both.video(ws, t, noise) - generator.video(ws, t, noise)).abs().max() > 1e-2

@@ -12,6 +12,7 @@ from soundguide_core.generators.stylegan2 import StyleGAN2Config
 from soundguide_core.images import load_image
 from soundguide_core.losses.adversarial import discriminator_loss
 from soundguide_core.training import stylegan2
+from soundguide_core.training.adversarial import tame
 
 NETWORK = {"resolution": 16, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8}
 TRAINING = {
@@ -166,3 +167,10 @@ def test_the_shipped_recipe_is_whole():
     network, settings = StyleGAN2Config.from_dict(config["generator"]), stylegan2.Settings.from_dict(config["training"])
     assert load_generator("miniature").config == network
     assert settings.steps >= 500
+
+
+def test_gradients_that_are_no_numbers_are_tamed_in_place():
+    nan, inf = float("nan"), float("inf")
+    grads = [torch.tensor([[1.0, nan], [inf, -2.0]]), torch.tensor([-inf]), torch.tensor(3.0)]
+    tame(grads)
+    assert [g.tolist() for g in grads] == [[[1.0, 0.0], [1e5, -2.0]], [-1e5], 3.0]
