@@ -177,6 +177,7 @@ def run(
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     size = network["unet"]["sample_size"] * network["unet"].get("patch", 1)
+    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     pictures, held_out = _render(config["scenes"], size, out, on_step)
     training = DiffusionTraining(network, settings, pictures, device, seed)
     weights = out / "unet.safetensors"

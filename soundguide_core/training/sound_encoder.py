@@ -22,7 +22,7 @@ from torch import Tensor
 from ..audio.augment import augment_level, augment_text, spec_augment
 from ..audio.mel import MelSpec, arrange
 from ..embedding.clip import ClipTowers, load_clip
-from ..embedding.sound import SoundEncoder, save_sound
+from ..embedding.sound import SoundEncoder, load_sound, save_sound
 from ..errors import InputError
 from ..files import make_folder
 from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
@@ -37,7 +37,8 @@ OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 class SoundTraining:
     """One training step after another; what step i sees depends on the seed and i alone.
 
-    clips: what is heard. towers: frozen. pictures: {label: embeds [P,D]} of scenes that show the label.
+    clips: what is heard. towers: frozen. pictures: {label: embeds [P,D]} of scenes that show the label. start: an
+    encoder to go on from instead of a new one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class SoundTraining:
         pictures: dict[str, Tensor],
         device: str | torch.device,
         seed: int,
+        start: SoundEncoder | None = None,
     ) -> None:
         self.settings, self.augment = config["training"], config["augment"]
         self.spec, self.towers, self.pictures = spec, towers, pictures
@@ -59,6 +61,8 @@ class SoundTraining:
             )
         self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
         encoder = loop.seeded(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
+        if start is not None:
+            encoder.load_state_dict(start.state_dict())
         average = SoundEncoder.from_config(encoder.to_config())
         average.load_state_dict(encoder.state_dict())
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
@@ -179,6 +183,7 @@ def run(
     on_step: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> Path:
     """Trains by a recipe (a table of miniature/recipes) and writes out/sound.safetensors, whose path it returns.
+    The recipe's `start` is the path of an encoder of the same sizes to go on from.
 
     Args:
         out: takes the checkpoints, and the sounds and pictures made for training.
@@ -194,7 +199,8 @@ def run(
     quiet = None if on_step is None else lambda i, n: on_step(i, n, {})
     clips = gather(config, spec, out, quiet)
     pictures = picture_pools(towers, config["data"]["scenes"], out, quiet)
-    training = SoundTraining(config, spec, clips, towers, pictures, device, seed)
+    start = load_sound(ROOT / config["start"])[0] if "start" in config else None
+    training = SoundTraining(config, spec, clips, towers, pictures, device, seed, start)
     settings = config["training"]
     loop.run(training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step)
     target = out / "sound.safetensors"

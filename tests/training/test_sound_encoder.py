@@ -129,6 +129,16 @@ def test_shipped_recipes_fit_the_training(name):
     assert encoder.to_config()["kwargs"] == config["encoder"].get("kwargs", {})
 
 
+@pytest.mark.slow
+def test_a_second_part_goes_on_from_the_first(config, tmp_path):
+    config["training"]["steps"] = 2
+    first = sound_encoder.run(config=config, out=tmp_path / "a")
+    config["training"] |= {"lr": 0.0, "lr_last": 0.0}
+    second = sound_encoder.run(config={**config, "start": str(first)}, out=tmp_path / "b")
+    for (name, one), other in zip(load_sound(first)[0].named_parameters(), load_sound(second)[0].parameters()):
+        assert torch.allclose(one, other, atol=1e-6), name
+
+
 def test_a_weight_without_a_term_is_named(config):
     config["training"]["weights"]["colour"] = 1.0
     with pytest.raises(InputError, match="colour"):
