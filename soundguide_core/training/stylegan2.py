@@ -22,7 +22,7 @@ from ..losses.adversarial import discriminator_loss, generator_loss, path_length
 from ..losses.perceptual import pyramid_distance
 from . import loop
 from .adversarial import Settings, first_warm, prepare, tame
-from .warm_start import WarmStart
+from .warm_start import WarmStart, lay_out
 
 
 class Pictures(Protocol):
@@ -190,8 +190,9 @@ class StyleGAN2Training:
         adam = self.optimisers[f"{name}_adam"]
         adam.zero_grad()
         loss.backward()
-        loop.mean_gradients(adam.param_groups[0]["params"])
-        tame([p.grad for p in adam.param_groups[0]["params"] if p.grad is not None])
+        loop.mean_gradients(learned := adam.param_groups[0]["params"])
+        lay_out(learned)
+        tame([p.grad for p in learned if p.grad is not None])
         adam.step()
 
     # ---- what comes out

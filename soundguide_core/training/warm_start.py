@@ -123,7 +123,8 @@ class WarmStart:
         self.adam.param_groups[0]["lr"] = s.lr * s.fall(i / s.steps)
         self.adam.zero_grad()
         loss.backward()
-        loop.mean_gradients(self.adam.param_groups[0]["params"])
+        loop.mean_gradients(learned := self.adam.param_groups[0]["params"])
+        lay_out(learned)
         self.adam.step()
         return {"likeness": loss}
 
@@ -136,6 +137,13 @@ class WarmStart:
         z, indices = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
         made = self.generator(z.to(self.device), noise_mode="none")
         return grid(torch.cat([self.coded.batch(indices).to(self.device), made]), count // 2)
+
+
+def lay_out(parameters: list[nn.Parameter]) -> None:
+    """Gradients in memory as their parameters are, to the stride of a side of one: fused optimisers insist on it."""
+    for p in parameters:
+        if p.grad is not None and p.grad.stride() != p.stride():
+            p.grad = torch.empty_like(p).copy_(p.grad)
 
 
 def warm_start(training: WarmStart, out: Path, *, resume: bool, on_step: loop.OnStep | None) -> None:

@@ -8,7 +8,7 @@ import torch
 from soundguide_core.errors import InputError
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 from soundguide_core.training import loop, stylegan2
-from soundguide_core.training.warm_start import WarmStart, WarmStartSettings
+from soundguide_core.training.warm_start import WarmStart, WarmStartSettings, lay_out
 
 NETWORK = {"resolution": 16, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8}
 CONFIG = StyleGAN2Config.from_dict(NETWORK)
@@ -79,3 +79,15 @@ def test_training_goes_on_from_a_warm_start_and_resumes_within_it(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "parts", stop=3)  # the warm start is complete, the training has no checkpoint yet
     assert run(tmp_path / "parts", resume=True) == whole[2:]
+
+
+def test_gradients_are_laid_out_as_their_parameters():
+    """A fused optimiser compares strides even where a side of one makes them mean nothing."""
+    weight = torch.nn.Parameter(torch.zeros(3, 4, 1, 1).to(memory_format=torch.channels_last))
+    weight.grad = torch.arange(12.0).reshape(3, 4, 1, 1).as_strided((3, 4, 1, 1), (4, 1, 1, 1))
+    alike = torch.nn.Parameter(torch.zeros(2))
+    alike.grad = kept = torch.ones(2)
+    assert weight.stride() != weight.grad.stride()
+    lay_out([weight, alike, torch.nn.Parameter(torch.zeros(1))])
+    assert weight.stride() == weight.grad.stride() and weight.grad.flatten().tolist() == list(range(12))
+    assert alike.grad is kept
