@@ -87,7 +87,8 @@ class DiffusionTraining:
         s, rng = self.settings, loop.step_rng(self.seed, i)
         t, weight = self._levels(rng)
         x0 = self._pictures(rng)
-        eps = torch.randn(x0.shape, generator=loop.step_rng(self.seed, i, self.device), device=self.device)
+        there = rng if self.device.type == "cpu" else loop.step_rng(self.seed, i, self.device)
+        eps = torch.randn(x0.shape, generator=there, device=self.device)
         loss = (weight * self._v_loss(self.unet, x0, t, eps)).mean()
 
         self.adamw.param_groups[0]["lr"] = s.lr_at(i)
