@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..audio.augment import augment_level, augment_text, spec_augment
@@ -30,6 +31,7 @@ from ..miniature import captions
 from . import datasets, loop
 from .sound_data import Clip, Draw, recorded, synthesised
 
+CAPTIONS = 64  # of a label whose mean stands for what it means
 ROOT = Path(__file__).resolve().parents[2]
 OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -61,8 +63,10 @@ class SoundTraining:
             )
         self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
         encoder = loop.seeded(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
-        if start is not None:
-            encoder.load_state_dict(start.state_dict())
+        if start is not None:  # which may have learned without prototypes
+            encoder.load_state_dict({**encoder.state_dict(), **start.state_dict()})
+        if encoder.config.prototypes:
+            encoder.prototypes.means = self.meanings(encoder.config.prototypes)
         average = SoundEncoder.from_config(encoder.to_config())
         average.load_state_dict(encoder.state_dict())
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
@@ -78,6 +82,21 @@ class SoundTraining:
         self.optimiser = build(groups, lr=self.settings["lr"], **config["optimiser"])
         self.modules = {"encoder": self.encoder, "average": self.average, "temperature": self.temperature}
         self.optimisers = {"optimiser": self.optimiser}
+
+    def meanings(self, count: int) -> Tensor:
+        """For each label the mean of its pictures, or of its captions where there are none: [K,D], unit norm."""
+        if count != len(self.draw.labels):
+            raise InputError(
+                f"The recipe has {count} prototypes for {len(self.draw.labels)} labels.",
+                f"Set prototypes = {len(self.draw.labels)} in [encoder].",
+            )
+        rng = np.random.default_rng(self.seed)
+        known = {label: pool.mean(dim=0) for label, pool in self.pictures.items()}
+        means = [
+            known[label] if label in known else self.say([label] * CAPTIONS, rng).mean(dim=0)
+            for label in self.draw.labels
+        ]
+        return F.normalize(torch.stack(means), dim=-1).cpu()
 
     def lr_at(self, i: int) -> float:
         """Cosine cycles from lr down to lr_last, after a linear warm-up."""

@@ -62,3 +62,19 @@ def test_refusals(tmp_path):
     safetensors_io.save(tmp_path / "other.safetensors", {"x": torch.zeros(1)}, {"kind": "generator"})
     with pytest.raises(InputError, match="does not describe a sound encoder"):
         sound.load_sound(tmp_path / "other.safetensors")
+
+
+def test_prototypes_mix_by_a_softmax_over_cosines():
+    from soundguide_core.embedding.sound import Prototypes
+
+    g = torch.Generator().manual_seed(0)
+    prototypes = Prototypes(3, 4, sharpness=7.0)
+    prototypes.means = torch.nn.functional.normalize(torch.randn(3, 4, generator=g), dim=-1)
+    q = torch.randn(2, 4, generator=g)
+    for line, out in zip(q, prototypes(q)):
+        weights = [torch.exp(7 * line @ p / line.norm()) for p in prototypes.means]
+        expected = sum(w * p for w, p in zip(weights, prototypes.means)) / sum(weights)
+        assert torch.allclose(out, expected, atol=1e-6)
+    sure = prototypes.means[1:2] * 100
+    prototypes.sharpness = 1e4
+    assert torch.allclose(prototypes(sure), prototypes.means[1:2])

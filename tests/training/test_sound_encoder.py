@@ -139,6 +139,21 @@ def test_a_second_part_goes_on_from_the_first(config, tmp_path):
         assert torch.allclose(one, other, atol=1e-6), name
 
 
+def test_prototypes_are_what_labels_mean(config):
+    config["encoder"] = {**config["encoder"], "prototypes": 2}
+    run = training(config)
+    means = run.encoder.prototypes.means
+    assert run.draw.labels == ["birds", "rain"]
+    wanted = torch.nn.functional.normalize(run.pictures["rain"].mean(dim=0), dim=0)
+    assert torch.allclose(means[1], wanted, atol=1e-6) and torch.equal(run.average.prototypes.means, means)
+    assert means[0] @ run.towers.encode_text(["the sound of birds"])[0] > 0.5
+    run.step(0)
+    assert torch.equal(run.encoder.prototypes.means, means)
+    config["encoder"]["prototypes"] = 3
+    with pytest.raises(InputError, match="prototypes = 2"):
+        training(config)
+
+
 def test_a_weight_without_a_term_is_named(config):
     config["training"]["weights"]["colour"] = 1.0
     with pytest.raises(InputError, match="colour"):
