@@ -68,12 +68,13 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     return {name: _per_frame(x, fps, num_frames, np.max if name in peaks else np.mean) for name, x in found.items()}
 
 
-def amplitude(loudness: Tensor) -> Tensor:
-    """loudness in 0..1 on its scale of decibels => the sound's amplitude in 0..1, beside that of the loudest moment.
+def sones(loudness: Tensor) -> Tensor:
+    """loudness in 0..1 on its scale of decibels => how loud it seems, in 0..1 beside the loudest moment.
 
-    What follows loudness itself hardly moves: half as strong a sound is 6 of the 60 dB below.
+    S. S. Stevens, "The Measurement of Loudness", JASA 1955: what is 10 dB below seems half as loud. A curve in decibels
+    hardly moves, and that of amplitudes leaves nothing of what is 20 dB below.
     """
-    return 10 ** ((loudness - 1) * QUIETEST_DB / 20)
+    return 2 ** ((loudness - 1) * QUIETEST_DB / 10)
 
 
 def _samples(wave: Tensor, sample_rate: float) -> np.ndarray:

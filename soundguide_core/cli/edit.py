@@ -123,7 +123,7 @@ def settings(args: argparse.Namespace):
 
 def edit(args: argparse.Namespace, config) -> dict:
     """Writes the video; its report."""
-    from ..audio.features import amplitude
+    from ..audio.features import sones
     from ..diffusion.denoiser import load_denoiser
     from ..embedding.joint import load_joint
     from ..flow import load_flow
@@ -143,7 +143,7 @@ def edit(args: argparse.Namespace, config) -> dict:
     weighed = {name for name, weight in config.weights.items() if weight}
     estimator = load_flow(args.flow, device) if "flow" in weighed else None
     perceptual = load_lpips(device=device) if "perceptual" in weighed else None
-    curve = args.strength * (loudness * 0 + 1 if args.steady else amplitude(loudness))
+    curve = args.strength * (loudness * 0 + 1 if args.steady else sones(loudness))
     figures = Figures(joint, embeds) if args.json else None
     with writing(args.out, video.fps, kept_sound(args, video)) as write, progress("editing") as on_step:
         read = deque()

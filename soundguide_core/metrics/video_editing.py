@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.features import amplitude, curves
+from ..audio.features import curves, sones
 from ..flow import estimate_flow, load_flow
 from ..images import from_uint8, to_uint8
 from ..masks import composite
@@ -166,7 +166,7 @@ def measure(
         for j, (name, config) in enumerate(configs.items()):
             out = edit_video(
                 pair.frames, pair.embeds, denoiser=denoiser, joint=joint, mask=pair.mask, flow=flow,
-                curves={"sound": amplitude(torch.from_numpy(pair.loudness))}, config=config,
+                curves={"sound": sones(torch.from_numpy(pair.loudness))}, config=config,
             )  # fmt: skip
             found[name].append(judged(pair, out.frames.cpu(), judge, flow, fps, seed=k))
             if on_step is not None:

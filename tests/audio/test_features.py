@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.audio.features import amplitude, curves, loudness
+from soundguide_core.audio.features import curves, sones, loudness
 from soundguide_core.errors import InputError
 
 RATE = 22050
@@ -16,10 +16,10 @@ def sine(hz: float, seconds: float) -> torch.Tensor:
     return torch.sin(2 * np.pi * hz * torch.arange(round(RATE * seconds)) / RATE)
 
 
-def test_amplitude_is_what_loudness_was_made_of():
-    wave = torch.cat([0.1 * sine(440, 2), 0.5 * sine(440, 2), sine(440, 2)])
-    heard = amplitude(torch.from_numpy(curves(wave, RATE, 10, 60)["loudness"]))
-    assert torch.allclose(heard[[10, 30, 50]], torch.tensor([0.1, 0.5, 1.0]), rtol=0.02)
+def test_ten_decibels_seem_half_as_loud():
+    wave = torch.cat([0.1 * sine(440, 2), 10**-0.5 * sine(440, 2), sine(440, 2)])
+    heard = sones(torch.from_numpy(curves(wave, RATE, 10, 60)["loudness"]))
+    assert torch.allclose(heard[[10, 30, 50]], torch.tensor([0.25, 0.5, 1.0]), rtol=0.02)
 
 
 def test_loudness_is_decibels_below_the_loudest():
