@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unet", default="miniature", metavar="U", help="pixel diffusion: a registry name or a file")
     parser.add_argument("--videos", type=int, default=20, help="pairs of a video and a sound (default 20)")
     parser.add_argument("--frames", type=int, default=16, help="of each (default 16)")
-    parser.add_argument("--fps", type=float, default=4.0, help="frames a second (default 4)")
+    parser.add_argument("--fps", type=float, default=2.0, help="frames a second (default 2)")
     parser.add_argument("--variant", action="append", metavar="V", help="clean, paper or score; may be repeated")
     parser.add_argument("--flow-weight", action="append", type=float, metavar="W", help="may be repeated; 0 is without")
     parser.add_argument("--steps", type=int, help="diffusion steps")

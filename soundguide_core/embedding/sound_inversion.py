@@ -3,8 +3,8 @@
     w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . sum_k p(k | x_a) v_k in the network of kinds
 
 What is heard in the whole segment and in its middle says whither: how likely each of K kinds is, each of which has
-learned a direction v_k. How loud the middle is says how far. In the compact network the direction is a linear function
-of what is heard. The published network is the pyramid of pixel2style2pixel. Which one it is, and its sizes, is data.
+learned a direction v_k. How loud the middle is says how far. The published network is the pyramid of
+pixel2style2pixel. Which one it is, and its sizes, is data.
 Axes: B batch, L layers, D dims, M mels, T mel time, K kinds or dims of what is heard, C channels of the last map.
 """
 
@@ -22,51 +22,6 @@ from ..shapes import check_shape
 from .ir_se import IRSEConfig
 from .sound import SoundEncoder, SoundEncoderConfig
 from .style_pyramid import InversionConfig, SoundInversion
-
-
-@dataclass(frozen=True)
-class CompactConfig:
-    """trunk: a SoundEncoderConfig's fields, of a convolutional network. width: of hidden layers. now: columns in the
-    middle of a segment whose bands are read, loud: those whose level is read, one by one. top_db: of the mel."""
-
-    trunk: dict
-    width: int = 256
-    now: int = 5
-    loud: int = 21
-    top_db: float = 80.0
-
-
-class CompactInversion(nn.Module):
-    """mel of a segment [B,1,M,T] in 0..1 => (offsets [B,L,D], the layers' own departures in them [B,L,D])."""
-
-    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
-        super().__init__()
-        self.config = config = CompactConfig(**values)
-        self.num_ws, self.w_dim = num_ws, w_dim
-        self.trunk, heard = _trunk(config.trunk)
-        self.heard = _mlp(heard, config.width)
-        self.shared = nn.Linear(config.width, w_dim)
-        self.own = nn.Linear(config.width, num_ws * w_dim)
-        self.amount = nn.Sequential(_mlp(config.width + n_mels + config.loud, config.width), nn.Linear(config.width, 1))
-        for layer in (self.shared, self.own, self.amount[-1]):  # the path begins at the source
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def to_dict(self) -> dict:
-        return {"architecture": "compact", **asdict(self.config)}
-
-    def hear(self, mel: Tensor) -> Tensor:
-        """What is heard [B,width], of which the direction is a linear function."""
-        return self.heard(listen(self.trunk, mel))
-
-    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x = self.hear(mel) if heard is None else heard
-        now = middle(mel[:, 0], self.config.now).mean(dim=-1)  # [B,M]
-        loud = level(middle(mel[:, 0], self.config.loud), self.config.top_db)  # [B,loud]
-        amount = F.softplus(self.amount(torch.cat([x, 4 * now - 2, 4 * loud - 2], dim=1)))  # [B,1]
-        shared, own = self.shared(x)[:, None], self.own(x).unflatten(1, (self.num_ws, self.w_dim))
-        amount = amount[..., None]
-        return amount * (shared + own), amount * own
 
 
 @dataclass(frozen=True)
@@ -150,7 +105,7 @@ class PyramidInversion(nn.Module):
         return offsets, offsets - offsets.mean(dim=1, keepdim=True)
 
 
-NETWORKS = {"kinds": KindsInversion, "compact": CompactInversion, "pyramid": PyramidInversion}
+NETWORKS = {"kinds": KindsInversion, "pyramid": PyramidInversion}
 
 
 class SoundInversionEncoder(nn.Module):

@@ -41,7 +41,7 @@ class VideoConfig:
     noise: bool = True
     seed: int = 0
     smoothing: float = 0.0
-    steady_sec: float = 1.0
+    steady_sec: float = 3.0
     chunk: int = 16
 
     def __post_init__(self) -> None:

@@ -130,8 +130,8 @@ def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
     sizes = dict(table)
     encoder = {"architecture": "kinds", **sizes.pop("encoder", {})}
     spec = MelSpec.from_dict(sizes.pop("mel")) if "mel" in sizes else joint.spec
-    compact = encoder["architecture"] != "pyramid"
-    ears = compact and "trunk" not in encoder
+    kinds = encoder["architecture"] == "kinds"
+    ears = kinds and "trunk" not in encoder
     if not isinstance(spec, MelSpec) or (ears and not isinstance(joint.spec, MelSpec)):
         raise InputError(
             "This joint encoder hears samples, not mels.", "Give [trajectory.mel] and [trajectory.encoder.trunk]."
@@ -139,9 +139,8 @@ def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
     spec = replace(spec, frame_columns=sizes.pop("frame_columns", spec.frame_columns))
     if ears:
         encoder["trunk"] = joint.sound.to_config()
-    if compact:
+    if kinds:
         encoder["top_db"] = spec.top_db
-    if encoder["architecture"] == "kinds":
         encoder["even_below"] = 1000 / spec.sample_rate  # mel bands are so below 1 kHz
     config = TrajectoryConfig(num_ws=generator.num_ws, w_dim=generator.w_dim, encoder=encoder, **sizes)
     trajectory = loop.seeded(seed, lambda: Trajectory(config, spec))
