@@ -67,6 +67,7 @@ class SoundTraining:
             encoder.load_state_dict({**encoder.state_dict(), **start.state_dict()})
         if encoder.config.prototypes:
             encoder.prototypes.means = self.meanings(encoder.config.prototypes)
+            encoder.prototypes.sharpness = self.settings["sharpness"]  # softer than in use: who doubts still learns
         average = SoundEncoder.from_config(encoder.to_config())
         average.load_state_dict(encoder.state_dict())
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)

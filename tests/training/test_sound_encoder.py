@@ -140,8 +140,10 @@ def test_a_second_part_goes_on_from_the_first(config, tmp_path):
 
 
 def test_prototypes_are_what_labels_mean(config):
-    config["encoder"] = {**config["encoder"], "prototypes": 2}
+    config["encoder"] = {**config["encoder"], "prototypes": 2, "sharpness": 20.0}
+    config["training"]["sharpness"] = 10.0
     run = training(config)
+    assert (run.encoder.prototypes.sharpness, run.average.prototypes.sharpness) == (10.0, 20.0)
     means = run.encoder.prototypes.means
     assert run.draw.labels == ["birds", "rain"]
     wanted = torch.nn.functional.normalize(run.pictures["rain"].mean(dim=0), dim=0)
