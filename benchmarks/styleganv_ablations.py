@@ -2,7 +2,7 @@
 
 python benchmarks/styleganv_ablations.py [--only NAME ...] [--clips FOLDER --out FOLDER --videos 64 --device cuda]
 
-The recipe is miniature/recipes/styleganv_short.toml (two minutes of a GPU each), the distance that of
+The recipe is miniature/recipes/styleganv_short.toml (a few minutes of a core each), the distance that of
 styleganv_quality.py. So short a training shows how soon a variant learns, not what it could reach.
 """
 
