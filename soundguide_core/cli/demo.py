@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import make_folder, replacing
+from . import demo_videos
 from .common import add_common, pick_device, progress
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ SOURCE_SEEDS = (13, 35, 49)  # calm ones
 MIXING_SEED = 18
 WORLD_SEEDS = (9, 8, 21, 11)
 PHOTOGRAPH_SEED = 20_000  # a scene that no training set has
-VIDEO_SEED, VIDEO_SOUND, VIDEO_FRAMES, VIDEO_FPS = 13, "fire", 12, 6.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,11 @@ def run(args: argparse.Namespace) -> int:
     with stage("Finding your own photograph in the generator, and changing it"):
         demo.photograph()
     with stage("Letting a fire edit the sky of a video"):
-        demo.edit_video()
+        demo_videos.edited(folder, demo.joint, demo.seed)
+    with stage("Making a video of a sound that turns into another"):
+        demo_videos.generated(folder, demo.generator, demo.seed)
+    with stage("Letting thunder move a video"):
+        demo_videos.moved(folder, demo.joint, demo.seed)
     write_page(folder)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
     return 0
@@ -180,38 +184,6 @@ class Demo:
         imgs = torch.cat([found.target, found.img, result.img])
         labelled_sheet(imgs, ["photograph", "found", *names], [""], self.folder / "photograph.png")
 
-    def edit_video(self) -> None:
-        """video.mp4, video.png"""
-        import torch
-
-        from ..audio.waveform import load_audio, stream_audio, to_mono
-        from ..diffusion.denoiser import load_denoiser
-        from ..images import from_uint8
-        from ..miniature.scenes import render
-        from ..systems.video_editing import EditConfig, edit_video
-        from ..video import writing
-        from .pictures import labelled_sheet
-
-        denoiser = load_denoiser("miniature", self.joint.device)
-        size = denoiser.resolution
-        pixels = render(VIDEO_SEED + self.seed, None, [0.0] * VIDEO_FRAMES, size=size, fps=VIDEO_FPS)
-        frames = from_uint8(torch.from_numpy(pixels))
-        mask = torch.zeros(1, 1, size, size)
-        mask[..., : size // 2, :] = 1
-        path = self.folder / "sounds" / f"{VIDEO_SOUND}.wav"
-        wave, sample_rate = load_audio(path)
-        embeds = self.joint.encode_audio_frames(to_mono(wave), sample_rate, fps=VIDEO_FPS, num_frames=VIDEO_FRAMES)
-        config = EditConfig(seed=self.seed, weights={"sound": 4.0, "flow": 0.5})
-        with progress("editing") as on_step:
-            edited = edit_video(
-                frames, embeds, denoiser=denoiser, joint=self.joint, mask=mask, config=config,
-                on_step=on_step,
-            ).frames  # fmt: skip
-        with writing(self.folder / "video.mp4", VIDEO_FPS, stream_audio(path)) as write:
-            write(torch.nn.functional.interpolate(torch.cat([frames, edited], dim=3), scale_factor=4, mode="bicubic"))
-        columns = [f"{i / VIDEO_FPS:.1f} s" for i in range(VIDEO_FRAMES)]
-        labelled_sheet(torch.cat([frames, edited]), columns, ["source", "edited"], self.folder / "video.png")
-
     def _manipulate(self, ws_src: Tensor, embeds: Tensor, title: str):
         from ..systems.image_manipulation import ManipulationConfig, manipulate
 
@@ -235,7 +207,6 @@ PAGE = """<!doctype html>
 <p>Listen to a sound, then find its column. Every model behind this page came with the package.</p>
 <div class="sounds">{sounds}</div>
 {figures}
-<figure><h2>The same with its sound.</h2><video controls loop src="video.mp4"></video></figure>
 """
 
 FIGURES = {
@@ -244,6 +215,11 @@ FIGURES = {
     "mixes.png": "Two sounds as one, a sound and a text as one, and the two mixed by style layers.",
     "photograph.png": "A picture from outside, found in the generator and then changed.",
     "video.png": "A calm video, and the same after the fire has edited its upper half; the lower half is untouched.",
+    "video.mp4": "The same with its sound.",
+    "generated.png": "A video made of a sound alone: waves that turn into a fire.",
+    "generated.mp4": "The same with its sound.",
+    "moved.png": "A video that moves with thunder, for as long as it lasts.",
+    "moved.mp4": "The same with its sound.",
     "heard.png": "How each sound was heard, among the seven words.",
     "loss.png": "The terms of the loss while the pictures changed.",
 }
@@ -254,6 +230,11 @@ def write_page(folder: Path) -> None:
     from ..miniature.scenes import PHENOMENA
 
     sounds = "".join(f'<label>{p}<audio controls src="sounds/{p}.wav"></audio></label>' for p in PHENOMENA)
-    figures = "".join(f'<figure><h2>{text}</h2><img src="{name}" alt=""></figure>' for name, text in FIGURES.items())
+    figures = "".join(_figure(name, text) for name, text in FIGURES.items())
     with replacing(folder / "index.html") as temporary:
         temporary.write_text(PAGE.format(sounds=sounds, figures=figures), encoding="utf-8")
+
+
+def _figure(name: str, text: str) -> str:
+    shown = f'<video controls loop src="{name}"></video>' if name.endswith(".mp4") else f'<img src="{name}" alt="">'
+    return f"<figure><h2>{text}</h2>{shown}</figure>"
