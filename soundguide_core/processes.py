@@ -11,7 +11,9 @@ Result = TypeVar("Result")
 FEW = 64  # items for which starting processes costs more than it saves
 
 
-def in_order(function: Callable[[Item], Result], items: Sequence[Item], *, cores: int | None = None) -> Iterator[Result]:
+def in_order(
+    function: Callable[[Item], Result], items: Sequence[Item], *, cores: int | None = None
+) -> Iterator[Result]:
     """function(item) of every item, in their order; what an item gives may depend on nothing but the item.
 
     function: of a module, or a functools.partial of one, so that it can be sent to other processes. cores: how many

@@ -12,7 +12,7 @@ CORE = ROOT / "soundguide_core"
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "server", "execution", "node_helpers"}
 
 # folder or file of soundguide_core -> what it may import besides its own folder
-BASE = {"errors", "files", "memory", "shapes", "images", "masks", "video", "checkpoints"}
+BASE = {"errors", "files", "memory", "processes", "shapes", "images", "masks", "video", "checkpoints"}
 NETWORKS = {"audio", "embedding", "generators", "flow"}
 LAYERS = {
     **{name: BASE for name in BASE},

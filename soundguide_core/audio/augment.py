@@ -5,8 +5,8 @@ time 0.30, two rounds). The rest answers "the same sound, another microphone, an
 
     level [B,M,T] in dB  =>  level [B,M,T] in dB;   powers add, responses add in dB
 
-Axes: B batch, M mels, T mel time. Every draw comes from an explicit generator of the CPU, or from one of the device that
-it has seeded; the work is done where the levels lie.
+Axes: B batch, M mels, T mel time. Every draw comes from an explicit generator of the CPU, or from one of the device
+that it has seeded; the work is done where the levels lie.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def response(b: int, mels: int, generator: torch.Generator | None, *, spread_db:
 
 
 def floor_noise(
-    b: int, mels: int, columns: int, generator: torch.Generator | None, *, low_db: float = -85.0, high_db: float = -25.0,
-    device: torch.device | str = "cpu",
+    b: int, mels: int, columns: int, generator: torch.Generator | None, *,
+    low_db: float = -85.0, high_db: float = -25.0, device: torch.device | str = "cpu",
 ) -> Tensor:  # fmt: skip
     """Hiss and hum of a recorder [B,M,T] in dB: a tilted floor with the ripple of real noise."""
     tilt = torch.randn(b, 1, 1, generator=generator) * 8 * torch.linspace(0.5, -0.5, mels)[None, :, None]

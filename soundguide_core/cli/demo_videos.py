@@ -1,4 +1,4 @@
-"""The demo's three videos: edited, generated and moved by sounds. Each leaves a .mp4 with its sound and a .png of it."""
+"""The demo's three videos: edited, generated and moved by sounds. Each leaves a .mp4 with its sound and a .png."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 SOUND_TERMS = ("text", "image", "self", "gap")
 
 

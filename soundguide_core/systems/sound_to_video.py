@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..audio.steady_hearing import averaged, decided
 from ..audio.track import MelTrack
 from ..errors import InputError, check_number
 from ..shapes import check_shape
 from ..trajectory import Trajectory, TrajectoryState, smooth
-from .steady_hearing import averaged, decided
 
 OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 

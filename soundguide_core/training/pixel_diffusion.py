@@ -133,13 +133,10 @@ class DiffusionTraining:
         x0 = pictures.batch(np.arange(len(pictures)), self.device)
         scores = {}
         for t in levels:
-            parts = [
-                self._v_loss(
-                    self.average, part, torch.full([len(part)], t, device=self.device),
-                    torch.randn(part.shape, generator=rng).to(part),
-                )  # fmt: skip
-                for part in x0.split(32)
-            ]
+            parts = []
+            for part in x0.split(32):
+                eps = torch.randn(part.shape, generator=rng).to(part)
+                parts.append(self._v_loss(self.average, part, torch.full([len(part)], t, device=self.device), eps))
             scores[str(t)] = torch.cat(parts).mean().item()
         return scores
 

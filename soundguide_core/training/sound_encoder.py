@@ -59,7 +59,8 @@ class SoundTraining:
         self.device, self.seed = torch.device(device), seed
         if unknown := sorted(self.settings["weights"].keys() - set(SOUND_TERMS)):
             raise InputError(
-                f"The recipe weighs a term {unknown[0]!r}, which there is not.", f"Use some of: {', '.join(SOUND_TERMS)}."
+                f"The recipe weighs a term {unknown[0]!r}, which there is not.",
+                f"Use some of: {', '.join(SOUND_TERMS)}.",
             )
         self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
         encoder = loop.seeded(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))

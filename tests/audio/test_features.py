@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.audio.features import curves, sones, loudness
+from soundguide_core.audio.features import curves, loudness, sones
 from soundguide_core.errors import InputError
 
 RATE = 22050

@@ -39,4 +39,5 @@ def test_what_swells_within_a_file_comes_nearer_and_what_fades_turns_calm(joint,
         quiet, loud = frames[1:5].mean(0), frames[7:11].mean(0)
         nearer.append(float((loud - quiet) @ word))
         calmer.append(float((quiet - loud) @ calm))
-    assert np.mean(nearer) > 0 and np.mean(calmer) > 0.05
+    # a fire burned down and a storm gone far are still heard as what they are, and hardly as calm
+    assert np.mean(nearer) > 0.15 and np.mean(calmer) > (0.0 if label in ("fire", "thunder") else 0.05)

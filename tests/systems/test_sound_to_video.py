@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from soundguide_core.audio.steady_hearing import decided
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.systems import sound_to_video as s2v
-from soundguide_core.systems.steady_hearing import decided
 from soundguide_core.training.sound_video import new_trajectory
 
 RATE = 8000

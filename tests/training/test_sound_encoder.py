@@ -30,7 +30,8 @@ CONFIG = {
                  "optimiser": "adamw",
                  "lr": 2e-3, "lr_last": 1e-5, "cycles": 1, "warmup": 2, "weight_decay": 0.05, "clip_norm": 2.0,
                  "tau": 0.07,
-                 "ema": 0.99, "bfloat16": False, "save_every": 2, "weights": {"text": 1.0, "image": 1.0, "self": 1.0, "gap": 1.0}},
+                 "ema": 0.99, "bfloat16": False, "save_every": 2,
+                 "weights": {"text": 1.0, "image": 1.0, "self": 1.0, "gap": 1.0}},
     "optimiser": {},
     "augment": {"text": 0.5, "level": {"spread_db": 2.0}, "mask": {"freq": 0.15, "time": 0.3, "rounds": 2}},
 }  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.systems import steady_hearing as sh
+from soundguide_core.audio import steady_hearing as sh
 
 FPS = 12.0
 
