@@ -129,6 +129,41 @@ def tiny_unet(diffusers, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def tiny_trajectory(tiny, tmp_path_factory) -> Path:
+    """An untrained sound inversion and recurrent modules for the tiny generator."""
+    from soundguide_core.embedding.joint import load_joint
+    from soundguide_core.generators.loading import load_generator
+    from soundguide_core.training.sound_video import new_trajectory
+    from soundguide_core.trajectory import save_trajectory
+
+    path = tmp_path_factory.mktemp("trajectory") / "t.safetensors"
+    sizes = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
+    save_trajectory(path, new_trajectory(sizes, load_generator(tiny.generator), load_joint(tiny.joint), seed=0))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_video_generator(tmp_path_factory) -> Path:
+    """A StyleGAN-V for 16 x 16 that nobody has trained."""
+    import torch
+
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
+
+    config = StyleGANVConfig(
+        16, 8, 8, channel_base=128, channel_max=8, motion_z_dim=8, motion_u_dim=8, waves=6, fps=12.0, sound_dim=2,
+        concat_resolution=8,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Generator(config)
+    network.measure_w(keep_avg=False)
+    path = tmp_path_factory.mktemp("video") / "tiny.safetensors"
+    safetensors_io.save(path, network.state_dict(), config.to_dict())
+    return path
+
+
 def write_noise(path: Path, seconds: float = 1.0, sample_rate: int = 8000, channels: int = 1, seed: int = 0) -> Path:
     """A WAV file of seeded noise."""
     import numpy as np

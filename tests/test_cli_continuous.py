@@ -7,25 +7,13 @@ import json
 import pytest
 import torch
 
-from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.cli import main
-from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
 from soundguide_core.video import probe, read_video
 
 
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    config = StyleGANVConfig(
-        16, 8, 8, channel_base=128, channel_max=8, motion_z_dim=8, motion_u_dim=8, waves=6, fps=12.0, sound_dim=2,
-        concat_resolution=8,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Generator(config)
-    network.measure_w(keep_avg=False)
-    path = tmp_path_factory.mktemp("video") / "tiny.safetensors"
-    safetensors_io.save(path, network.state_dict(), config.to_dict())
-    return path
+@pytest.fixture
+def generator(tiny_video_generator):
+    return tiny_video_generator
 
 
 @pytest.fixture

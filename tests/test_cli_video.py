@@ -10,20 +10,12 @@ import torch
 from soundguide_core import video
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.cli import main
-from soundguide_core.embedding.joint import load_joint
-from soundguide_core.generators.loading import load_generator
-from soundguide_core.training.sound_video import new_trajectory
-from soundguide_core.trajectory import save_trajectory
 
 
-@pytest.fixture(scope="module")
-def models(tiny, tmp_path_factory) -> list[str]:
+@pytest.fixture
+def models(tiny, tiny_trajectory) -> list[str]:
     """The options that name a tiny generator, joint encoder and trajectory."""
-    path = tmp_path_factory.mktemp("trajectory") / "t.safetensors"
-    sizes = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
-    trajectory = new_trajectory(sizes, load_generator(tiny.generator), load_joint(tiny.joint), seed=0)
-    save_trajectory(path, trajectory)
-    return ["--generator", str(tiny.generator), "--joint", str(tiny.joint), "--trajectory", str(path)]
+    return ["--generator", str(tiny.generator), "--joint", str(tiny.joint), "--trajectory", str(tiny_trajectory)]
 
 
 def test_generate_writes_a_video_with_its_sound(models, tiny, tmp_path):
