@@ -25,8 +25,8 @@ from ..diffusion.unet import UNet
 from ..errors import InputError
 from ..files import replacing
 from ..images import grid, save_image
-from ..memory import keep_freed_memory
 from . import datasets, loop
+from .adversarial import prepare
 
 
 @dataclass(frozen=True)
@@ -167,15 +167,12 @@ def run(
 
     Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
-    loop.join(device)
+    prepare(device)
     settings = Settings.from_dict(config["training"])
     network = {"unet": dict(config["unet"]), "schedule": dict(config["schedule"])}
     if network["schedule"].get("prediction_type") != "v_prediction":
         raise InputError("This training is on v.", 'Set prediction_type = "v_prediction" in [schedule].')
-    if torch.device(device).type == "cpu":
-        keep_freed_memory()
     size = network["unet"]["sample_size"] * network["unet"].get("patch", 1)
-    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     pictures, held_out = _render(config["scenes"], size, out, on_step)
     training = DiffusionTraining(network, settings, pictures, device, seed)
     weights = out / "unet.safetensors"

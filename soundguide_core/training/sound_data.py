@@ -20,12 +20,10 @@ from torch import Tensor
 
 from ..audio.mel import AMIN, MelSpec, mel_power
 from ..audio.waveform import load_audio, resample, to_mono
-from ..files import replacing
 from ..metrics.zero_shot import read_esc
 from ..miniature import sounds, sounds_other
 from ..miniature.captions import concept_of
-from ..processes import in_order
-from .scene_clips import draw_curve
+from .scene_clips import draw_curve, kept
 
 CURVE_FPS = 12.0
 FLOOR_DB = -110.0
@@ -105,18 +103,9 @@ def synthesised(
         for label in (*sounds.SOUNDS, *sounds_other.SOUNDS)
         for i in range(per_phenomenon if label in sounds.SOUNDS else per_other)
     ]
-    key = np.array(repr((raw_key(spec), seconds, plan[-1], len(plan), "curves")))
-    if cache.is_file():
-        with np.load(cache) as kept:
-            if str(kept["key"]) == str(key):
-                return [Clip(label, "synthesised", 0, level) for (label, _), level in zip(plan, kept["levels"])]
-    levels = []
-    for i, level in enumerate(in_order(partial(synthesised_level, seconds=seconds, spec=spec), plan)):
-        if on_step is not None:
-            on_step(i, len(plan))
-        levels.append(level)
-    with replacing(cache) as temporary:
-        np.savez(temporary, key=key, levels=np.stack(levels))
+    key = (raw_key(spec), seconds, plan[-1], len(plan))
+    told = None if on_step is None else lambda i, n, _: on_step(i, n)
+    levels = kept(cache, key, partial(synthesised_level, seconds=seconds, spec=spec), plan, told)
     return [Clip(label, "synthesised", 0, level) for (label, _), level in zip(plan, levels)]
 
 
