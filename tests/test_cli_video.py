@@ -90,5 +90,12 @@ def test_evaluate_sound_video(models, tiny, tmp_path, capsys):
     assert (tmp_path / "sheet.png").is_file()
     assert main([*command, "--json", str(tmp_path / "r.json")]) == 0
     (report,) = json.loads((tmp_path / "r.json").read_text())["trajectories"].values()
-    assert report["videos"] == 2 and len(report["each"]) == 2 and len(report["crossfades"]) == 7
+    assert report["videos"] == 2 and len(report["each"]) == 2 and len(report["crossfades"]) == 42
     assert 0 <= report["named"] <= 1 and report["frechet"]["frames"] > 0
+
+
+@pytest.mark.slow
+def test_evaluate_sound_video_on_recordings(models, tiny, tmp_path, recordings, capsys):
+    command = ["evaluate", "sound-video", "--recordings", str(recordings / "esc10"), "--judge", str(tiny.classifier)]
+    assert main([*command, "--folds", "9", *models]) == 2
+    assert "folds 9" in capsys.readouterr().err

@@ -1,64 +1,48 @@
-"""What is heard around each frame, from what is heard at each: streams of rows, one for each frame.
+"""Which kinds of sound are heard around each frame of a video: streams of rows, one for each frame.
 
-Where kinds of sound are told apart, the kind is a hidden Markov chain: one goes on for a while, then another follows.
-
-    a_t(k) ~ e_t(k) sum_j A_jk a_{t-1}(j)                     forwards, from the first frame on
-    b_t(j) = sum_k A_jk e_{t+1}(k) b_{t+1}(k)                  backwards, from the last frame that is looked ahead to
-    p_t(k) ~ a_t(k) b_t(k)                                    what frame t shows
-
-with e_t(k) = p(k | x_t)^(1/n), as n frames in a row hear nearly the same. So the picture changes from one
-kind to another where as much speaks for the first before as for the second after, and does not waver between kinds that
-sound alike.
-Axes: F frames, K dims of what is heard, or kinds.
+Axes: F frames, K kinds.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-STAY_SEC = 20.0  # how long a kind goes on, in the mean
-ALIKE_SEC = 0.5  # how long what is heard tells nothing new
-TURN_SEC = 0.3  # before and after a change over which it is seen
+from .track import MelTrack
+
+if TYPE_CHECKING:
+    from ..embedding.sound_events import SoundEvents
+
+
+def kinds_heard(
+    events: SoundEvents, track: MelTrack, first: int, count: int, fps: float, device: torch.device | str = "cpu"
+) -> Tensor:
+    """p(k | x, t) [F,K] of frames first .. first + count - 1, as if all of the sound were heard at once.
+
+    What comes after the end of the sound is what was heard there last.
+    """
+    total, aligned = track.level_db.shape[1], events.steps[-1]  # on whose multiples the trunk sees as it sees the whole
+    columns = track.columns(first, count, fps).clamp(max=total - 1)
+    begin = max(int(columns[0]) - events.reach, 0) // aligned * aligned
+    stretch = track.stretch(begin, min(int(columns[-1]) + 1 + events.reach, total))
+    return events(stretch.to(device), columns - begin)[0].exp()
+
+
+def decided(p: Tensor, sharpness: float) -> Tensor:
+    """p^sharpness up to a factor [F,K]. What is only likelier than the rest is then as good as sure: a mean of two
+    kinds that sound alike looks like neither, and how it is mixed would move the picture more than the loudness does.
+    """
+    return (sharpness * p.clamp(min=1e-9).log()).softmax(dim=1)
 
 
 def averaged(parts: Iterator[Tensor], reach: int) -> Iterator[Tensor]:
     """The mean over `reach` rows before and after each, those nearest counting most."""
     for rows, first, count in amid(parts, reach, reach):
         yield near_weights(first, count, len(rows), reach).to(rows) @ rows
-
-
-def decided(parts: Iterator[Tensor], fps: float, reach: int) -> Iterator[Tensor]:
-    """log p(k | x_t) [F,K] => log p_t(k), looking ahead `reach` frames; a change takes 2 TURN_SEC."""
-    for p in averaged(_smoothed(parts, fps, reach), round(TURN_SEC * fps)):
-        yield p.clamp(min=1e-9).log().float()
-
-
-def _smoothed(parts: Iterator[Tensor], fps: float, reach: int) -> Iterator[Tensor]:
-    """log p(k | x_t) [F,K] => p_t(k) [F,K], double."""
-    before = None  # [K], what the frames so far say of the next one
-    for rows, _, count in amid(parts, 0, reach):
-        likely = (rows.double() / (ALIKE_SEC * fps)).softmax(dim=1)  # [F',K], e_t up to a factor
-        step = transitions(rows.shape[1], fps).to(likely)
-        forwards = []
-        for e in likely[:count]:
-            a = _summing_to_1(e if before is None else e * before)
-            before = a @ step
-            forwards.append(a)
-        backwards = torch.ones_like(likely[:count])
-        for ahead in range(reach, 0, -1):
-            e = likely[ahead : ahead + count]  # of the frames whose row is known
-            backwards[: len(e)] = _summing_to_1((e * backwards[: len(e)]) @ step.T)
-        yield _summing_to_1(torch.stack(forwards) * backwards)
-
-
-def transitions(kinds: int, fps: float) -> Tensor:
-    """A [K,K]: A_jk is how likely kind k is in the frame after one of kind j."""
-    change = 1 / (STAY_SEC * fps) if kinds > 1 else 0.0
-    return torch.full((kinds, kinds), change / max(kinds - 1, 1)).fill_diagonal_(1 - change)
 
 
 def near_weights(first: int, count: int, known: int, reach: int) -> Tensor:
@@ -85,7 +69,3 @@ def amid(parts: Iterator[Tensor], before: int, after: int) -> Iterator[tuple[Ten
             rows, begin = rows[gone:], begin + gone
         if part is None:
             return
-
-
-def _summing_to_1(p: Tensor) -> Tensor:
-    return p / p.sum(dim=-1, keepdim=True)

@@ -64,23 +64,33 @@ class MelTrack:
         """How many video frames it lasts, one at least."""
         return max(round(self.seconds * fps), 1)
 
+    def columns(self, first: int, count: int, fps: float) -> Tensor:
+        """Where the middles of video frames first .. first + count - 1 lie: [F], double."""
+        check_number(fps, "The frame rate", low=0.01, high=1000)
+        middle_sec = (torch.arange(first, first + count, dtype=torch.float64) + 0.5) / fps
+        return middle_sec * self.spec.sample_rate / self.spec.hop_length
+
+    def stretch(self, first: int, last: int) -> Tensor:
+        """Columns first .. last - 1 as they are, whatever the spec's layout: [1,1,M,T] in 0..1."""
+        return self._against_loudest(self.level_db[None, None, :, first:last].float())
+
     def windows(self, first: int, count: int, fps: float) -> Tensor:
         """The windows centred on video frames first .. first + count - 1: [F,1,M,T] in 0..1, as spec.layout has them.
 
         Beyond the recording the spec's fill goes on for half a window, and then there is silence.
         """
-        check_number(fps, "The frame rate", low=0.01, high=1000)
         spec, last = self.spec, self.level_db.shape[1] - 1
         columns = spec.frame_columns or spec.columns
-        middle_sec = (torch.arange(first, first + count, dtype=torch.float64) + 0.5) / fps
-        starts = (middle_sec * spec.sample_rate / spec.hop_length).round().long() - columns // 2
-        level = cut_windows(self.level_db, starts, columns, spec).float()
-        mel = ((level - self.ref_db) / spec.top_db + 1).clamp(0, 1) * (self.ref_db > FLOOR_DB + 0.1)
+        starts = self.columns(first, count, fps).round().long() - columns // 2
+        mel = self._against_loudest(cut_windows(self.level_db, starts, columns, spec).float())
         index = starts[:, None] + torch.arange(columns)
         outside = (index < -(columns // 2)) | (index > last + columns // 2)
         if spec.fill == "silence":
             outside = (index < 0) | (index > last)
         return arrange(mel * ~outside[:, None, None], spec)
+
+    def _against_loudest(self, level_db: Tensor) -> Tensor:
+        return ((level_db - self.ref_db) / self.spec.top_db + 1).clamp(0, 1) * (self.ref_db > FLOOR_DB + 0.1)
 
     def loudness(self, fps: float, num_frames: int) -> np.ndarray:
         """[F] in 0..1: dB over the 60 below the loudest moment, the mean over each frame; 0 beyond the end."""

@@ -1,8 +1,9 @@
 """Make videos of new sounds and let an independent judge, part of no loss, name what it sees in each frame.
 
 Also: whether the picture moves with the loudness (against 200 shuffled sounds each), how much neighbouring frames agree
-and how much moves, when a crossfade of two sounds is seen, and Fréchet distances to painted videos. Give --trajectory
-several times to see them side by side.
+and how much moves, Fréchet distances to painted videos, and when the crossfade from each phenomenon to each other is
+seen. --recordings takes real sounds in place of synthesised ones, and no crossfades. Give --trajectory several times to
+see them side by side.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import check_number
+from ..errors import InputError, check_number
 from .common import add_common, add_generator, add_joint, add_json_flag, emit_json, load_models, pick_device, progress
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--natural",
         action="store_true",
         help="sounds as they come, some quite even, not ones that rise and fall",
+    )
+    parser.add_argument(
+        "--recordings", metavar="DIR", help="real ones in place of synthesised: a folder in the layout of ESC-50"
+    )
+    parser.add_argument(
+        "--folds", type=int, nargs="+", default=[4, 5], metavar="N", help="of the recordings (default 4 5)"
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each (default 10)")
     parser.add_argument("--fps", type=float, default=12.0, help="frames a second (default 12)")
@@ -38,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from ..images import check_suffix
     from ..memory import keep_freed_memory
     from ..metrics.scene_classifier import load_scene_classifier
-    from ..metrics.sound_video import Models, measure
+    from ..metrics.sound_video import Models, measure, new_sounds
     from ..systems.sound_to_video import VideoConfig
     from ..trajectory import load_trajectory
 
@@ -50,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         check_suffix(args.out)
         check_writable(args.out)
 
+    sounds = None if args.recordings is None else _recorded(args)
     device = pick_device(args)
     if device.type == "cpu":
         keep_freed_memory()
@@ -60,14 +72,19 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         models = Models(generator, load_trajectory(name, device), joint, judge)
         with progress(f"watching {name}") as on_step:
+            heard = sounds or new_sounds(
+                args.sounds, args.seconds, fps=args.fps, seed=args.seed, swelling=not args.natural
+            )
+            count = args.sounds if sounds is None else len(sounds)
             reports[name], videos = measure(
-                models, count=args.sounds, seconds=args.seconds, config=config, psi=args.psi, seed=args.seed,
-                swelling=not args.natural, on_step=on_step,
+                models, heard, count, config=config, psi=args.psi, seed=args.seed, crossfades=sounds is None,
+                on_step=on_step,
             )  # fmt: skip
         if args.out:
             path = Path(args.out)
             _sheet(videos, path if len(names) == 1 else path.with_stem(f"{path.stem}-{Path(name).stem}"))
-    chosen = ("sounds", "natural", "seconds", "psi", "generator", "judge", "joint", "seed")
+    kind = ("sounds", "natural", "seconds") if sounds is None else ("recordings", "folds")
+    chosen = (*kind, "psi", "generator", "judge", "joint", "seed")
     settings = {key: getattr(args, key) for key in chosen}
     settings |= {"device": str(device), "config": asdict(config)}
     if args.json:
@@ -77,12 +94,39 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _recorded(args: argparse.Namespace) -> list[tuple[str, np.ndarray]]:
+    """(phenomenon, wave) of the recordings of phenomena in the chosen folds."""
+    from ..audio.waveform import load_audio, resample, to_mono
+    from ..metrics.sound_video import SAMPLE_RATE
+    from ..metrics.zero_shot import read_esc
+    from ..miniature.captions import concept_of
+    from ..miniature.scenes import PHENOMENA
+
+    sounds = []
+    for row in read_esc(Path(args.recordings)):
+        phenomenon = concept_of(row["category"])
+        if row["fold"] in args.folds and phenomenon in PHENOMENA:
+            wave, sample_rate = load_audio(row["path"])
+            sounds.append((phenomenon, resample(to_mono(wave)[None], sample_rate, SAMPLE_RATE)[0].numpy()))
+    if not sounds:
+        raise InputError(
+            f"{args.recordings} has no recordings of {', '.join(PHENOMENA)} in folds "
+            f"{', '.join(map(str, args.folds))}.",
+            "Choose others.",
+        )
+    return sounds
+
+
 ROWS = {
     "frames in which the judge names the sound": lambda r: f"{r['named']:.1%}",
     "sounds whose video reacts (above 99 % of 200 nulls)": lambda r: f"{r['reactive']:.1%}",
     "correlation with loudness, mean": lambda r: f"{r['correlation']:.2f} (nulls' 99th: {r['null_99']:.2f})",
     "lag within two frames": lambda r: f"{r['lag_frames']['within_2']:.1%} (mean {r['lag_frames']['mean']:+.2f})",
-    "crossfades seen within half a second": lambda r: f"{r['crossfades_in_time']:.1%}",
+    "crossfades seen within half a second": lambda r: (
+        f"{r['crossfades_in_time']:.1%} (half of them within {r['crossfades_median_sec'] or float('inf'):.2f} s)"
+        if r["crossfades"]
+        else "-"
+    ),
     "nearness to the sound": lambda r: f"{r['similarity']:.3f}",
     "neighbouring frames, cosine: mean, least": lambda r: f"{r['adjacent']['mean']:.4f}, {r['adjacent']['least']:.4f}",
     "motion between them: mean, largest": lambda r: f"{r['motion']['mean']:.4f}, {r['motion']['largest']:.4f}",

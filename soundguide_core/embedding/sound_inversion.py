@@ -2,10 +2,10 @@
 
     w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . sum_k p(k | x_a) v_k in the network of kinds
 
-What is heard in the whole segment and in its middle says whither: how likely each of K kinds is, each of which has
-learned a direction v_k. How loud the middle is says how far. The published network is the pyramid of
-pixel2style2pixel. Which one it is, and its sizes, is data.
-Axes: B batch, L layers, D dims, M mels, T mel time, K kinds or dims of what is heard, C channels of the last map.
+What is heard says whither: how likely each of K kinds is, each of which has learned a direction v_k. That is told from
+the seconds around a segment (sound_events). How loud the segment's middle is says how far. The published network is the
+pyramid of pixel2style2pixel, to which a segment is all there is. Which one it is, and its sizes, is data.
+Axes: B batch, F moments, L layers, D dims, M mels, T mel time, K kinds.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..shapes import check_shape
 from .ir_se import IRSEConfig
-from .sound import SoundEncoder, SoundEncoderConfig
+from .sound_events import SoundEvents
 from .style_pyramid import InversionConfig, SoundInversion
 
 
 @dataclass(frozen=True)
 class KindsConfig:
-    """trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. loud: the
-    number of columns in the middle of a segment whose level is read, one by one. top_db: of the mel. even_below: the
-    share of its range below which all bands are equally wide."""
+    """trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. dilations:
+    of the convolutions along time, in steps of the trunk's finest map; reach: see SoundEvents. loud: the number of
+    columns in the middle of a segment whose level is read, one by one. top_db: of the mel. even_below: the share of its
+    range below which all bands are equally wide."""
 
     trunk: dict
     kinds: int = 8
-    width: int = 256
+    width: int = 160
+    dilations: tuple[int, ...] = (1, 2, 4)
+    reach: int = 256
     loud: int = 21
     top_db: float = 80.0
     even_below: float = 0.045
@@ -45,8 +48,10 @@ class KindsInversion(nn.Module):
         super().__init__()
         self.config = config = KindsConfig(**values)
         self.num_ws, self.w_dim = num_ws, w_dim
-        self.trunk, heard = _trunk(config.trunk)
-        self.kinds = nn.Sequential(_mlp(heard, config.width), nn.Linear(config.width, config.kinds))
+        self.events = SoundEvents(
+            config.trunk, n_mels, kinds=config.kinds, width=config.width, dilations=config.dilations,
+            reach=config.reach,
+        )  # fmt: skip
         self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
         self.own = nn.Parameter(torch.zeros(config.kinds, num_ws, w_dim))  # and its departures, layer by layer
         self.amount = nn.Sequential(_mlp(config.kinds + config.loud, config.width), nn.Linear(config.width, 1))
@@ -56,12 +61,10 @@ class KindsInversion(nn.Module):
     def to_dict(self) -> dict:
         return {"architecture": "kinds", **asdict(self.config)}
 
-    def hear(self, mel: Tensor) -> Tensor:
-        """log p(k | x_a) [B,K]"""
-        return self.kinds(listen(self.trunk, mel)).float().log_softmax(dim=-1)
-
     def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        p = (self.hear(mel) if heard is None else heard).exp()  # [B,K]
+        if heard is None:
+            heard = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
+        p = heard.exp()  # [B,K]
         with torch.autocast(mel.device.type, enabled=False):  # how far, exactly
             spectrum = middle(mel[:, 0].float(), self.config.loud) + self._widths(mel)
             loud = level(spectrum, self.config.top_db)  # [B,loud]
@@ -96,10 +99,6 @@ class PyramidInversion(nn.Module):
         config = self.styles.config.to_dict()
         return {"architecture": "pyramid", **{key: config[key] for key in ("network", "groups", "sides")}}
 
-    def hear(self, mel: Tensor) -> Tensor:
-        """Nothing [B,0]: what is heard and how loud it is are one."""
-        return mel.new_zeros(len(mel), 0)
-
     def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         offsets = self.styles(mel)
         return offsets, offsets - offsets.mean(dim=1, keepdim=True)
@@ -129,37 +128,19 @@ class SoundInversionEncoder(nn.Module):
         return self.network.to_dict()
 
     @property
-    def trunk(self) -> SoundEncoder | None:
-        """What has learned to hear before, if there is such a part."""
-        return getattr(self.network, "trunk", None)
-
-    @property
-    def kinds(self) -> int:
-        """How many kinds of sound it tells apart, 0 where what it hears is no likelihood of any."""
-        return self.network.config.kinds if isinstance(self.network, KindsInversion) else 0
-
-    def hear(self, mel: Tensor) -> Tensor:
-        """What is heard in segments [B,1,M,T], without how loud: [B,K], of kinds their log-likelihoods. It can be
-        steadied over time and handed on."""
-        check_shape(mel, "B 1 M T", name="the segments of sound")
-        return self.network.hear(mel)
+    def events(self) -> SoundEvents | None:
+        """The part that tells kinds of sound apart: mel of a stretch [B,1,M,T], columns [F] or [B,F] =>
+        log p(k | x, t) [B,F,K]. None where a segment is all there is."""
+        return getattr(self.network, "events", None)
 
     def forward(self, mel: Tensor, heard: Tensor | None = None) -> Tensor:
-        """heard [B,K] in place of what these segments alone would say."""
+        """heard: log p(k | x_a) [B,K], in place of what these segments alone would say."""
         return self.shared_and_own(mel, heard)[0]
 
     def shared_and_own(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
         check_shape(mel, "B 1 M T", name="the segments of sound")
         return self.network(mel, heard)
-
-
-def listen(trunk: SoundEncoder, mel: Tensor) -> Tensor:
-    """What the trunk makes of the segment, and its last map at the middle: [B,K+C]."""
-    net = trunk.feature_extractor
-    maps = net.forward_features(trunk.conv(mel))  # [B,C,h,w]
-    whole, here = net.forward_head(maps), middle(maps, 2 - maps.shape[-1] % 2).mean(dim=(2, 3))
-    return torch.cat([_unit(whole), _unit(here)], dim=1)
 
 
 def level(mel: Tensor, top_db: float) -> Tensor:
@@ -174,16 +155,5 @@ def middle(x: Tensor, count: int) -> Tensor:
     return x[..., max(first, 0) : first + count]
 
 
-def _trunk(config: dict) -> tuple[SoundEncoder, int]:
-    """The network that hears, and the dims of what it says to `listen`."""
-    trunk = SoundEncoder(SoundEncoderConfig(**config))
-    return trunk, trunk.dim + trunk.feature_extractor.num_features
-
-
 def _mlp(size: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-
-
-def _unit(x: Tensor) -> Tensor:
-    """[B,K] with entries of about 1."""
-    return F.normalize(x.float(), dim=-1) * math.sqrt(x.shape[-1])

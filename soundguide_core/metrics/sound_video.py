@@ -7,8 +7,9 @@ Axes: F frames, D dims, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from .video_meter import VideoFigures, VideoMeter
 SAMPLE_RATE = 22050
 FIRST_SEED = 5_000_000  # of sounds that no training uses
 WINDOW = 12  # frames of a window whose features are compared
-FADE_SEC = 0.5
+HALF_SEC, FADE_SEC = 3.0, 0.5  # of a crossfade
 
 
 @dataclass(frozen=True)
@@ -88,25 +89,36 @@ def judged(
 def crossing_sec(models: Models, first: str, second: str, ws_src: Tensor, config: VideoConfig, *, seed: int) -> float:
     """When the picture crosses over from one phenomenon to another: seconds after the middle of the sounds' crossfade,
     below 0 before it. The moment from which on the judge finds the second likelier; infinite where it never does."""
-    half = 3.0
+    p = judged(models, crossfade(first, second, seed=seed), second, ws_src, config).probabilities
+    a, b = (models.judge.classes.index(name) for name in (first, second))
+    return crossed_sec((p[:, b] > p[:, a]).numpy(), config.fps) - HALF_SEC
+
+
+def crossfade(first: str, second: str, *, seed: int) -> np.ndarray:
+    """New sounds of two phenomena, equally loud, that go over into each other in the middle, the power being kept: [N]
+    at SAMPLE_RATE, of twice HALF_SEC."""
     waves = [
-        sounds.synthesise(p, half + FADE_SEC, intensity=np.full(8, 0.85), seed=seed + i, sample_rate=SAMPLE_RATE, fps=2)
+        sounds.synthesise(
+            p, HALF_SEC + FADE_SEC, intensity=np.full(8, 0.85), seed=seed + i, sample_rate=SAMPLE_RATE, fps=2
+        )
         for i, p in enumerate((first, second))
     ]
     waves = [wave / (wave.std() + 1e-9) * 0.1 for wave in waves]
-    t = np.arange(round(2 * half * SAMPLE_RATE)) / SAMPLE_RATE
-    rise = np.clip((t - half) / FADE_SEC + 0.5, 0, 1)
+    t = np.arange(round(2 * HALF_SEC * SAMPLE_RATE)) / SAMPLE_RATE
+    rise = np.clip((t - HALF_SEC) / FADE_SEC + 0.5, 0, 1)
     wave = np.zeros(len(t), np.float32)
     length = len(waves[0])
     wave[:length] += (waves[0] * np.cos(rise[:length] * np.pi / 2)).astype(np.float32)
     wave[-length:] += (waves[1] * np.sin(rise[-length:] * np.pi / 2)).astype(np.float32)
-    p = judged(models, wave, second, ws_src, config).probabilities
-    a, b = (models.judge.classes.index(name) for name in (first, second))
-    later = (p[:, b] > p[:, a]).numpy()
+    return wave
+
+
+def crossed_sec(later: np.ndarray, fps: float) -> float:
+    """later [F], whether the second is likelier => the begin of the first frame from which on it stays so; infinite
+    where it is so from the beginning, or not at the end."""
     if not later[-1] or later[0]:
         return float("inf")
-    since = len(later) - int(np.argmin(later[::-1]))  # the first frame after the last one that was not yet over
-    return since / config.fps - half
+    return (len(later) - int(np.argmin(later[::-1]))) / fps
 
 
 def rendered_embeds(models: Models, phenomenon: str, loudness: np.ndarray, layout: int, fps: float) -> Tensor:
@@ -125,36 +137,44 @@ def swell(seconds: float, fps: float, seed: int) -> np.ndarray:
     return low + (1 - low) * (0.5 - 0.5 * np.cos(2 * np.pi * (t / rng.uniform(2.5, 6) + rng.random())))
 
 
-def measure(
-    models: Models,
-    *,
-    count: int,
-    seconds: float,
-    config: VideoConfig,
-    psi: float,
-    seed: int,
-    swelling: bool = True,
-    on_step: Callable[..., None] | None = None,
-) -> tuple[dict, list[Judged]]:
-    """`count` new sounds, the phenomena in turn, each over a picture of its own, and a crossfade from each phenomenon
-    to the next: (figures, the videos). swelling: of one strength that rises and falls; off, as they come, some of them
-    so even that there is nothing to follow."""
-    results, painted = [], []
-    total = count + len(scenes.PHENOMENA)
+def new_sounds(
+    count: int, seconds: float, *, fps: float, seed: int, swelling: bool = True
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(phenomenon, wave [N]) of `count` sounds that no training uses, the phenomena in turn. swelling: of one strength
+    that rises and falls; off, as they come, some of them so even that there is nothing to follow."""
     for k in range(count):
         phenomenon = scenes.PHENOMENA[k % len(scenes.PHENOMENA)]
         number = FIRST_SEED + seed + k
-        intensity = swell(seconds, config.fps, number) if swelling else None
-        wave = sounds.synthesise(
-            phenomenon, seconds, intensity=intensity, seed=number, sample_rate=SAMPLE_RATE, fps=config.fps
+        intensity = swell(seconds, fps, number) if swelling else None
+        yield (
+            phenomenon,
+            sounds.synthesise(phenomenon, seconds, intensity=intensity, seed=number, sample_rate=SAMPLE_RATE, fps=fps),
         )
+
+
+def measure(
+    models: Models,
+    heard: Iterable[tuple[str, np.ndarray]],
+    count: int,
+    *,
+    config: VideoConfig,
+    psi: float,
+    seed: int,
+    crossfades: bool = True,
+    on_step: Callable[..., None] | None = None,
+) -> tuple[dict, list[Judged]]:
+    """`count` sounds (phenomenon, wave [N] at SAMPLE_RATE), each over a picture of its own, and a crossfade from each
+    phenomenon to each other: (figures, the videos)."""
+    results, painted, pairs = [], [], list(permutations(scenes.PHENOMENA, 2)) if crossfades else []
+    total = count + len(pairs)
+    for k, (phenomenon, wave) in enumerate(heard):
         ws_src = models.generator.sample_ws([seed + k], psi)
         results.append(judged(models, wave, phenomenon, ws_src, config, seed=seed))
         painted.append(rendered_embeds(models, phenomenon, results[-1].loudness, k % 32, config.fps))
         if on_step is not None:
             on_step(k, total)
     crossings = []
-    for k, (first, second) in enumerate(zip(scenes.PHENOMENA, (*scenes.PHENOMENA[1:], scenes.PHENOMENA[0]))):
+    for k, (first, second) in enumerate(pairs):
         ws_src = models.generator.sample_ws([seed + k], psi)
         late = crossing_sec(models, first, second, ws_src, config, seed=FIRST_SEED + 10_000 + seed + 2 * k)
         crossings.append({"from": first, "to": second, "late_sec": late if np.isfinite(late) else None})
@@ -167,7 +187,8 @@ def summary(results: list[Judged], painted: list[Tensor], crossings: list[dict],
     """The figures as plain numbers."""
     classes = models.judge.classes
     ours, theirs = [r.figures.embeds for r in results], painted
-    seen_in_time = [c for c in crossings if c["late_sec"] is not None and abs(c["late_sec"]) <= 0.5]
+    late = np.abs([np.inf if c["late_sec"] is None else c["late_sec"] for c in crossings])
+    median = float(np.median(late)) if len(late) else np.inf
     correlated = [r.reactivity for r in results]
     return {
         "videos": len(results),
@@ -193,7 +214,8 @@ def summary(results: list[Judged], painted: list[Tensor], crossings: list[dict],
             "mean": float(np.mean([r.figures.motion.mean() for r in results])),
             "largest": float(np.max([r.figures.motion.max() for r in results])),
         },
-        "crossfades_in_time": len(seen_in_time) / len(crossings),
+        "crossfades_in_time": float((late <= 0.5).mean()) if len(late) else None,
+        "crossfades_median_sec": median if np.isfinite(median) else None,
         "crossfades": crossings,
         "frechet": {
             "space": "pictures of the joint encoder",

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
 
-from ..audio.steady_hearing import averaged, decided
+from ..audio.steady_hearing import averaged, decided, kinds_heard
 from ..audio.track import MelTrack
 from ..errors import InputError, check_number
 from ..shapes import check_shape
@@ -31,9 +32,9 @@ class VideoConfig:
 
     fps: frames a second. strength: how far the sound leads away from the source; 1 as it was learned, 0 not at all.
     noise: whether the recurrent modules get their noise; seed: of it. smoothing: 0..0.99, the share of the last frame
-    in the next; it calms a path and delays it. steady_sec: what is heard, but not how loud it is, is settled from so
-    long after a frame and all that was before (steady_hearing), or is the mean over so long before and after.
-    chunk: frames in the networks at once.
+    in the next; it calms a path and delays it. sharpness, steady_sec: of kinds of sound the likeliest wins, 1 as likely
+    as it is; and what has won, but not how loud it is, is the mean over so long before and after a frame. chunk: frames
+    in the networks at once.
     """
 
     fps: float = 12.0
@@ -41,14 +42,16 @@ class VideoConfig:
     noise: bool = True
     seed: int = 0
     smoothing: float = 0.0
-    steady_sec: float = 3.0
+    sharpness: float = 4.0
+    steady_sec: float = 0.3
     chunk: int = 16
 
     def __post_init__(self) -> None:
         check_number(self.fps, "The frame rate", low=1, high=240)
         check_number(self.strength, "The strength", low=0, high=4)
         check_number(self.smoothing, "The smoothing", low=0, high=0.99)
-        check_number(self.steady_sec, "How long what is heard stays the same", low=0, high=60)
+        check_number(self.sharpness, "The sharpness", low=0, high=100)
+        check_number(self.steady_sec, "The time over which kinds of sound are averaged", low=0, high=60)
         check_number(self.chunk, "The number of frames in a chunk", low=1)
 
 
@@ -125,22 +128,20 @@ def invert_sound(
 ) -> Iterator[Tensor]:
     """w_hat = E_a(x_a) + w, of every frame's segment: chunks [F,L,D]."""
     check_shape(ws_src, "1 L D", name="the source latents")
-    encoder, fps, reach = trajectory.encoder, config.fps, round(config.steady_sec * config.fps)
+    fps, events = config.fps, trajectory.encoder.events
+    chunks = [(first, min(config.chunk, num_frames - first)) for first in range(0, num_frames, config.chunk)]
 
-    def segments() -> Iterator[Tensor]:
-        for first in range(0, num_frames, config.chunk):
-            yield track.windows(first, min(config.chunk, num_frames - first), fps).to(ws_src)
-
-    def heard() -> Iterator[Tensor]:
-        for mel in segments():
+    def kinds() -> Iterator[Tensor]:
+        for first, count in chunks:
             with torch.no_grad():  # left before each yield: what is done with a chunk is not our affair
-                row = encoder.hear(mel)
-            yield row
+                p = kinds_heard(events, track, first, count, fps, ws_src.device)
+            yield decided(p, config.sharpness)
 
-    steady = decided(heard(), fps, reach) if encoder.kinds and reach else averaged(heard(), reach)
-    for mel, row in zip(segments(), steady, strict=True):
+    steady = repeat(None, len(chunks)) if events is None else averaged(kinds(), round(config.steady_sec * fps))
+    for (first, count), p in zip(chunks, steady, strict=True):
         with torch.no_grad():
-            w_hat = trajectory.invert(mel, ws_src, row)
+            mel = track.windows(first, count, fps).to(ws_src)
+            w_hat = trajectory.invert(mel, ws_src, None if p is None else p.clamp(min=1e-9).log())
         yield w_hat
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..audio.mel import MelSpec
@@ -29,6 +30,7 @@ from ..images import from_uint8, resize, to_uint8
 from ..processes import in_order
 from ..video import read_frames
 
+STRETCH_SEC = 12.0  # of sound around a window, or as long as the window is
 VIDEO_ENDINGS = ("mp4", "mov", "mkv", "webm", "avi", "mpg", "m4v")
 
 log = logging.getLogger(__name__)
@@ -131,11 +133,14 @@ def _of_file(path: Path, name: str, text: str, fps: float, frames: int, size: in
 
 @dataclass(frozen=True)
 class Batch:
-    """mels [B,F,1,M,T]. layouts [B] and amounts [B,F,K]: of scenes, where a coded generator knows all of them. Where
-    there are pictures, real [B,F,3,H,W] in -1..1; heard, said [B,F,D] and [B,D], unit norm: the meanings of the sound
-    and of the text; loudness [B,F] in 0..1."""
+    """mels [B,F,1,M,T], a segment for each frame. stretch [B,1,M,T']: the sound around all of them; columns [B,F]:
+    where in there the frames lie, which may be between two. layouts [B] and amounts [B,F,K]: of scenes, where a coded
+    generator knows all of them. Where there are pictures, real [B,F,3,H,W] in -1..1; heard, said [B,F,D] and [B,D],
+    unit norm: the meanings of the sound and of the text; loudness [B,F] in 0..1."""
 
     mels: Tensor
+    stretch: Tensor
+    columns: Tensor
     layouts: Tensor | None = None
     amounts: Tensor | None = None
     real: Tensor | None = None
@@ -182,7 +187,8 @@ class ClipSet:
         return len(self.names)
 
     def draw(self, batch: int, frames: int, rng: torch.Generator, rows: slice = slice(None)) -> Batch:
-        """The `rows` of `batch` windows of `frames` frames, each text as often as another."""
+        """The `rows` of `batch` windows of `frames` frames, 0 for all of a clip's, each text as often as another."""
+        frames = frames or self.frames
         clips, starts = self.choose(batch, frames, rng)
         return self.batch(clips[rows], starts[rows], frames)
 
@@ -200,7 +206,9 @@ class ClipSet:
     def batch(self, clips: list[int], starts: list[int], frames: int) -> Batch:
         """The windows of `frames` frames."""
         real = np.stack([np.load(self.files[k], mmap_mode="r")[s : s + frames] for k, s in zip(clips, starts)])
-        mels = [self.tracks[k].windows(self.first[k] + s, frames, self.fps) for k, s in zip(clips, starts)]
+        at = [(self.tracks[k], self.first[k] + s, frames, self.fps) for k, s in zip(clips, starts)]
+        mels = [track.windows(*moments) for track, *moments in at]
+        stretch, columns = stretches([(track, track.columns(*moments)) for track, *moments in at])
         known, codes = {}, [self.codes[k] for k in clips]
         if None not in codes:
             amounts = np.stack([code.amounts[s : s + frames] for code, s in zip(codes, starts)])
@@ -209,11 +217,31 @@ class ClipSet:
         return Batch(
             **known,
             mels=torch.stack(mels),
+            stretch=stretch,
+            columns=columns,
             real=from_uint8(torch.from_numpy(real).flatten(0, 1)).unflatten(0, real.shape[:2]),
             heard=torch.stack([self.heard[k, s : s + frames] for k, s in zip(clips, starts)]),
             said=self.said[clips],
             loudness=torch.stack([self.loudness[k, s : s + frames] for k, s in zip(clips, starts)]),
         )
+
+
+def stretches(windows: list[tuple[MelTrack, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Tracks, and as many columns [F] in each => a stretch of each, [B,1,M,T], and the columns in there [B,F].
+
+    The columns lie as near its middle as can be. A track that is shorter is followed by silence.
+    """
+    (track, at), *_ = windows
+    spec = track.spec
+    length = max(round(STRETCH_SEC * spec.sample_rate / spec.hop_length), int(at[-1] - at[0]) + 2)
+    parts, columns = [], []
+    for track, at in windows:
+        first = int((at[0] + at[-1]) / 2) - length // 2
+        first = max(min(first, track.level_db.shape[1] - length), 0)
+        part = track.stretch(first, first + length)[0]
+        parts.append(F.pad(part, (0, length - part.shape[-1])))
+        columns.append((at - first).float())
+    return torch.stack(parts), torch.stack(columns)
 
 
 def _path(clip: Clip, shape: tuple[int, ...], fps: float, cache: Path) -> Path:

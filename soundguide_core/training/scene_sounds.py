@@ -1,14 +1,16 @@
 """Sounds of the miniature world without pictures: how much of which phenomenon each of their moments shows is known.
 
 Pictures cost a hundred times what a sound does, and where a generator's latents are named none are needed to learn from
-sounds. Two sounds are crossfaded in a part of the draws, or one fades into silence; other microphones and the hiss of
-recorders are laid over both. All sounds lie as levels on one device, where a batch is made at once.
-Axes: S sounds, B batch, F frames of a window, A of a whole sound, K phenomena, M mels, T mel time.
+sounds. A stretch is up to three of them, crossfaded one into the other or into silence; other microphones and the hiss
+of recorders are laid over all. All sounds lie as levels on one device, where a batch is made at once.
+Axes: S sounds, B batch, J sounds of a stretch, F frames of a window, A of a stretch, K phenomena, M mels, T mel time.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from ..audio.augment import add_power, floor_noise, response
 from ..audio.features import QUIETEST_DB
 from ..audio.mel import MelSpec, arrange
 from ..audio.track import FLOOR_DB, MelTrack
+from ..errors import InputError
 from ..files import make_folder
 from ..miniature import codes, sounds
 from ..miniature.scenes import PHENOMENA
@@ -32,23 +35,37 @@ from .sound_data import raw_key
 QUIETEST_PART_DB = -30.0  # a part of a recording that is nowhere louder than this below the whole is not drawn
 PART_SEC = 0.5  # from the begin of one part of a recording to that of the next
 NOTHING_DB = -120.0
+TABLE = {
+    "per_phenomenon", "first_seed", "recorded", "shortest_sec", "longest_sec", "another", "silences", "louder_db",
+    "eq_db", "noisy", "noisiest_db",
+}  # fmt: skip
+DRAWN = {  # what is drawn for each stretch, and how many numbers in 0..1 that takes
+    "noisy": 1, "first": 1, "then": 4, "turns": 3, "widths": 2, "sounds": 9, "begins": 3, "gains": 3, "window": 1,
+    "layout": 1,
+}  # fmt: skip
 
 
 class SceneSounds:
     """`per_phenomenon` synthesised sounds of each phenomenon, and recordings where there are any.
 
     table: a recipe's [data.sounds]. recorded: share of recordings among the draws of a phenomenon that has some.
-    crossfades, silences: shares of the draws in which a second sound follows, or nothing. louder_db: by how much one
-    sound may be louder than the other. eq_db, noisy, noisiest_db: microphones and recorders (audio/augment).
+    shortest_sec, longest_sec: of a stretch. another, silences: how often what follows a sound is of another phenomenon,
+    or nothing. louder_db: by how much a sound may be louder or softer. eq_db, noisy, noisiest_db: microphones and
+    recorders (audio/augment).
     """
 
     def __init__(
         self, table: dict, data: dict, *, spec: MelSpec, fps: float, cache: Path, device: torch.device | str = "cpu",
         on_step: OnStep | None = None,
     ):  # fmt: skip
+        missing = sorted(TABLE - table.keys())
+        if missing or table["shortest_sec"] > table["longest_sec"]:
+            raise InputError(
+                f"[data.sounds] does not say {missing[0]}." if missing else "The shortest stretch is the longer one.",
+                "Start from the shipped recipe.",
+            )
         self.table, self.spec, self.fps, self.device = table, spec, fps, torch.device(device)
-        self.total = round(SOUND_SEC * fps)
-        self.columns = 1 + round(SOUND_SEC * spec.sample_rate) // spec.hop_length
+        self.columns = 1 + round(SOUND_SEC * spec.sample_rate) // spec.hop_length  # of one sound
         made = synthesised(table["per_phenomenon"], table["first_seed"], spec, fps, make_folder(cache), on_step)
         levels, self.pools = [made], _Pools(table["per_phenomenon"])
         for _, phenomenon, wave, sample_rate in recordings(data):
@@ -56,62 +73,102 @@ class SceneSounds:
             self.pools.add(PHENOMENA.index(phenomenon), len(parts))
             levels.append(parts)
         self.levels = torch.cat(levels).to(self.device)  # [S,M,T] fp16
-        at_frame = (np.arange(self.columns) * spec.hop_length / spec.sample_rate) * fps - 0.5
-        between = np.stack([np.interp(at_frame, np.arange(self.total), row) for row in np.eye(self.total)])
-        self.between = torch.from_numpy(between).float().to(self.device)  # [A,T]: values of frames, at columns
-        self.within = within_frames(spec, fps, self.columns, self.total).to(self.device)  # [T,A]: their mean, in frames
 
     def draw(self, batch: int, frames: int, rng: torch.Generator, rows: slice = slice(None)) -> Batch:
-        """The `rows` of `batch` windows of `frames` frames, each phenomenon as often as another."""
-        table, fps = self.table, self.fps
-        u = torch.rand(15, batch, generator=rng)
-        microphones = response(batch, self.spec.n_mels, rng, spread_db=table["eq_db"])[rows]
-        noisy = torch.nonzero(u[0] < table["noisy"])[:, 0]
-        hiss = floor_noise(
-            len(noisy), self.spec.n_mels, self.columns, rng, low_db=-90.0, high_db=table["noisiest_db"],
-            device=self.device,
-        )  # fmt: skip
-        hiss = self._for_rows(hiss, noisy, batch, rows)
-        u = u[:, rows]
-        first, start = _below(u[1], len(PHENOMENA)), _below(u[2], self.total - frames + 1)
-        second = (first + 1 + _below(u[3], len(PHENOMENA) - 1)) % len(PHENOMENA)
-        follows = u[4] < table["crossfades"]
-        fades = u[4] < table["crossfades"] + table["silences"]
-        middle = start + (-1.5 + u[5] * (frames / fps + 3)) * fps  # frames
-        gone = fade(self.total, middle, (0.1 + 1.4 * u[6]) * fps) * fades[:, None]  # [B,A]
-        shares = torch.stack([1 - gone, gone * follows[:, None]])  # [2,B,A], of the first and of the second sound
-        gains = 10 * torch.log10((shares.to(self.device) @ self.between).clamp(min=1e-12))[:, :, None]  # [2,B,1,T]
-        louder = (table["louder_db"] * (2 * u[7] - 1)).to(self.device)[:, None, None]
-        level = add_power(
-            self._sounds(first, u[8:11]) + gains[0], self._sounds(second, u[11:14]) + gains[1] + louder
-        ) + microphones.to(self.device)  # fmt: skip
-        level = add_power(level, hiss + level.amax(dim=(1, 2), keepdim=True)).clamp(min=FLOOR_DB)
+        """The `rows` of `batch` windows of `frames` frames, 0 for all of the stretch, each phenomenon as often as
+        another."""
+        table, spec, fps = self.table, self.spec, self.fps
+        shortest, longest = (max(round(table[f"{name}_sec"] * fps), frames) for name in ("shortest", "longest"))
+        total = int(torch.randint(shortest, longest + 1, (), generator=rng))
+        columns = 1 + round(total / fps * spec.sample_rate) // spec.hop_length
+        u = dict(zip(DRAWN, torch.rand(sum(DRAWN.values()), batch, generator=rng).split([*DRAWN.values()])))
+        microphones = response(batch, spec.n_mels, rng, spread_db=table["eq_db"])[rows].to(self.device)
+        hiss = self._hiss(u["noisy"][0] < table["noisy"], columns, rng)[rows]
+        u = {name: numbers[:, rows] for name, numbers in u.items()}
 
-        loudness = loudness_of(level, self.within, self.spec).cpu().numpy()
-        strong = shares * torch.from_numpy(strength(loudness, fps)).float()
-        amounts = torch.zeros(*strong.shape[1:], len(PHENOMENA))  # [B,A,K]
-        for kind, part in zip((first, second), strong):
-            amounts.scatter_add_(2, kind[:, None, None].expand(-1, self.total, 1), part[..., None])
-        shown = start[:, None] + torch.arange(frames)  # [B,F]
+        course = self._course(total / fps, u)
+        level = reduce(add_power, self._levels(course, columns, u)) + microphones
+        level = add_power(level, hiss + level.amax(dim=(1, 2), keepdim=True)).clamp(min=FLOOR_DB)
+        amounts = self._amounts(course, level, total)
+        first = _below(u["window"][0], total - (frames or total) + 1)
+        shown = first[:, None] + torch.arange(frames or total)  # [B,F]
+        mel = against_loudest(level, spec)
         return Batch(
-            mels=windows_of(level, shown, self.spec, fps),
-            layouts=_below(u[14], codes.LAYOUTS),
+            mels=windows_of(mel, shown, spec, fps),
+            stretch=mel[:, None],
+            columns=((shown.double() + 0.5) / fps * spec.sample_rate / spec.hop_length).float(),
+            layouts=_below(u["layout"][0], codes.LAYOUTS),
             amounts=amounts.gather(1, shown[..., None].expand(-1, -1, len(PHENOMENA))),
         )
+
+    def _course(self, seconds: float, u: dict[str, Tensor]) -> Course:
+        kinds, there = [_below(u["first"][0], len(PHENOMENA))], [torch.ones_like(u["first"][0])]
+        for changes, which in u["then"].split(2):
+            other = (kinds[-1] + 1 + _below(which, len(PHENOMENA) - 1)) % len(PHENOMENA)
+            kinds.append(torch.where(changes < self.table["another"], other, kinds[-1]))
+            there.append((changes < 1 - self.table["silences"]).float())
+        # the stretch lies anywhere in the longest one
+        before, first, lasting = u["turns"]
+        turn = 0.5 + (SOUND_SEC - 1) * first - before * max(self.table["longest_sec"] - seconds, 0)
+        turns, widths = torch.stack([turn, turn + 2 + (SOUND_SEC - 2.5) * lasting]), 0.1 + 1.4 * u["widths"]
+        return Course(
+            torch.stack(kinds), torch.stack(there), turns, widths, begin_sec(turns, widths, seconds, u["begins"])
+        )
+
+    def _levels(self, course: Course, columns: int, u: dict[str, Tensor]) -> Iterator[Tensor]:
+        """Of each of the three sounds, in dB [B,M,T]."""
+        hop_sec = self.spec.hop_length / self.spec.sample_rate
+        share_db = 10 * torch.log10(course.shares(torch.arange(columns) * hop_sec).clamp(min=1e-12))
+        share_db = share_db + self.table["louder_db"] * (2 * u["gains"][..., None] - 1)
+        for kind, which, begin, db in zip(course.kinds, u["sounds"].split(3), course.begins, share_db):
+            yield _moved(self._sounds(kind, which), begin / hop_sec, columns) + db[:, None].to(self.device)
+
+    def _amounts(self, course: Course, level: Tensor, total: int) -> Tensor:
+        """How much of each phenomenon each frame shows [B,A,K]."""
+        within = within_frames(self.spec, self.fps, level.shape[2], total).to(self.device)
+        strong = torch.from_numpy(strength(loudness_of(level, within, self.spec).cpu().numpy(), self.fps)).float()
+        at_sec = (torch.arange(total) + 0.5) / self.fps
+        begins = course.begins[..., None]
+        sounding = (at_sec >= begins) & (at_sec < begins + SOUND_SEC)  # [J,B,A]
+        amounts = torch.zeros(*strong.shape, len(PHENOMENA))
+        for kind, part in zip(course.kinds, course.shares(at_sec) * sounding * strong):
+            amounts.scatter_add_(2, kind[:, None, None].expand(-1, total, 1), part[..., None])
+        return amounts
 
     def _sounds(self, kinds: Tensor, u: Tensor) -> Tensor:
         """A sound of each of the kinds [B], by three numbers in 0..1 [3,B]: levels [B,M,T], the loudest bin at 0 dB."""
         level = self.levels[self.pools.choose(kinds, u, self.table["recorded"]).to(self.device)].float()
         return level - level.amax(dim=(1, 2), keepdim=True)
 
-    def _for_rows(self, x: Tensor, of: Tensor, batch: int, rows: slice) -> Tensor:
-        """x [n,M,T] of the samples `of` [n] of a batch => that of its `rows`, with nothing for the others."""
-        full = x.new_full((batch, *x.shape[1:]), NOTHING_DB)
-        full[of.to(x.device)] = x
-        return full[rows]
+    def _hiss(self, noisy: Tensor, columns: int, rng: torch.Generator) -> Tensor:
+        """Of recorders, below the loudest bin, in dB [B,M,T]; nothing where it is not `noisy` [B]."""
+        mels, at = self.spec.n_mels, torch.nonzero(noisy)[:, 0]
+        hiss = floor_noise(
+            len(at), mels, columns, rng, low_db=-90.0, high_db=self.table["noisiest_db"], device=self.device
+        )
+        full = hiss.new_full((len(noisy), mels, columns), NOTHING_DB)
+        full[at.to(self.device)] = hiss
+        return full
 
     def _columns(self, seconds: float) -> int:
         return max(round(seconds * self.spec.sample_rate / self.spec.hop_length), 1)
+
+
+@dataclass(frozen=True)
+class Course:
+    """What follows what in a batch of stretches: the numbers of the phenomena kinds [3,B], whether there is anything to
+    hear of each there [3,B], when the second and the third take over turns [2,B] and how long that takes widths [2,B],
+    and when each sound begins [3,B]; in seconds."""
+
+    kinds: Tensor
+    there: Tensor
+    turns: Tensor
+    widths: Tensor
+    begins: Tensor
+
+    def shares(self, at_sec: Tensor) -> Tensor:
+        """Of the power, what each sound has at moments [T]: [3,B,T]"""
+        return shares(self.turns, self.widths, at_sec) * self.there[..., None]
 
 
 class _Pools:
@@ -141,10 +198,29 @@ def _below(u: Tensor, count: int) -> Tensor:
     return (u * count).long().clamp(max=count - 1)
 
 
-def fade(frames: int, middle: Tensor, width: Tensor) -> Tensor:
-    """The second sound's share of the power [B,F]: sin^2 of a quarter turn over `width` frames about `middle` [B]."""
-    rise = ((torch.arange(frames) + 0.5 - middle[:, None]) / width[:, None] + 0.5).clamp(0, 1)
-    return torch.sin(rise * torch.pi / 2).square()
+def shares(turns: Tensor, widths: Tensor, at_sec: Tensor) -> Tensor:
+    """Of the power, what the first, the second and the third sound have: turns and widths [2,B], moments [T] in
+    seconds => [3,B,T]. It goes over by sin^2 of a quarter turn, over `widths` about each of the `turns`."""
+    rise = ((at_sec - turns[..., None]) / widths[..., None] + 0.5).clamp(0, 1)
+    second, third = torch.sin(rise * torch.pi / 2).square()
+    return torch.stack([1 - second, second * (1 - third), second * third])
+
+
+def begin_sec(turns: Tensor, widths: Tensor, seconds: float, u: Tensor) -> Tensor:
+    """When each of the three sounds begins [3,B], which lasts as long as all do: so that it is there while it is
+    needed, if it lasts so long, and at any of its moments then. u: 0..1 [3,B]."""
+    half, nothing = widths / 2, torch.zeros_like(turns[0])
+    since = torch.stack([nothing, *(turns - half)]).clamp(0, seconds)
+    until = torch.stack([*(turns + half), nothing + seconds]).clamp(0, seconds)
+    return since - u * (SOUND_SEC - (until - since)).clamp(min=0)
+
+
+def _moved(level: Tensor, columns: Tensor, count: int) -> Tensor:
+    """level [B,M,T] from columns [B] on, in a stretch of `count`, with nothing before and after: [B,M,count]"""
+    index = (torch.arange(count) - columns[:, None]).round().long().to(level.device)
+    inside = (index >= 0) & (index < level.shape[2])
+    index = index.clamp(0, level.shape[2] - 1)[:, None].expand(-1, level.shape[1], -1)
+    return level.gather(2, index).masked_fill(~inside[:, None], NOTHING_DB)
 
 
 def parts_of(level: Tensor, columns: int, step: int) -> Tensor:
@@ -176,16 +252,21 @@ def loudness_of(level: Tensor, within: Tensor, spec: MelSpec) -> Tensor:
     return (1 + (loud - loud.amax(dim=1, keepdim=True)) / QUIETEST_DB).clamp(0, 1) @ within
 
 
-def windows_of(level: Tensor, frames: Tensor, spec: MelSpec, fps: float) -> Tensor:
-    """MelTrack.windows of many sounds at once: levels [B,M,T], numbers of frames [B,F] => [B,F,1,M,columns] in 0..1."""
-    columns, last = spec.frame_columns or spec.columns, level.shape[2] - 1
+def against_loudest(level: Tensor, spec: MelSpec) -> Tensor:
+    """Levels [B,M,T] in dB => mels in 0..1, each measured against its loudest bin; silence is 0."""
+    loudest = level.amax(dim=(1, 2), keepdim=True)
+    return ((level - loudest) / spec.top_db + 1).clamp(0, 1) * (loudest > FLOOR_DB + 0.1)
+
+
+def windows_of(mel: Tensor, frames: Tensor, spec: MelSpec, fps: float) -> Tensor:
+    """MelTrack.windows of many sounds at once: mels [B,M,T], numbers of frames [B,F] => [B,F,1,M,columns]."""
+    columns, last = spec.frame_columns or spec.columns, mel.shape[2] - 1
     starts = ((frames.double() + 0.5) / fps * spec.sample_rate / spec.hop_length).round().long() - columns // 2
-    index = (starts[..., None] + torch.arange(columns)).to(level.device)  # [B,F,columns]
+    index = (starts[..., None] + torch.arange(columns)).to(mel.device)  # [B,F,columns]
     beyond = columns // 2 if spec.fill == "mirror" else 0
     inside = (index >= -beyond) & (index <= last + beyond)
     turned = index.remainder(2 * last)
-    index = torch.minimum(turned, 2 * last - turned).flatten(1)[:, None].expand(-1, level.shape[1], -1)
-    mel = ((level - level.amax(dim=(1, 2), keepdim=True)) / spec.top_db + 1).clamp(0, 1)
+    index = torch.minimum(turned, 2 * last - turned).flatten(1)[:, None].expand(-1, mel.shape[1], -1)
     found = mel.gather(2, index).unflatten(2, inside.shape[1:]).transpose(1, 2)  # [B,F,M,columns]
     return arrange((found * inside[:, :, None]).flatten(0, 1)[:, None], spec).unflatten(0, frames.shape)
 

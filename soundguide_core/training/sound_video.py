@@ -87,7 +87,8 @@ class SoundVideoTraining:
                     f"A batch of {stage.batch} does not split into {loop.num_processes()}.", "Use a multiple of it."
                 )
         self.trajectory = trajectory.to(self.device).requires_grad_(True).train()
-        trunk = self.trajectory.encoder.trunk
+        self.events = self.trajectory.encoder.events
+        trunk = None if self.events is None else self.events.trunk
         settled = [m for m in self.trajectory.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         for module in settled if trunk is None else [*settled, trunk]:
             module.eval()  # as it was learned on many more sounds, and the same in every process
@@ -118,8 +119,9 @@ class SoundVideoTraining:
         for group, factor in zip(self.adam.param_groups, (1.0, stage.trunk_lr)):
             group["lr"] = s.lr * s.rate(i) * factor
         self.judges_adam.param_groups[0]["lr"] = s.discriminator_lr * s.rate(i)
-        for parameter in self.trunk:
-            parameter.requires_grad_(bool(stage.trunk_lr))
+        if self.events is not None:
+            self.events.requires_grad_(stage.hearing)
+            self.events.trunk.requires_grad_(stage.hearing and bool(stage.trunk_lr))
         drawn = self.draw(i)
         self._learn_from_judges(False)
         walked = self.walk(drawn, stage)
@@ -139,26 +141,33 @@ class SoundVideoTraining:
         """This process's rows of step i's batch."""
         s, rng = self.settings, torch.Generator().manual_seed(_step_seed(self.seed, i))
         stage = s.stage_at(i)
-        size, length = stage.batch, stage.before + stage.frames
+        size, length = stage.batch, stage.before + stage.frames if stage.frames else 0
         rows = slice(loop.rank(), None, loop.num_processes())
         source = self.clips if stage.pictures else self.sounds
         batch = source.draw(size, length, rng, rows)
         if s.eq_db and source is self.clips:
-            curve = response(size, self.trajectory.spec.n_mels, rng, spread_db=s.eq_db) / self.trajectory.spec.top_db
-            batch = replace(batch, mels=(batch.mels + curve[rows, None, None]).clamp(0, 1) * (batch.mels > 0))
-        noise = torch.randn(size, length, self.trajectory.config.noise_dim, generator=rng)[rows].to(self.device)
+            spec = self.trajectory.spec
+            curve = response(size, spec.n_mels, rng, spread_db=s.eq_db)[rows] / spec.top_db  # [B,M,1]
+            mels, stretch = (
+                (x + y).clamp(0, 1) * (x > 0)
+                for x, y in ((batch.mels, curve[:, None, None]), (batch.stretch, curve[:, None]))
+            )
+            batch = replace(batch, mels=mels, stretch=stretch)
+        noise = torch.randn(size, batch.mels.shape[1], self.trajectory.config.noise_dim, generator=rng)[rows]
         ws, calm_ws = self.sources.draw(batch.layouts, size, rows, self.device, rng)
         batch = batch.to(self.device)
         departure = None if batch.amounts is None else departures(batch.amounts, self.generator.w_dim)
-        return Drawn(batch, ws, noise, calm_ws, departure)
+        return Drawn(batch, ws, noise.to(self.device), calm_ws, departure)
 
     def walk(self, drawn: Drawn, stage: Stage) -> Walked:
-        mels = drawn.batch.mels if stage.path else drawn.batch.mels[:, -stage.frames :]
+        batch, encoder = drawn.batch, self.trajectory.encoder
+        asked = slice(None) if stage.path else slice(-stage.frames, None)
+        mels = batch.mels[:, asked]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            heard = self.trajectory.encoder.hear(mels.flatten(0, 1))
-            offsets, own = self.trajectory.encoder.shared_and_own(mels.flatten(0, 1), heard)
+            heard = None if encoder.events is None else encoder.events(batch.stretch, batch.columns[:, asked])
+            segments = None if heard is None else heard.flatten(0, 1)
+            offsets, own = encoder.shared_and_own(mels.flatten(0, 1), segments)
         w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.float().unflatten(0, mels.shape[:2])
-        heard = heard.unflatten(0, mels.shape[:2])
         if not stage.path:
             return Walked(w_hats, w_hats, own.float(), heard)
         path, _ = self.trajectory.follow(w_hats, self.trajectory.begin(drawn.ws, w_hats[:, 0]), drawn.noise)
@@ -233,7 +242,10 @@ class SoundVideoTraining:
                 z = name_z(batch.layouts, torch.tensor([True]), z)
             ws = self.generator.broadcast(self.generator.mapping(z.to(self.device)))
             ws = truncate(ws, self.generator.w_avg, 0.7)
-            w_hats = self.average.invert(batch.mels[0].to(self.device), ws)[None]
+            batch = batch.to(self.device)
+            events = self.average.encoder.events
+            heard = None if events is None else events(batch.stretch, batch.columns)[0]
+            w_hats = self.average.invert(batch.mels[0], ws, heard)[None]
             whole, _ = self.average.follow(w_hats, self.average.begin(ws, w_hats[:, 0]))
             path = whole[0] if s.stages[-1].path else w_hats[0]
             at = np.linspace(0, length - 1, columns).round().astype(int)
@@ -271,7 +283,7 @@ def run(
         load_joint(config["models"]["joint"], device),
         load_generator(config["models"]["generator"], device),
     )
-    trajectory = new_trajectory(config["trajectory"], generator, joint, seed)
+    trajectory = new_trajectory(config["trajectory"], generator, joint, seed, config["models"].get("inversion"))
     cache = Path(config["data"].get("cache", out / "clips"))
     clips = gather(config["data"], joint, trajectory.spec, generator, cache, on_step)
     sounds = gather_sounds(config["data"], trajectory.spec, cache / "sounds", device, on_step)

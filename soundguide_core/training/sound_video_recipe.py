@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..audio.mel import MelSpec
+from ..embedding.sound_inversion import SoundInversionEncoder
 from ..errors import InputError
 from ..generators.temporal_discriminator import TemporalDiscriminatorConfig
-from ..trajectory import Trajectory, TrajectoryConfig
+from ..trajectory import Trajectory, TrajectoryConfig, load_trajectory
 from . import loop
 
 TERMS = (
@@ -21,10 +22,10 @@ LATENT_TERMS = {"latents", "kinds", "codes", "layers"}  # which need no pictures
 class Stage:
     """A part of the run.
 
-    frames, before: of each window, those that are judged and the steps of the path before them. path: off, E_a learns
-    alone and its codes are judged as they are. weights: by TERMS; 0 or absent leaves a term out. rate: factor on the
-    learning rates. trunk_lr: on that of E_a's trunk, which has learned to hear before; at 0 it stays as it is, which
-    is faster.
+    frames, before: of each window, those that are judged and the steps of the path before them; 0 frames: all that
+    there are. path: off, E_a learns alone and its codes are judged as they are. weights: by TERMS; 0 or absent leaves
+    a term out. rate: factor on the learning rates. trunk_lr: on that of E_a's trunk, which has learned to hear before.
+    hearing: off, all that tells kinds of sound apart stays as it is.
     """
 
     steps: int
@@ -35,8 +36,11 @@ class Stage:
     path: bool = True
     rate: float = 1.0
     trunk_lr: float = 0.0
+    hearing: bool = True
 
     def __post_init__(self) -> None:
+        if not self.hearing and "kinds" in self.terms:
+            raise InputError("A stage without hearing cannot learn kinds.", "Leave that term out, or hearing on.")
         odd = sorted(self.weights.keys() - set(TERMS))
         if odd:
             raise InputError(f"There is no term {odd[0]!r} to weigh.", f"Use {', '.join(TERMS)}.")
@@ -99,21 +103,26 @@ class Settings:
 
     @classmethod
     def from_dict(cls, table: dict) -> Settings:
-        """A recipe's [training]. For ablations: share, of every stage's steps; without, terms to leave out."""
+        """A recipe's [training]. For ablations: shares, of each stage's steps, at 0 there is none; without, terms to
+        leave out."""
         table = dict(table)
-        share, without = table.pop("share", 1.0), set(table.pop("without", ()))
+        shares, without = table.pop("shares", None), set(table.pop("without", ()))
         try:
             for name in ("image_discriminator", "video_discriminator"):
                 sizes = dict(table[name])
                 table[name] = TemporalDiscriminatorConfig(**{**sizes, "channels": tuple(sizes["channels"])})
             stages = [Stage(**stage) for stage in table["stages"]]
+            shares = [1.0] * len(stages) if shares is None else shares
+            if len(shares) != len(stages):
+                raise InputError(f"{len(shares)} shares are not {len(stages)} stages'.", "Give one for each stage.")
             table["stages"] = tuple(
                 replace(
                     stage,
                     steps=max(round(stage.steps * share), 1),
                     weights={name: weight for name, weight in stage.weights.items() if name not in without},
                 )
-                for stage in stages
+                for stage, share in zip(stages, shares)
+                if share
             )
             return cls(**table)
         except TypeError as error:
@@ -122,10 +131,11 @@ class Settings:
             ) from error
 
 
-def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
+def new_trajectory(table: dict, generator, joint, seed: int, inversion: str | None = None) -> Trajectory:
     """By the recipe's [trajectory]. An E_a without a trunk of its own begins with the ears of the joint encoder.
 
-    frame_columns: of the segments, where they are not those of the joint encoder.
+    frame_columns: of the segments, where they are not those of the joint encoder. inversion: the name or path of a
+    trajectory with whose E_a it begins.
     """
     sizes = dict(table)
     encoder = {"architecture": "kinds", **sizes.pop("encoder", {})}
@@ -146,5 +156,17 @@ def new_trajectory(table: dict, generator, joint, seed: int) -> Trajectory:
     trajectory = loop.seeded(seed, lambda: Trajectory(config, spec))
     trajectory.measure(generator)
     if ears:
-        trajectory.encoder.trunk.load_state_dict(joint.sound.state_dict())
+        trajectory.encoder.events.take_trunk(joint.sound)
+    if inversion is not None:
+        _take_encoder(trajectory, load_trajectory(inversion).encoder, inversion)
     return trajectory
+
+
+def _take_encoder(trajectory: Trajectory, learned: SoundInversionEncoder, name: str) -> None:
+    tensors, own = learned.state_dict(), trajectory.encoder.state_dict()
+    if {key: x.shape for key, x in tensors.items()} != {key: x.shape for key, x in own.items()}:
+        raise InputError(
+            f"The sound inversion of {name} has other sizes than the recipe's [trajectory.encoder].",
+            "Give the recipe those it was trained with.",
+        )
+    trajectory.encoder.load_state_dict(tensors)

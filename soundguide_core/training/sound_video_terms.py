@@ -27,12 +27,12 @@ from .clips import Batch
 @dataclass(frozen=True)
 class Walked:
     """What came of a batch: latents [B,F,L,D] of the frames to judge, the codes w_hat [B,F',L,D], the layers' own part
-    in them, and what was heard [B,F',K]."""
+    in them, and what was heard [B,F',K], if kinds are told apart."""
 
     shown: Tensor
     w_hats: Tensor
     own: Tensor
-    heard: Tensor
+    heard: Tensor | None
 
 
 def latent_terms(

@@ -1,59 +1,51 @@
 from __future__ import annotations
 
-from itertools import pairwise, product
-
 import numpy as np
 import pytest
 import torch
 
 from soundguide_core.audio import steady_hearing as sh
+from soundguide_core.audio.mel import MelSpec
+from soundguide_core.audio.track import MelTrack
+from soundguide_core.embedding.sound_events import SoundEvents
 
+SPEC = MelSpec(
+    sample_rate=8000, n_fft=256, hop_length=100, n_mels=16, fmin=0, fmax=4000, top_db=80,
+    columns=64, stride=32, layout="plain", fill="mirror", focus=0, frame_columns=20,
+)  # fmt: skip
 FPS = 12.0
 
 
-def log_p(frames: int, kinds: int = 3, seed: int = 0) -> torch.Tensor:
-    rows = torch.randn(frames, kinds, generator=torch.Generator().manual_seed(seed))
-    return (3 * rows).log_softmax(dim=1)
+@pytest.fixture(scope="module")
+def events() -> SoundEvents:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = SoundEvents({"dim": 8, "backbone": "test_resnet"}, 16, kinds=3, width=8, dilations=(1, 2, 4)).eval()
+        for parameter in made.parameters():
+            if not parameter.any():
+                parameter.data.normal_(0, 1.0)
+    return made.requires_grad_(False)
 
 
-def whole(rows: torch.Tensor, reach: int, size: int) -> torch.Tensor:
-    return torch.cat(list(sh._smoothed(iter(rows.split(size)), FPS, reach)))
+def track(seconds: float) -> MelTrack:
+    wave = torch.rand(round(8000 * seconds), generator=torch.Generator().manual_seed(0)) - 0.5
+    return MelTrack.of_wave(wave * torch.linspace(0.05, 1, len(wave)), 8000, SPEC)
 
 
-def test_it_is_the_sum_over_every_row_of_kinds():
-    """Against the definition: all paths of kinds through five frames, weighed by their transitions and likelihoods."""
-    rows = log_p(5)
-    change = 1 / (sh.STAY_SEC * FPS)
-    step = np.where(np.eye(3, dtype=bool), 1 - change, change / 2)
-    e = np.exp(rows.double().numpy() / (sh.ALIKE_SEC * FPS))
-    for reach in (2, 4):
-        found = whole(rows, reach, 5).numpy()
-        for t in range(5):
-            last, p = min(t + reach, 4), np.zeros(3)
-            for path in product(range(3), repeat=last + 1):
-                weight = np.prod([e[i, k] for i, k in enumerate(path)])
-                p[path[t]] += weight * np.prod([step[j, k] for j, k in pairwise(path)])
-            assert found[t] == pytest.approx(p / p.sum(), abs=1e-9)
+def test_a_part_is_heard_as_in_the_whole(events):
+    heard = track(20)  # 1601 columns: what lies 256 before and after is not all
+    columns = heard.columns(0, 240, FPS)
+    whole = events(heard.stretch(0, 1601), columns)[0].exp()
+    for first, count in ((0, 5), (37, 16), (100, 1), (230, 10)):
+        part = sh.kinds_heard(events, heard, first, count, FPS)
+        assert torch.allclose(part, whole[first : first + count], atol=1e-5)
+    assert whole.std(dim=0).min() > 1e-3
 
 
-def test_parts_do_not_change_it():
-    rows = log_p(50)
-    found = whole(rows, 9, 50)
-    for size in (1, 7, 16):
-        assert torch.allclose(whole(rows, 9, size), found, atol=1e-9)
-    logs = [torch.cat(list(sh.decided(iter(rows.split(size)), FPS, 9))) for size in (3, 50)]
-    assert logs[0].shape == (50, 3) and torch.allclose(*logs, atol=1e-5)
-    assert torch.allclose(logs[0].exp().sum(dim=1), torch.ones(50), atol=1e-5)
-
-
-def test_a_change_is_seen_where_it_is_and_a_slip_is_not():
-    rows = torch.full((96, 2), 0.1)
-    rows[:48, 0] = rows[48:, 1] = 0.9
-    rows[20:26] = torch.tensor([0.3, 0.7])  # half a second in which the other seems likelier
-    p = torch.cat(list(sh.decided(iter(rows.log().split(16)), FPS, 36))).exp()
-    assert (p[:46, 0] > 0.5).all() and (p[50:, 1] > 0.5).all()
-    assert p[47:49, 1].mean() == pytest.approx(0.5, abs=0.1)
-    assert p[18:28, 0].min() > 0.95
+def test_after_the_end_it_is_what_was_heard_last(events):
+    heard = track(2)
+    p = sh.kinds_heard(events, heard, 20, 20, FPS)
+    assert torch.allclose(p.sum(dim=1), torch.ones(20)) and torch.equal(p[4:], p[5:6].expand(16, -1))
 
 
 def test_a_part_amid_its_neighbours():
@@ -76,3 +68,10 @@ def test_a_mean_over_neighbours():
         mean = sum(w * rows[j] for j, w in weights.items()) / sum(weights.values())
         assert torch.allclose(found[i], mean.float(), atol=1e-6)
     assert torch.allclose(torch.cat(list(sh.averaged(iter(rows.split(4)), 0))), rows)
+
+
+def test_the_likeliest_wins():
+    p = torch.tensor([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]])
+    assert torch.allclose(sh.decided(p, 1), p, atol=1e-6)
+    assert torch.allclose(sh.decided(p, 4), p**4 / (p**4).sum(dim=1, keepdim=True), atol=1e-6)
+    assert torch.allclose(sh.decided(p, 0), torch.full((2, 3), 1 / 3))

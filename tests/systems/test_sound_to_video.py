@@ -3,13 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundguide_core.audio.steady_hearing import decided
+from soundguide_core.audio.mel import MelSpec
+from soundguide_core.audio.steady_hearing import averaged
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.systems import sound_to_video as s2v
 from soundguide_core.training.sound_video import new_trajectory
+from soundguide_core.trajectory import Trajectory, TrajectoryConfig
 
 RATE = 8000
 SIZES = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
@@ -46,11 +48,13 @@ def test_a_frame_for_every_moment_of_the_sound(models):
 
 
 def test_it_is_the_paper_step_by_step(models):
-    config = s2v.VideoConfig(noise=False, steady_sec=0)
+    config = s2v.VideoConfig(noise=False, sharpness=1, steady_sec=0)
     video = s2v.generate_video(wave(), RATE, source(models), config=config, **models)
     trajectory, ws = models["trajectory"], source(models)
-    mel = MelTrack.of_wave(wave(), RATE, trajectory.spec).windows(0, 24, 12.0)
-    w_hats = [ws + trajectory.w_scale * trajectory.encoder(x[None]) for x in mel]
+    track = MelTrack.of_wave(wave(), RATE, trajectory.spec)
+    mel = track.windows(0, 24, 12.0)
+    heard = trajectory.encoder.events(track.stretch(0, track.level_db.shape[1]), track.columns(0, 24, 12.0))[0]
+    w_hats = [ws + trajectory.w_scale * trajectory.encoder(x[None], p[None]) for x, p in zip(mel, heard)]
     state = trajectory.begin(ws, w_hats[0])
     for i, w_hat in enumerate(w_hats):
         state = trajectory.advance(state, w_hat)
@@ -70,16 +74,59 @@ def test_chunks_do_not_change_the_video(models):
 
 
 def test_what_is_heard_is_steadied_and_how_loud_it_is_is_not(models, monkeypatch):
-    network = models["trajectory"].encoder.network  # untrained ears hear hardly a difference
-    monkeypatch.setattr(network, "hear", lambda mel: (9 * mel[:, 0, :8, 28:36].mean(-1)).log_softmax(-1))
     trajectory, ws = models["trajectory"], source(models)
+
+    def events(mel: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:  # untrained ears hear hardly a difference
+        return (9 * mel[:, 0, :8, columns.round().long()].transpose(1, 2)).log_softmax(-1)
+
+    monkeypatch.setattr(trajectory.encoder.network.events, "forward", events)
     track = MelTrack.of_wave(wave(), RATE, trajectory.spec)
     mel = track.windows(0, 24, 12.0)
-    steady = torch.cat(list(decided(iter([trajectory.encoder.hear(mel)]), 12.0, 3)))
-    config = s2v.VideoConfig(steady_sec=0.25, chunk=5)  # three frames ahead
+    heard = events(track.stretch(0, track.level_db.shape[1]), track.columns(0, 24, 12.0))[0]
+    won = heard.exp() ** 4 / (heard.exp() ** 4).sum(dim=1, keepdim=True)
+    steady = torch.cat(list(averaged(iter([won]), 3))).log()
+    config = s2v.VideoConfig(sharpness=4, steady_sec=0.25, chunk=5)  # three frames before and after
     found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, config)))
     assert torch.allclose(found, trajectory.invert(mel, ws, steady), atol=1e-4)
-    assert (found - trajectory.invert(mel, ws)).abs().max() > 0.02
+    assert (found - trajectory.invert(mel, ws, heard)).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("sound", [torch.ones(1), torch.zeros(4000), wave(0.05)])
+@pytest.mark.parametrize("fps", [1.0, 240.0])
+def test_hardly_anything_to_hear(models, sound, fps):
+    config = s2v.VideoConfig(fps=fps, chunk=7)
+    video = s2v.generate_video(sound, RATE, source(models), num_frames=9, config=config, **models)
+    assert len(video.frames) == 9 and torch.isfinite(video.frames).all()
+
+
+def test_a_long_sound_is_heard_alike_in_any_chunks(models):
+    """Longer than what is heard around a frame, so that no chunk hears all of it."""
+    trajectory, ws = models["trajectory"], source(models)
+    track = MelTrack.of_wave(torch.cat([wave(), 0.3 * wave().flip(0)] * 6), RATE, trajectory.spec)
+    assert track.level_db.shape[1] > 2 * trajectory.encoder.events.reach
+    paths = [
+        torch.cat(list(s2v.invert_sound(track, ws, trajectory, 288, s2v.VideoConfig(chunk=chunk))))
+        for chunk in (5, 64, 288)
+    ]
+    assert torch.allclose(paths[0], paths[2], atol=1e-4) and torch.allclose(paths[1], paths[2], atol=1e-4)
+    assert paths[0].std(dim=0).mean() > 1e-3
+
+
+def test_the_published_inversion_hears_segments_alone(models):
+    network = {"widths": [4, 4, 4, 4, 8], "units": [1, 1, 1, 1], "reduction": 2}
+    encoder = {"architecture": "pyramid", "groups": [2, 3, 3], "sides": [2, 4, 8], "network": network}
+    spec = MelSpec(8000, 256, 128, 32, 0.0, 4000.0, 80.0, 64, 32, "square", "silence", 0.0, side=32)
+    sizes = {**SIZES, "num_ws": 8, "w_dim": 8, "encoder": encoder}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        trajectory = Trajectory(TrajectoryConfig(**sizes), spec).eval().requires_grad_(False)
+        for parameter in trajectory.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 1.0)
+    track, ws = MelTrack.of_wave(wave(), RATE, spec), source(models)
+    found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, s2v.VideoConfig(chunk=5))))
+    assert torch.allclose(found, trajectory.invert(track.windows(0, 24, 12.0), ws), atol=1e-4)
+    assert found.std(dim=0).mean() > 1e-3
 
 
 def test_the_seed_is_the_noises(models):
@@ -122,7 +169,14 @@ def test_it_streams_and_can_be_stopped(models):
 def test_what_does_not_fit_is_refused(models):
     with pytest.raises(InputError, match="source latents"):
         s2v.generate_video(wave(), RATE, source(models).expand(2, -1, -1), **models)
-    for settings in ({"fps": 0}, {"strength": -1}, {"smoothing": 1}, {"steady_sec": -1}, {"chunk": 0}):
+    for settings in (
+        {"fps": 0},
+        {"strength": -1},
+        {"smoothing": 1},
+        {"sharpness": -1},
+        {"steady_sec": -1},
+        {"chunk": 0},
+    ):
         with pytest.raises(InputError):
             s2v.VideoConfig(**settings)
 

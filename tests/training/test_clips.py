@@ -71,8 +71,33 @@ def test_pictures_and_sound_are_of_the_same_moment(tmp_path, tiny):
     loud = batch.loudness.flatten()
     assert loud[12:16].min() > 0.8 and loud[:11].max() < 0.6 and loud[17:].max() < 0.6
     assert batch.mels.shape == (3, 8, 1, 32, 64) and batch.heard.shape == (3, 8, 16) and batch.said.shape == (3, 16)
+    for k, column in enumerate(batch.columns[1].round().long().tolist()):  # 10 frames a second
+        assert torch.allclose(batch.stretch[1, 0, :, column], batch.mels[1, k, 0, :, 32], atol=2e-3)
     window = data.batch([1], [3], 4)
     assert torch.equal(window.real[0], batch.real[1, 3:7]) and torch.equal(window.mels[0], batch.mels[1, 3:7])
+
+
+def test_a_stretch_is_the_same_whatever_else_is_drawn(tmp_path, tiny):
+    """Sounds of 1, 2 and 30 s lie in stretches of 12 s, and a window that is longer than that lies in one too."""
+
+    def clip(seconds: int) -> clips.Clip:
+        wave = torch.rand(seconds * RATE, generator=torch.Generator().manual_seed(seconds)) - 0.5
+        return clips.Clip(str(seconds), "rain", lambda: np.zeros((9, 32, 32, 3), np.uint8), wave, RATE)
+
+    data = gathered([clip(s) for s in (1, 2, 30)], tmp_path, tiny, frames=9)
+    whole = data.batch([0, 1, 2], [0, 4, 2], 5)
+    for i, start in enumerate((0, 4, 2)):
+        alone = data.batch([i], [start], 5)
+        assert torch.equal(alone.stretch[0], whole.stretch[i]) and torch.equal(alone.columns[0], whole.columns[i])
+        for k, column in enumerate(whole.columns[i].round().long().tolist()):
+            assert torch.allclose(whole.stretch[i, 0, :, column], whole.mels[i, k, 0, :, 32], atol=2e-3)
+    ended = data.tracks[0].level_db.shape[1]
+    assert whole.stretch[0, 0, :, :ended].any() and not whole.stretch[0, 0, :, ended:].any()
+    track = data.tracks[2]
+    long, columns = clips.stretches([(track, track.columns(0, 200, 10.0))])
+    assert long.shape[-1] > columns.max() - columns.min() > 12 * RATE / track.spec.hop_length and columns.min() >= 0
+    drawn = data.draw(2, 0, torch.Generator().manual_seed(0))
+    assert drawn.mels.shape[1] == drawn.columns.shape[1] == 9
 
 
 def test_every_text_is_drawn_as_often(tmp_path, tiny):

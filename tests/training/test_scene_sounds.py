@@ -20,8 +20,8 @@ SPEC = MelSpec(
     columns=64, stride=32, layout="plain", fill="mirror", focus=0, frame_columns=40,
 )  # fmt: skip
 TABLE = {
-    "per_phenomenon": 1, "first_seed": 0, "recorded": 0.5, "crossfades": 0.0, "silences": 0.0,
-    "louder_db": 4.0, "eq_db": 0.0, "noisy": 0.0, "noisiest_db": -40.0,
+    "per_phenomenon": 1, "first_seed": 0, "recorded": 0.5, "shortest_sec": 4.0, "longest_sec": 8.0, "another": 0.0,
+    "silences": 0.0, "louder_db": 4.0, "eq_db": 0.0, "noisy": 0.0, "noisiest_db": -40.0,
 }  # fmt: skip
 DATA = {"recordings": "nowhere", "folds": [1], "ambience": {"rain": "rain"}}
 
@@ -47,6 +47,7 @@ def test_sounds_are_made_once(folder, monkeypatch):
 def test_what_a_moment_shows_is_how_loud_it_is(folder):
     found = build(folder).draw(6, 60, torch.Generator().manual_seed(0))
     assert found.mels.shape == (6, 60, 1, 16, 40) and found.real is None
+    assert found.columns.shape == (6, 60) and found.stretch.shape[:3] == (6, 1, 16)
     assert found.amounts.shape == (6, 60, len(PHENOMENA)) and found.amounts.min() >= 0 and found.amounts.max() <= 1
     assert ((found.amounts > 0).any(dim=1).sum(dim=1) == 1).all() and (found.layouts < codes.LAYOUTS).all()
     for mel, amount in zip(found.mels, found.amounts.sum(dim=2).numpy()):
@@ -56,17 +57,17 @@ def test_what_a_moment_shows_is_how_loud_it_is(folder):
 
 def test_a_batch_is_what_tracks_say_one_by_one(folder):
     """Windows, loudness and strength of many sounds at once, against MelTrack and the law."""
-    made = build(folder)
-    level, frames = made.levels.float()[2:6], torch.tensor([[0, 1], [5, 6], [40, 41], [70, 71]])
-    mels = scene_sounds.windows_of(level, frames, SPEC, 12.0)
-    loud = scene_sounds.loudness_of(level, made.within, SPEC)
+    level, frames = build(folder).levels.float()[2:6], torch.tensor([[0, 1], [5, 6], [40, 41], [70, 71]])
+    mels = scene_sounds.windows_of(scene_sounds.against_loudest(level, SPEC), frames, SPEC, 12.0)
+    loud = scene_sounds.loudness_of(level, scene_sounds.within_frames(SPEC, 12.0, level.shape[2], 72), SPEC)
     for i, row in enumerate(level):
         track = MelTrack(row, SPEC, 6.0)
         assert torch.allclose(mels[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=1e-5)
         assert loud[i].numpy() == pytest.approx(track.loudness(12.0, 72), abs=1e-5)
     silent = replace(SPEC, fill="silence")
     expected = MelTrack(level[0], silent, 6.0).windows(0, 2, 12.0)
-    assert torch.allclose(scene_sounds.windows_of(level[:1], frames[:1], silent, 12.0)[0], expected, atol=1e-5)
+    found = scene_sounds.windows_of(scene_sounds.against_loudest(level[:1], silent), frames[:1], silent, 12.0)
+    assert torch.allclose(found[0], expected, atol=1e-5)
 
 
 def test_other_processes_make_the_same_sounds(folder, tmp_path, monkeypatch):
@@ -78,34 +79,84 @@ def test_other_processes_make_the_same_sounds(folder, tmp_path, monkeypatch):
 
 
 def test_rows_of_a_batch_are_those_of_the_whole(folder):
-    sounds = build(folder, crossfades=0.5, eq_db=3.0, noisy=0.5)
+    sounds = build(folder, another=0.5, eq_db=3.0, noisy=0.5)
     whole, odd = (
         sounds.draw(5, 2, torch.Generator().manual_seed(3), rows) for rows in (slice(None), slice(1, None, 2))
     )
-    assert torch.equal(whole.mels[1::2], odd.mels)
-    assert torch.equal(whole.layouts[1::2], odd.layouts) and torch.equal(whole.amounts[1::2], odd.amounts)
+    assert torch.equal(whole.mels[1::2], odd.mels) and torch.equal(whole.stretch[1::2], odd.stretch)
+    assert torch.equal(whole.layouts[1::2], odd.layouts) and torch.allclose(whole.amounts[1::2], odd.amounts)
+
+
+def test_a_window_lies_where_its_columns_say(folder):
+    """The frames' own segments are cut from the stretch about these columns."""
+    made = build(folder, another=1.0)
+    for frames in (5, 0):
+        found = made.draw(3, frames, torch.Generator().manual_seed(2))
+        assert frames or 48 <= found.mels.shape[1] <= 96
+        for i in range(3):
+            at = found.columns[i].round().long()
+            inside = (at >= 20) & (at + 20 <= found.stretch.shape[-1])
+            assert inside.any()
+            for k in torch.nonzero(inside)[:, 0].tolist():
+                expected = found.stretch[i, 0, :, at[k] - 20 : at[k] + 20]
+                assert torch.allclose(found.mels[i, k, 0], expected)
 
 
 def test_one_sound_follows_another(folder):
-    made, moved = build(folder, crossfades=1.0), 0
-    for amounts in made.draw(12, 72, torch.Generator().manual_seed(1)).amounts.numpy():
+    made, seen = build(folder, another=1.0, shortest_sec=8.0), []
+    for amounts in made.draw(24, 0, torch.Generator().manual_seed(1)).amounts.numpy():
         kinds = np.flatnonzero(amounts.any(axis=0))
-        share = amounts[:, kinds] / amounts.sum(axis=1, keepdims=True)
-        steps = np.diff(share[:, 0])
-        assert len(kinds) <= 2 and ((steps < 1e-6).all() or (steps > -1e-6).all())
-        moved += abs(share[-1, 0] - share[0, 0]) > 0.98
-    assert moved >= 6  # in others the change lies before or after the window
+        largest = amounts.argmax(axis=1)[amounts.sum(axis=1) > 0.05]
+        changes = (np.diff(largest) != 0).sum()
+        assert len(kinds) <= 3 and changes <= 2  # one after the other, and none comes back in between
+        seen.append(changes)
+    assert {1, 2} <= set(seen)
 
 
-def test_a_fade_keeps_the_power():
-    share = scene_sounds.fade(100, torch.tensor([40.0, 60.0]), torch.tensor([20.0, 10.0])).numpy()
-    assert share[0, :30] == pytest.approx(0) and share[0, 50:] == pytest.approx(1)
-    assert share[0, 39] + share[0, 40] == pytest.approx(1)  # the middle lies between these two
-    assert (np.diff(share) >= 0).all() and share[1, :54] == pytest.approx(0)
+def test_what_each_sound_has_of_the_power():
+    turns, widths = torch.tensor([[2.0], [5.0]]), torch.tensor([[1.0], [0.5]])
+    at = torch.linspace(0, 7, 701)
+    first, second, third = scene_sounds.shares(turns, widths, at)[:, 0].numpy()
+    assert first + second + third == pytest.approx(np.ones(701), abs=1e-6)
+    rise = np.sin(np.clip((at.numpy() - 2) / 1.0 + 0.5, 0, 1) * np.pi / 2) ** 2
+    assert first == pytest.approx(1 - rise, abs=1e-5) and first[:150] == pytest.approx(1)
+    assert third[:474] == pytest.approx(0) and third[526:] == pytest.approx(1) and second[250:470] == pytest.approx(1)
+
+
+def test_sounds_are_there_while_they_are_needed():
+    u = torch.rand(3, 50, generator=torch.Generator().manual_seed(0))
+    turns, widths = torch.tensor([[3.0], [6.0]]).expand(2, 50), torch.ones(2, 50)
+    begins = scene_sounds.begin_sec(turns, widths, 9.0, u)
+    for begin, since, until in zip(begins, (0.0, 2.5, 5.5), (3.5, 6.5, 9.0)):
+        assert (begin <= since + 1e-5).all() and (begin + scene_sounds.SOUND_SEC >= until - 1e-5).all()
+    assert begins.std(dim=1).min() > 0.3
+    long = scene_sounds.begin_sec(turns + 5, widths, 20.0, u)
+    assert torch.allclose(long[0], torch.zeros(50)) and torch.allclose(long[2], torch.full((50,), 10.5))
+    outside = scene_sounds.begin_sec(turns - 5, widths, 4.0, u)  # the first is over, the second ends at 1.5 s
+    assert (outside[1] <= 0).all() and (outside[1] + scene_sounds.SOUND_SEC >= 1.5 - 1e-5).all()
+    assert (outside[2] <= 0.5 + 1e-5).all() and (outside[2] + scene_sounds.SOUND_SEC >= 4 - 1e-5).all()
+
+
+def test_nothing_to_hear_is_0(folder):
+    """As a MelTrack has it; against its own loudest bin silence would be as loud as can be."""
+    level = torch.stack([torch.full((16, 30), scene_sounds.FLOOR_DB), torch.linspace(-90, -20, 30).expand(16, 30)])
+    mel = scene_sounds.against_loudest(level, SPEC)
+    assert not mel[0].any() and mel[1].max() == 1 and mel[1, 0, 0] == pytest.approx(1 - 70 / 80)
+    found = build(folder, silences=1.0, longest_sec=20.0).draw(40, 0, torch.Generator().manual_seed(0))
+    quiet = found.amounts.sum(dim=(1, 2)) == 0
+    assert quiet.any() and not found.stretch[quiet].any() and not found.mels[quiet].any()
+
+
+@pytest.mark.parametrize("changes", [{"shortest_sec": 9.0}, {"louder_db": None}])
+def test_a_table_that_says_too_little(folder, changes):
+    table = {key: value for key, value in {**TABLE, **changes}.items() if value is not None}
+    with pytest.raises(InputError, match="data.sounds|shortest"):
+        scene_sounds.SceneSounds(table, DATA, spec=SPEC, fps=12.0, cache=folder)
 
 
 def test_a_sound_may_end(folder):
-    amounts = build(folder, silences=1.0).draw(12, 72, torch.Generator().manual_seed(1)).amounts.sum(dim=2)
+    amounts = build(folder, silences=1.0, shortest_sec=8.0).draw(12, 0, torch.Generator().manual_seed(1)).amounts
+    amounts = amounts.sum(dim=2)
     assert ((amounts[:, -1] < 0.05) & (amounts.amax(dim=1) > 0.05)).sum() >= 6
 
 

@@ -156,10 +156,10 @@ def test_the_perceptual_term(tiny, tmp_path):
 def test_other_microphones(tiny, tmp_path):
     plain, other = (make(tiny, tmp_path, eq_db=db).draw(3).batch for db in (0.0, 4.0))
     assert torch.equal(plain.real, other.real) and torch.equal(plain.loudness, other.loudness)
-    loud = (plain.mels > 0.3) & (plain.mels < 0.9)
-    change = (other.mels - plain.mels)[loud]
-    assert 0.01 < change.abs().mean() < 0.2 and other.mels.min() >= 0 and other.mels.max() <= 1
-    assert (other.mels[plain.mels == 0] == 0).all()
+    for before, after in ((plain.mels, other.mels), (plain.stretch, other.stretch)):
+        change = (after - before)[(before > 0.3) & (before < 0.9)]
+        assert 0.01 < change.abs().mean() < 0.2 and after.min() >= 0 and after.max() <= 1
+        assert (after[before == 0] == 0).all()
 
 
 def test_settings_are_checked():
@@ -176,13 +176,31 @@ def test_settings_are_checked():
 
 
 def test_a_shortened_recipe_and_one_without_a_term():
-    settings = sound_video_recipe.Settings.from_dict({**TRAINING, "share": 0.5, "without": ["video", "text"]})
-    assert [stage.steps for stage in settings.stages] == [1, 2]
+    settings = sound_video_recipe.Settings.from_dict({**TRAINING, "shares": [0.5, 1.0], "without": ["video", "text"]})
+    assert [stage.steps for stage in settings.stages] == [1, 3]
+    later = sound_video_recipe.Settings.from_dict({**TRAINING, "shares": [0, 0.3]})
+    assert [(stage.path, stage.steps) for stage in later.stages] == [(True, 1)]
+    with pytest.raises(InputError, match="3 shares are not 2 stages"):
+        sound_video_recipe.Settings.from_dict({**TRAINING, "shares": [1, 1, 1]})
     assert settings.stages[1].terms.keys() == {*sound_video_recipe.TERMS[2:]} - {"video", "text"}
     whole, short = (read_recipe(name) for name in ("sound_video", "sound_video_one_module"))
     assert short["trajectory"] == {**whole["trajectory"], "groups": "one"} and short["data"] == whole["data"]
-    changed = {key: short["training"][key] for key in ("share", "save_every")}
+    assert short["models"] == {**whole["models"], "inversion": "miniature"}
+    changed = {key: short["training"][key] for key in ("shares", "save_every")}
     assert short["training"] == {**whole["training"], **changed}
+
+
+def test_a_run_may_begin_with_a_learned_inversion(tiny, tiny_trajectory):
+    joint, generator = load_joint(tiny.joint), load_generator(tiny.generator)
+    learned = load_trajectory(tiny_trajectory)
+    sizes = {name: getattr(learned.config, name) for name in ("encoder", "groups", "hidden", "noise_dim")}
+    table = {**sizes, "encoder": {**sizes["encoder"]}, "groups": "one"}
+    found = sound_video.new_trajectory(table, generator, joint, 5, str(tiny_trajectory))
+    for ours, theirs in zip(found.encoder.parameters(), learned.encoder.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(InputError, match="other sizes"):
+        table["encoder"]["width"] += 1
+        sound_video.new_trajectory(table, generator, joint, 5, str(tiny_trajectory))
 
 
 def test_the_shipped_recipe_is_whole():
@@ -190,6 +208,7 @@ def test_the_shipped_recipe_is_whole():
     settings = sound_video_recipe.Settings.from_dict(config["training"])
     assert [stage.path for stage in settings.stages] == [False, True, True]
     assert all(stage.before + stage.frames <= config["data"]["frames"] for stage in settings.stages)
+    assert settings.stages[0].frames == 0 and not settings.stages[0].pictures
 
 
 SQUARE = {
@@ -212,14 +231,22 @@ def test_the_published_inversion_is_trained_by_the_same_loop(tiny, tmp_path):
     assert load_trajectory(tmp_path / "t.safetensors").config == training.trajectory.config
 
 
-def test_a_trunk_may_rest(tiny, tmp_path):
-    training = make(tiny, tmp_path, stages=[{**FIRST, "trunk_lr": 0.0}, {**FIRST, "trunk_lr": 0.5}])
-    before = [p.clone() for p in training.trunk]
-    training.step(1)
-    training.step(1)
-    assert all(torch.equal(a, b) for a, b in zip(before, training.trunk))
-    training.step(2)
-    assert not all(torch.equal(a, b) for a, b in zip(before, training.trunk))
+def test_hearing_may_rest_or_its_trunk(tiny, tmp_path):
+    stages = [{**FIRST, "hearing": False}, {**FIRST, "trunk_lr": 0.0}, {**FIRST, "trunk_lr": 0.5}]
+    training = make(tiny, tmp_path, stages=stages)
+    parts = {"trunk": training.trunk, "along": list(training.events.inlets.parameters())}
+
+    def moved(i: int) -> dict[str, bool]:
+        before = {name: [p.clone() for p in part] for name, part in parts.items()}
+        training.step(i)
+        training.step(i)
+        return {name: not all(torch.equal(a, b) for a, b in zip(before[name], part)) for name, part in parts.items()}
+
+    assert moved(1) == {"trunk": False, "along": False}
+    assert moved(3) == {"trunk": False, "along": True}
+    assert moved(5) == {"trunk": True, "along": True}
+    with pytest.raises(InputError, match="without hearing"):
+        make(tiny, tmp_path, stages=[{**FIRST, "hearing": False, "weights": {"kinds": 1.0}}])
 
 
 SHARE = """
