@@ -88,10 +88,9 @@ def judged(
 
 def crossing_sec(models: Models, first: str, second: str, ws_src: Tensor, config: VideoConfig, *, seed: int) -> float:
     """When the picture crosses over from one phenomenon to another: seconds after the middle of the sounds' crossfade,
-    below 0 before it. The moment from which on the judge finds the second likelier; infinite where it never does."""
+    below 0 before it. The moment from which on the judge names the second; infinite where there is none."""
     p = judged(models, crossfade(first, second, seed=seed), second, ws_src, config).probabilities
-    a, b = (models.judge.classes.index(name) for name in (first, second))
-    return crossed_sec((p[:, b] > p[:, a]).numpy(), config.fps) - HALF_SEC
+    return crossed_sec((p.argmax(dim=1) == models.judge.classes.index(second)).numpy(), config.fps) - HALF_SEC
 
 
 def crossfade(first: str, second: str, *, seed: int) -> np.ndarray:
@@ -113,12 +112,12 @@ def crossfade(first: str, second: str, *, seed: int) -> np.ndarray:
     return wave
 
 
-def crossed_sec(later: np.ndarray, fps: float) -> float:
-    """later [F], whether the second is likelier => the begin of the first frame from which on it stays so; infinite
+def crossed_sec(second: np.ndarray, fps: float) -> float:
+    """second [F], whether the second is named => the begin of the first frame from which on it always is; infinite
     where it is so from the beginning, or not at the end."""
-    if not later[-1] or later[0]:
+    if not second[-1] or second[0]:
         return float("inf")
-    return (len(later) - int(np.argmin(later[::-1]))) / fps
+    return (len(second) - int(np.argmin(second[::-1]))) / fps
 
 
 def rendered_embeds(models: Models, phenomenon: str, loudness: np.ndarray, layout: int, fps: float) -> Tensor:
