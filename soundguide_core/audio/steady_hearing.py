@@ -32,6 +32,14 @@ def kinds_heard(
     return events(stretch.to(device), columns - begin)[0].exp()
 
 
+def among_few(parts: Iterator[Tensor], reach: int) -> Iterator[Tensor]:
+    """p_t(k) times the mean of p(k) over `reach` rows before and after, up to a factor: a recording holds few kinds, so
+    that one which is heard nearby is likelier than one which is not."""
+    for rows, first, count in amid(parts, reach, reach):
+        p = rows[first : first + count] * (near_weights(first, count, len(rows), reach).to(rows) @ rows)
+        yield p / p.sum(dim=1, keepdim=True)
+
+
 def decided(p: Tensor, sharpness: float) -> Tensor:
     """p^sharpness up to a factor [F,K]. What is only likelier than the rest is then as good as sure: a mean of two
     kinds that sound alike looks like neither, and how it is mixed would move the picture more than the loudness does.

@@ -17,7 +17,7 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from ..audio.steady_hearing import averaged, decided, kinds_heard
+from ..audio.steady_hearing import among_few, averaged, decided, kinds_heard
 from ..audio.track import MelTrack
 from ..errors import InputError, check_number
 from ..shapes import check_shape
@@ -32,9 +32,10 @@ class VideoConfig:
 
     fps: frames a second. strength: how far the sound leads away from the source; 1 as it was learned, 0 not at all.
     noise: whether the recurrent modules get their noise; seed: of it. smoothing: 0..0.99, the share of the last frame
-    in the next; it calms a path and delays it. sharpness, steady_sec: of kinds of sound the likeliest wins, 1 as likely
-    as it is; and what has won, but not how loud it is, is the mean over so long before and after a frame. chunk: frames
-    in the networks at once.
+    in the next; it calms a path and delays it. few_sec: kinds of sound that are heard within so long before and after a
+    frame are likelier there, 0 for no difference. sharpness: how surely the likeliest wins, 1 as likely as it is.
+    steady_sec: what has won, but not how loud it is, is the mean over so long before and after. chunk: frames in the
+    networks at once.
     """
 
     fps: float = 12.0
@@ -42,6 +43,7 @@ class VideoConfig:
     noise: bool = True
     seed: int = 0
     smoothing: float = 0.0
+    few_sec: float = 10.0
     sharpness: float = 4.0
     steady_sec: float = 0.3
     chunk: int = 16
@@ -50,6 +52,7 @@ class VideoConfig:
         check_number(self.fps, "The frame rate", low=1, high=240)
         check_number(self.strength, "The strength", low=0, high=4)
         check_number(self.smoothing, "The smoothing", low=0, high=0.99)
+        check_number(self.few_sec, "The time over which a recording holds few kinds", low=0, high=600)
         check_number(self.sharpness, "The sharpness", low=0, high=100)
         check_number(self.steady_sec, "The time over which kinds of sound are averaged", low=0, high=60)
         check_number(self.chunk, "The number of frames in a chunk", low=1)
@@ -135,9 +138,14 @@ def invert_sound(
         for first, count in chunks:
             with torch.no_grad():  # left before each yield: what is done with a chunk is not our affair
                 p = kinds_heard(events, track, first, count, fps, ws_src.device)
-            yield decided(p, config.sharpness)
+            yield p
 
-    steady = repeat(None, len(chunks)) if events is None else averaged(kinds(), round(config.steady_sec * fps))
+    def settled() -> Iterator[Tensor]:
+        likely = among_few(kinds(), round(config.few_sec * fps)) if config.few_sec else kinds()
+        won = (decided(p, config.sharpness) for p in likely)
+        return averaged(won, round(config.steady_sec * fps))
+
+    steady = repeat(None, len(chunks)) if events is None else settled()
     for (first, count), p in zip(chunks, steady, strict=True):
         with torch.no_grad():
             mel = track.windows(first, count, fps).to(ws_src)
