@@ -75,3 +75,16 @@ def test_the_likeliest_wins():
     assert torch.allclose(sh.decided(p, 1), p, atol=1e-6)
     assert torch.allclose(sh.decided(p, 4), p**4 / (p**4).sum(dim=1, keepdim=True), atol=1e-6)
     assert torch.allclose(sh.decided(p, 0), torch.full((2, 3), 1 / 3))
+
+
+def test_kinds_heard_nearby_are_likelier():
+    p = torch.rand(30, 3, generator=torch.Generator().manual_seed(0)) + 0.1
+    p = p / p.sum(dim=1, keepdim=True)
+    found = [torch.cat(list(sh.among_few(iter(p.split(size)), 8))) for size in (4, 30)]
+    near = torch.cat(list(sh.averaged(iter([p]), 8)))
+    expected = p * near / (p * near).sum(dim=1, keepdim=True)
+    assert torch.allclose(found[0], expected, atol=1e-6) and torch.allclose(found[1], expected, atol=1e-6)
+    wavering = torch.tensor([[0.9, 0.1]] * 20 + [[0.45, 0.55]] * 4 + [[0.9, 0.1]] * 20)
+    assert (torch.cat(list(sh.among_few(iter([wavering]), 20)))[:, 0] > 0.5).all()
+    halves = torch.tensor([[0.9, 0.1]] * 20 + [[0.1, 0.9]] * 20)  # as much of one as of the other: both stay
+    assert torch.equal(torch.cat(list(sh.among_few(iter([halves]), 60))).argmax(dim=1), halves.argmax(dim=1))

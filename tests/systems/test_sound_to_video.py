@@ -48,7 +48,7 @@ def test_a_frame_for_every_moment_of_the_sound(models):
 
 
 def test_it_is_the_paper_step_by_step(models):
-    config = s2v.VideoConfig(noise=False, sharpness=1, steady_sec=0)
+    config = s2v.VideoConfig(noise=False, few_sec=0, sharpness=1, steady_sec=0)
     video = s2v.generate_video(wave(), RATE, source(models), config=config, **models)
     trajectory, ws = models["trajectory"], source(models)
     track = MelTrack.of_wave(wave(), RATE, trajectory.spec)
@@ -85,7 +85,7 @@ def test_what_is_heard_is_steadied_and_how_loud_it_is_is_not(models, monkeypatch
     heard = events(track.stretch(0, track.level_db.shape[1]), track.columns(0, 24, 12.0))[0]
     won = heard.exp() ** 4 / (heard.exp() ** 4).sum(dim=1, keepdim=True)
     steady = torch.cat(list(averaged(iter([won]), 3))).log()
-    config = s2v.VideoConfig(sharpness=4, steady_sec=0.25, chunk=5)  # three frames before and after
+    config = s2v.VideoConfig(few_sec=0, sharpness=4, steady_sec=0.25, chunk=5)  # three frames before and after
     found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, config)))
     assert torch.allclose(found, trajectory.invert(mel, ws, steady), atol=1e-4)
     assert (found - trajectory.invert(mel, ws, heard)).abs().max() > 0.02
@@ -169,16 +169,10 @@ def test_it_streams_and_can_be_stopped(models):
 def test_what_does_not_fit_is_refused(models):
     with pytest.raises(InputError, match="source latents"):
         s2v.generate_video(wave(), RATE, source(models).expand(2, -1, -1), **models)
-    for settings in (
-        {"fps": 0},
-        {"strength": -1},
-        {"smoothing": 1},
-        {"sharpness": -1},
-        {"steady_sec": -1},
-        {"chunk": 0},
-    ):
+    wrong = {"fps": 0, "strength": -1, "smoothing": 1, "few_sec": -1, "sharpness": -1, "steady_sec": -1, "chunk": 0}
+    for name, value in wrong.items():
         with pytest.raises(InputError):
-            s2v.VideoConfig(**settings)
+            s2v.VideoConfig(**{name: value})
 
 
 def test_a_text_chooses_its_picture(models, tiny):
