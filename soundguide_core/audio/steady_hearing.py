@@ -1,4 +1,4 @@
-"""Which kinds of sound are heard around each frame of a video: streams of rows, one for each frame.
+"""What is heard around each frame, from what is heard at each: streams of rows, one for each frame.
 
 Axes: F frames, K kinds.
 """
@@ -7,29 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-from .track import MelTrack
-
-if TYPE_CHECKING:
-    from ..embedding.sound_events import SoundEvents
-
-
-def kinds_heard(
-    events: SoundEvents, track: MelTrack, first: int, count: int, fps: float, device: torch.device | str = "cpu"
-) -> Tensor:
-    """p(k | x, t) [F,K] of frames first .. first + count - 1, as if all of the sound were heard at once.
-
-    What comes after the end of the sound is what was heard there last.
-    """
-    total, aligned = track.level_db.shape[1], events.steps[-1]  # on whose multiples the trunk sees as it sees the whole
-    columns = track.columns(first, count, fps).clamp(max=total - 1)
-    begin = max(int(columns[0]) - events.reach, 0) // aligned * aligned
-    stretch = track.stretch(begin, min(int(columns[-1]) + 1 + events.reach, total))
-    return events(stretch.to(device), columns - begin)[0].exp()
 
 
 def among_few(parts: Iterator[Tensor], reach: int) -> Iterator[Tensor]:

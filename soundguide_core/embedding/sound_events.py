@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..audio.track import MelTrack
 from ..shapes import check_shape
 from .sound import SoundEncoder, SoundEncoderConfig
 
@@ -78,6 +79,20 @@ class SoundEvents(nn.Module):
         """The weights of a sound encoder of the same backbone."""
         known = heard.state_dict()
         self.trunk.load_state_dict({name: known[name] for name in self.trunk.state_dict()})
+
+
+def kinds_heard(
+    events: SoundEvents, track: MelTrack, first: int, count: int, fps: float, device: torch.device | str = "cpu"
+) -> Tensor:
+    """p(k | x, t) [F,K] of frames first .. first + count - 1, as if all of the sound were heard at once.
+
+    What comes after the end of the sound is what was heard there last.
+    """
+    total, aligned = track.level_db.shape[1], events.steps[-1]  # on whose multiples the trunk sees as it sees the whole
+    columns = track.columns(first, count, fps).clamp(max=total - 1)
+    begin = max(int(columns[0]) - events.reach, 0) // aligned * aligned
+    stretch = track.stretch(begin, min(int(columns[-1]) + 1 + events.reach, total))
+    return events(stretch.to(device), columns - begin)[0].exp()
 
 
 def _normed(norm: nn.LayerNorm, x: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from ..audio.steady_hearing import among_few, averaged, decided, kinds_heard
+from ..audio.steady_hearing import among_few, averaged, decided
 from ..audio.track import MelTrack
+from ..embedding.sound_events import kinds_heard
 from ..errors import InputError, check_number
 from ..shapes import check_shape
 from ..trajectory import Trajectory, TrajectoryState, smooth

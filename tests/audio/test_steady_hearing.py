@@ -1,51 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from soundguide_core.audio import steady_hearing as sh
-from soundguide_core.audio.mel import MelSpec
-from soundguide_core.audio.track import MelTrack
-from soundguide_core.embedding.sound_events import SoundEvents
-
-SPEC = MelSpec(
-    sample_rate=8000, n_fft=256, hop_length=100, n_mels=16, fmin=0, fmax=4000, top_db=80,
-    columns=64, stride=32, layout="plain", fill="mirror", focus=0, frame_columns=20,
-)  # fmt: skip
-FPS = 12.0
-
-
-@pytest.fixture(scope="module")
-def events() -> SoundEvents:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = SoundEvents({"dim": 8, "backbone": "test_resnet"}, 16, kinds=3, width=8, dilations=(1, 2, 4)).eval()
-        for parameter in made.parameters():
-            if not parameter.any():
-                parameter.data.normal_(0, 1.0)
-    return made.requires_grad_(False)
-
-
-def track(seconds: float) -> MelTrack:
-    wave = torch.rand(round(8000 * seconds), generator=torch.Generator().manual_seed(0)) - 0.5
-    return MelTrack.of_wave(wave * torch.linspace(0.05, 1, len(wave)), 8000, SPEC)
-
-
-def test_a_part_is_heard_as_in_the_whole(events):
-    heard = track(20)  # 1601 columns: what lies 256 before and after is not all
-    columns = heard.columns(0, 240, FPS)
-    whole = events(heard.stretch(0, 1601), columns)[0].exp()
-    for first, count in ((0, 5), (37, 16), (100, 1), (230, 10)):
-        part = sh.kinds_heard(events, heard, first, count, FPS)
-        assert torch.allclose(part, whole[first : first + count], atol=1e-5)
-    assert whole.std(dim=0).min() > 1e-3
-
-
-def test_after_the_end_it_is_what_was_heard_last(events):
-    heard = track(2)
-    p = sh.kinds_heard(events, heard, 20, 20, FPS)
-    assert torch.allclose(p.sum(dim=1), torch.ones(20)) and torch.equal(p[4:], p[5:6].expand(16, -1))
 
 
 def test_a_part_amid_its_neighbours():
