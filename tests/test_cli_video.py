@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from soundguide_core import video
@@ -94,8 +96,20 @@ def test_evaluate_sound_video(models, tiny, tmp_path, capsys):
     assert 0 <= report["named"] <= 1 and report["frechet"]["frames"] > 0
 
 
-@pytest.mark.slow
-def test_evaluate_sound_video_on_recordings(models, tiny, tmp_path, recordings, capsys):
-    command = ["evaluate", "sound-video", "--recordings", str(recordings / "esc10"), "--judge", str(tiny.classifier)]
-    assert main([*command, "--folds", "9", *models]) == 2
+def test_evaluate_sound_video_on_recordings(models, tiny, tmp_path, capsys):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "audio").mkdir()
+    rows = ["filename,fold,category", "a.wav,4,rain", "b.wav,5,sea_waves", "c.wav,4,dog", "d.wav,1,rain"]
+    (tmp_path / "meta" / "esc50.csv").write_text("\n".join(rows))
+    for name in "abcd":
+        noise = np.random.default_rng(0).uniform(-1, 1, 3 * 44100) * np.linspace(0.1, 1, 3 * 44100)
+        soundfile.write(tmp_path / "audio" / f"{name}.wav", noise, 44100)
+    command = ["evaluate", "sound-video", "--recordings", str(tmp_path), "--judge", str(tiny.classifier), *models]
+    assert main([*command, "--json", str(tmp_path / "r.json")]) == 0
+    found = json.loads((tmp_path / "r.json").read_text())
+    (report,) = found["trajectories"].values()
+    assert [each["phenomenon"] for each in report["each"]] == ["rain", "waves"]
+    assert report["crossfades"] == [] and report["crossfades_in_time"] is None
+    assert found["settings"]["folds"] == [4, 5] and "natural" not in found["settings"]
+    assert main([*command, "--folds", "9"]) == 2
     assert "folds 9" in capsys.readouterr().err

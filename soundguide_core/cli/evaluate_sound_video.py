@@ -98,16 +98,13 @@ def _recorded(args: argparse.Namespace) -> list[tuple[str, np.ndarray]]:
     """(phenomenon, wave) of the recordings of phenomena in the chosen folds."""
     from ..audio.waveform import load_audio, resample, to_mono
     from ..metrics.sound_video import SAMPLE_RATE
-    from ..metrics.zero_shot import read_esc
-    from ..miniature.captions import concept_of
     from ..miniature.scenes import PHENOMENA
+    from ..training.scene_clips import of_phenomena
 
     sounds = []
-    for row in read_esc(Path(args.recordings)):
-        phenomenon = concept_of(row["category"])
-        if row["fold"] in args.folds and phenomenon in PHENOMENA:
-            wave, sample_rate = load_audio(row["path"])
-            sounds.append((phenomenon, resample(to_mono(wave)[None], sample_rate, SAMPLE_RATE)[0].numpy()))
+    for path, phenomenon in of_phenomena(Path(args.recordings), args.folds):
+        wave, sample_rate = load_audio(path)
+        sounds.append((phenomenon, resample(to_mono(wave)[None], sample_rate, SAMPLE_RATE)[0].numpy()))
     if not sounds:
         raise InputError(
             f"{args.recordings} has no recordings of {', '.join(PHENOMENA)} in folds "
@@ -122,10 +119,9 @@ ROWS = {
     "sounds whose video reacts (above 99 % of 200 nulls)": lambda r: f"{r['reactive']:.1%}",
     "correlation with loudness, mean": lambda r: f"{r['correlation']:.2f} (nulls' 99th: {r['null_99']:.2f})",
     "lag within two frames": lambda r: f"{r['lag_frames']['within_2']:.1%} (mean {r['lag_frames']['mean']:+.2f})",
-    "crossfades seen within half a second": lambda r: (
-        f"{r['crossfades_in_time']:.1%} (half of them within {r['crossfades_median_sec'] or float('inf'):.2f} s)"
-        if r["crossfades"]
-        else "-"
+    "crossfades seen within half a second": lambda r: f"{r['crossfades_in_time']:.1%}" if r["crossfades"] else "-",
+    "half of them seen within": lambda r: (
+        "-" if r["crossfades_median_sec"] is None else f"{r['crossfades_median_sec']:.2f} s"
     ),
     "nearness to the sound": lambda r: f"{r['similarity']:.3f}",
     "neighbouring frames, cosine: mean, least": lambda r: f"{r['adjacent']['mean']:.4f}, {r['adjacent']['least']:.4f}",

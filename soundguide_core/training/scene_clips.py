@@ -116,9 +116,7 @@ def recordings(table: dict) -> Iterator[tuple[Path, str, Tensor, int]]:
     ambience/ that the mapping names, as (path, phenomenon, wave [N], sample rate)."""
     folder, found = Path(table["recordings"]), []
     if table["folds"] and (folder / "esc10" / "meta" / "esc50.csv").is_file():
-        for row in read_esc(folder / "esc10"):
-            if row["fold"] in table["folds"] and concept_of(row["category"]) in scenes.PHENOMENA:
-                found.append((row["path"], concept_of(row["category"])))
+        found += of_phenomena(folder / "esc10", table["folds"])
     ambience = [(folder / "ambience" / f"{name}.ogg", phenomenon) for name, phenomenon in table["ambience"].items()]
     found += [(path, phenomenon) for path, phenomenon in ambience if path.is_file()]
     if not found:
@@ -126,6 +124,12 @@ def recordings(table: dict) -> Iterator[tuple[Path, str, Tensor, int]]:
     for path, phenomenon in found:
         wave, sample_rate = load_audio(path)
         yield path, phenomenon, to_mono(wave), sample_rate
+
+
+def of_phenomena(folder: Path, folds: Sequence[int]) -> list[tuple[Path, str]]:
+    """(path, phenomenon) of the recordings of phenomena, in these folds of a folder in the layout of ESC-50."""
+    rows = [(row["path"], concept_of(row["category"]), row["fold"]) for row in read_esc(folder)]
+    return [(path, concept) for path, concept, fold in rows if fold in folds and concept in scenes.PHENOMENA]
 
 
 def recorded(table: dict, *, fps: float, frames: int, size: int) -> Iterator[Clip]:
