@@ -72,7 +72,7 @@ class MelTrack:
 
     def stretch(self, first: int, last: int) -> Tensor:
         """Columns first .. last - 1 as they are, whatever the spec's layout: [1,1,M,T] in 0..1."""
-        return self._against_loudest(self.level_db[None, None, :, first:last].float())
+        return against_loudest(self.level_db[None, None, :, first:last].float(), self.ref_db, self.spec)
 
     def windows(self, first: int, count: int, fps: float) -> Tensor:
         """The windows centred on video frames first .. first + count - 1: [F,1,M,T] in 0..1, as spec.layout has them.
@@ -82,15 +82,12 @@ class MelTrack:
         spec, last = self.spec, self.level_db.shape[1] - 1
         columns = spec.frame_columns or spec.columns
         starts = self.columns(first, count, fps).round().long() - columns // 2
-        mel = self._against_loudest(cut_windows(self.level_db, starts, columns, spec).float())
+        mel = against_loudest(cut_windows(self.level_db, starts, columns, spec).float(), self.ref_db, spec)
         index = starts[:, None] + torch.arange(columns)
         outside = (index < -(columns // 2)) | (index > last + columns // 2)
         if spec.fill == "silence":
             outside = (index < 0) | (index > last)
         return arrange(mel * ~outside[:, None, None], spec)
-
-    def _against_loudest(self, level_db: Tensor) -> Tensor:
-        return ((level_db - self.ref_db) / self.spec.top_db + 1).clamp(0, 1) * (self.ref_db > FLOOR_DB + 0.1)
 
     def loudness(self, fps: float, num_frames: int) -> np.ndarray:
         """[F] in 0..1: dB over the 60 below the loudest moment, the mean over each frame; 0 beyond the end."""
@@ -109,6 +106,11 @@ class MelTrack:
         below = np.concatenate([[0.0], np.cumsum(curve, dtype=np.float64)])
         mean = (below[np.minimum(first + count, len(curve))] - below[np.minimum(first, len(curve))]) / count
         return np.where(first < len(curve), mean, 0).astype(np.float32)
+
+
+def against_loudest(level_db: Tensor, loudest_db: Tensor | float, spec: MelSpec) -> Tensor:
+    """A level in dB against the loudest bin of its recording => a mel in 0..1; silence is 0."""
+    return ((level_db - loudest_db) / spec.top_db + 1).clamp(0, 1) * (loudest_db > FLOOR_DB + 0.1)
 
 
 def _resampled(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> Iterator[Tensor]:

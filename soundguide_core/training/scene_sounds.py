@@ -21,7 +21,7 @@ from torch import Tensor
 from ..audio.augment import add_power, floor_noise, response
 from ..audio.features import QUIETEST_DB
 from ..audio.mel import MelSpec, arrange
-from ..audio.track import FLOOR_DB, MelTrack
+from ..audio.track import FLOOR_DB, MelTrack, against_loudest
 from ..errors import InputError
 from ..files import make_folder
 from ..miniature import codes, sounds
@@ -92,7 +92,7 @@ class SceneSounds:
         amounts = self._amounts(course, level, total)
         first = _below(u["window"][0], total - (frames or total) + 1)
         shown = first[:, None] + torch.arange(frames or total)  # [B,F]
-        mel = against_loudest(level, spec)
+        mel = against_loudest(level, level.amax(dim=(1, 2), keepdim=True), spec)
         return Batch(
             mels=windows_of(mel, shown, spec, fps),
             stretch=mel[:, None],
@@ -250,12 +250,6 @@ def loudness_of(level: Tensor, within: Tensor, spec: MelSpec) -> Tensor:
     decibels = np.log(10) / 10
     loud = torch.logsumexp((level + 10 * torch.log10(width)[:, None]) * decibels, dim=1) / decibels  # [B,T]
     return (1 + (loud - loud.amax(dim=1, keepdim=True)) / QUIETEST_DB).clamp(0, 1) @ within
-
-
-def against_loudest(level: Tensor, spec: MelSpec) -> Tensor:
-    """Levels [B,M,T] in dB => mels in 0..1, each measured against its loudest bin; silence is 0."""
-    loudest = level.amax(dim=(1, 2), keepdim=True)
-    return ((level - loudest) / spec.top_db + 1).clamp(0, 1) * (loudest > FLOOR_DB + 0.1)
 
 
 def windows_of(mel: Tensor, frames: Tensor, spec: MelSpec, fps: float) -> Tensor:

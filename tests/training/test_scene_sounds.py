@@ -35,6 +35,10 @@ def build(folder, **changes) -> scene_sounds.SceneSounds:
     return scene_sounds.SceneSounds({**TABLE, **changes}, DATA, spec=SPEC, fps=12.0, cache=folder)
 
 
+def mels(level: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    return scene_sounds.against_loudest(level, level.amax(dim=(1, 2), keepdim=True), spec)
+
+
 def test_sounds_are_made_once(folder, monkeypatch):
     made = build(folder)
     monkeypatch.setattr(sounds, "synthesise", None)
@@ -58,15 +62,15 @@ def test_what_a_moment_shows_is_how_loud_it_is(folder):
 def test_a_batch_is_what_tracks_say_one_by_one(folder):
     """Windows, loudness and strength of many sounds at once, against MelTrack and the law."""
     level, frames = build(folder).levels.float()[2:6], torch.tensor([[0, 1], [5, 6], [40, 41], [70, 71]])
-    mels = scene_sounds.windows_of(scene_sounds.against_loudest(level, SPEC), frames, SPEC, 12.0)
+    windows = scene_sounds.windows_of(mels(level, SPEC), frames, SPEC, 12.0)
     loud = scene_sounds.loudness_of(level, scene_sounds.within_frames(SPEC, 12.0, level.shape[2], 72), SPEC)
     for i, row in enumerate(level):
         track = MelTrack(row, SPEC, 6.0)
-        assert torch.allclose(mels[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=1e-5)
+        assert torch.allclose(windows[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=1e-5)
         assert loud[i].numpy() == pytest.approx(track.loudness(12.0, 72), abs=1e-5)
     silent = replace(SPEC, fill="silence")
     expected = MelTrack(level[0], silent, 6.0).windows(0, 2, 12.0)
-    found = scene_sounds.windows_of(scene_sounds.against_loudest(level[:1], silent), frames[:1], silent, 12.0)
+    found = scene_sounds.windows_of(mels(level[:1], silent), frames[:1], silent, 12.0)
     assert torch.allclose(found[0], expected, atol=1e-5)
 
 
@@ -140,7 +144,7 @@ def test_sounds_are_there_while_they_are_needed():
 def test_nothing_to_hear_is_0(folder):
     """As a MelTrack has it; against its own loudest bin silence would be as loud as can be."""
     level = torch.stack([torch.full((16, 30), scene_sounds.FLOOR_DB), torch.linspace(-90, -20, 30).expand(16, 30)])
-    mel = scene_sounds.against_loudest(level, SPEC)
+    mel = mels(level, SPEC)
     assert not mel[0].any() and mel[1].max() == 1 and mel[1, 0, 0] == pytest.approx(1 - 70 / 80)
     found = build(folder, silences=1.0, longest_sec=20.0).draw(40, 0, torch.Generator().manual_seed(0))
     quiet = found.amounts.sum(dim=(1, 2)) == 0
