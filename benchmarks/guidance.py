@@ -17,8 +17,8 @@ import torch
 
 from soundguide_core.diffusion.denoiser import load_denoiser
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.metrics.scene_classifier import load_scene_classifier
-from soundguide_core.metrics.video_editing import make_pair
+from soundguide_core.miniature.evaluation.scene_classifier import load_scene_classifier
+from soundguide_core.miniature.evaluation.video_editing import make_pair
 from soundguide_core.systems.video_editing import EditConfig, edit_video
 
 PAIRS = 7  # one of each phenomenon

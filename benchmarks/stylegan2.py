@@ -18,8 +18,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
-from soundguide_core.memory import keep_freed_memory
 from soundguide_core.training.stylegan2 import Settings, StyleGAN2Training
 
 

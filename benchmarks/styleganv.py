@@ -20,10 +20,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.generators import stylegan2, stylegan_v
 from soundguide_core.generators.motion import Noise
-from soundguide_core.memory import keep_freed_memory
-from soundguide_core.miniature.clip_codes import Named
+from soundguide_core.miniature.world.clip_codes import Named
 from soundguide_core.training.stylegan2 import Settings, StyleGAN2Training
 from soundguide_core.training.styleganv import StyleGANVTraining, VideoSettings
 

@@ -16,7 +16,7 @@ from styleganv_quality import Bench, distances, learned_motion
 
 from soundguide_core.cli.train import read_recipe
 from soundguide_core.generators.loading import load_styleganv
-from soundguide_core.miniature.clip_codes import NamedClips
+from soundguide_core.miniature.world.clip_codes import NamedClips
 from soundguide_core.training import styleganv
 
 # what [generator] says instead

@@ -25,19 +25,19 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.sound_motion import DRIVES, Sound
-from soundguide_core.images import grid, save_image
-from soundguide_core.memory import keep_freed_memory
+from soundguide_core.media.images import grid, save_image
 from soundguide_core.metrics.frechet import frechet_distance, window_features
 from soundguide_core.metrics.reactivity import reactivity
-from soundguide_core.metrics.scene_classifier import load_scene_classifier
 from soundguide_core.metrics.video_meter import VideoMeter
-from soundguide_core.miniature.clip_codes import CLIPS, NamedClips, name_content, nearest_moments
-from soundguide_core.miniature.codes import KINDS, POWERS
-from soundguide_core.miniature.scenes import PHENOMENA
-from soundguide_core.miniature.sounds import synthesise
+from soundguide_core.miniature.evaluation.scene_classifier import load_scene_classifier
+from soundguide_core.miniature.sounds.synthesis import synthesise
+from soundguide_core.miniature.world.clip_codes import CLIPS, NamedClips, name_content, nearest_moments
+from soundguide_core.miniature.world.codes import KINDS, POWERS
+from soundguide_core.miniature.world.scenes import PHENOMENA
 from soundguide_core.systems.continuous_content import choose_content
 from soundguide_core.systems.continuous_video import ContinuousConfig, generate_continuous, sound_of
 

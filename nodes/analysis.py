@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input
 from .host import img_of, io, on_step, wave_of

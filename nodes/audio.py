@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from . import plots
 from .embedding import frame_inputs, frames_of
 from .host import check_choice, io, wave_of

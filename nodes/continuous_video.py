@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.generators.sound_motion import DRIVES
 from . import sockets
 from .embedding import check_encoder

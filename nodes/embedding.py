@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..soundguide_core.audio.mel import log_mel
 from ..soundguide_core.audio.waveform import resample, to_mono
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
 from .host import img_of, in_chunks, io, wave_of
 from .sockets import Embeds

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..soundguide_core import images
-from ..soundguide_core.miniature.scenes import PHENOMENA
+from ..soundguide_core.media import images
+from ..soundguide_core.miniature.world.scenes import PHENOMENA
 from .host import audio_of, check_choice, image_of, io, ui
 
 COURSES = ("natural", "steady", "rising", "falling", "swelling")
@@ -65,7 +65,7 @@ class ExampleSound(io.ComfyNode):
     def execute(cls, phenomenon, seconds, intensity, course, seed, audioUI=None):
         import torch
 
-        from ..soundguide_core.miniature.sounds import synthesise
+        from ..soundguide_core.miniature.sounds.synthesis import synthesise
 
         check_choice("phenomenon", phenomenon, PHENOMENA)
         check_choice("course", course, COURSES)
@@ -152,7 +152,7 @@ class ExampleScene(io.ComfyNode):
     def execute(cls, seed, phenomenon, intensity, size, num_frames=1, fps=float(FPS)):
         import torch
 
-        from ..soundguide_core.miniature.scenes import render
+        from ..soundguide_core.miniature.world.scenes import render
 
         kind = None if phenomenon == CALM else phenomenon
         pixels = render(seed, kind, [intensity] * num_frames, size=size, fps=fps)

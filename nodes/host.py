@@ -21,10 +21,10 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.v0_0_2 import ComfyExtension, io, ui
 from torch import Tensor, nn
 
-from ..soundguide_core import images
 from ..soundguide_core.audio.waveform import check_wave
 from ..soundguide_core.checkpoints import registry
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
+from ..soundguide_core.media import images
 
 __all__ = [
     "ComfyExtension",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.systems.image_manipulation import SPACES, VARIANTS, ManipulationConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
@@ -71,8 +71,8 @@ class InvertImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, generator, image, steps, step_size, stay_editable, candidates, seed, encoder=None):
-        from ..soundguide_core.optimise import Schedule
-        from ..soundguide_core.projection import project
+        from ..soundguide_core.latents.optimisation import Schedule
+        from ..soundguide_core.latents.projection import project
 
         network, *joint = on_device(generator, *([encoder] if encoder else []))
         found = with_grad(
@@ -225,7 +225,7 @@ class SoundManipulate(io.ComfyNode):
         also_weight,
         also=None,
     ):
-        from ..soundguide_core.optimise import Schedule
+        from ..soundguide_core.latents.optimisation import Schedule
         from ..soundguide_core.systems.image_manipulation import manipulate
 
         if also is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from . import sockets
 from .host import image_of, in_chunks, io
 from .sockets import Latents

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.checkpoints import registry
-from ..soundguide_core.flow import METHODS, flow_names, load_flow
+from ..soundguide_core.flow.estimators import METHODS, flow_names, load_flow
 from . import sockets
 from .host import Model, check_choice, io, model_stamp
 
@@ -113,7 +113,7 @@ class LoadSoundVideo(Loader):
 
     @classmethod
     def load(cls, name, device):
-        from ..soundguide_core.trajectory import load_trajectory
+        from ..soundguide_core.trajectory.trajectory import load_trajectory
 
         return load_trajectory(name, device)
 

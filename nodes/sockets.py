@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..soundguide_core import flow
+from ..soundguide_core.flow import optical_flow
 from .host import io
 
 Joint = io.Custom("SOUNDGUIDE_JOINT")
@@ -56,7 +56,7 @@ class Latents:
 class Motion:
     """How the neighbours of a video's frames move into each other."""
 
-    flow: flow.Flow
+    flow: optical_flow.Flow
 
     @property
     def num_frames(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from . import sockets
 from .embedding import frame_inputs, frames_of
 from .host import io, on_step, wave_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..soundguide_core.errors import InputError
+from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import advanced, check_choice, image_of, img_of, io, mask_of, on_device, on_step, with_grad
@@ -64,8 +64,9 @@ class FlowGuidance(io.ComfyNode):
     def execute(cls, image, longest_side, chunk, estimator=None):
         import torch
 
-        from ..soundguide_core.flow import estimate_flow, flow_picture, load_flow
-        from ..soundguide_core.images import resize
+        from ..soundguide_core.flow.estimators import load_flow
+        from ..soundguide_core.flow.optical_flow import estimate_flow, flow_picture
+        from ..soundguide_core.media.images import resize
 
         frames = img_of(image)
         if len(frames) < 2:

@@ -7,7 +7,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "InputError": ".errors",
+    "InputError": ".common.errors",
     "load_joint": ".embedding.joint",
     "JointEncoder": ".embedding.joint",
     "load_generator": ".generators.loading",
@@ -16,7 +16,7 @@ _HOMES = {
     "mix_styles": ".systems.image_manipulation",
     "Manipulation": ".systems.image_manipulation",
     "ManipulationConfig": ".systems.image_manipulation",
-    "load_trajectory": ".trajectory",
+    "load_trajectory": ".trajectory.trajectory",
     "generate_video": ".systems.sound_to_video",
     "stream_video": ".systems.sound_to_video",
     "start_from_text": ".systems.sound_to_video",
@@ -36,11 +36,11 @@ _HOMES = {
     "stream_edit": ".systems.video_editing",
     "EditConfig": ".systems.video_editing",
     "EditedVideo": ".systems.video_editing",
-    "project": ".projection",
-    "Schedule": ".optimise",
+    "project": ".latents.projection",
+    "Schedule": ".latents.optimisation",
     "load_audio": ".audio.waveform",
-    "load_image": ".images",
-    "save_image": ".images",
+    "load_image": ".media.images",
+    "save_image": ".media.images",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -72,8 +72,8 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
     from soundguide_core.embedding.clip import ClipTowers
     from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
     from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
-    from soundguide_core.metrics.scene_classifier import SceneClassifier
-    from soundguide_core.miniature.scenes import PHENOMENA
+    from soundguide_core.miniature.evaluation.scene_classifier import SceneClassifier
+    from soundguide_core.miniature.world.scenes import PHENOMENA
 
     folder = tmp_path_factory.mktemp("tiny")
     joint = folder / "joint"
@@ -135,7 +135,7 @@ def tiny_trajectory(tiny, tmp_path_factory) -> Path:
     from soundguide_core.embedding.joint import load_joint
     from soundguide_core.generators.loading import load_generator
     from soundguide_core.training.sound_video import new_trajectory
-    from soundguide_core.trajectory import save_trajectory
+    from soundguide_core.trajectory.trajectory import save_trajectory
 
     path = tmp_path_factory.mktemp("trajectory") / "t.safetensors"
     sizes = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}

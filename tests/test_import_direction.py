@@ -12,30 +12,29 @@ CORE = ROOT / "soundguide_core"
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "server", "execution", "node_helpers"}
 
 # folder or file of soundguide_core -> what it may import besides its own folder
-BASE = {"errors", "files", "memory", "processes", "shapes", "images", "masks", "video", "checkpoints"}
+BASE = {"common", "media", "checkpoints"}
 NETWORKS = {"audio", "embedding", "generators", "flow"}
+ABOVE = BASE | NETWORKS | {"losses", "latents", "trajectory", "diffusion"}
 LAYERS = {
-    **{name: BASE for name in BASE},
+    "common": set(),
+    "media": {"common"},
+    "checkpoints": {"common"},
     "audio": BASE,
     "embedding": BASE | {"audio"},
     "generators": BASE,
     "flow": BASE,
     "losses": BASE | NETWORKS,
-    "optimise": BASE | NETWORKS | {"losses"},
-    "trajectory": BASE | NETWORKS,
-    "released_trajectory": BASE | NETWORKS,
-    "diffusion": BASE | NETWORKS,
-}
-BELOW = BASE | NETWORKS | {"losses", "optimise", "trajectory", "released_trajectory", "diffusion"}
-LAYERS |= {
-    "projection": BELOW,
-    "systems": BELOW | {"projection"},
-    "miniature": BELOW,
-    "metrics": BELOW | {"projection", "systems", "miniature"},
-    "training": BELOW | {"miniature", "metrics"},
-    "cli": {*LAYERS, "projection", "systems", "miniature", "metrics", "training"},
+    "latents": BASE | NETWORKS | {"losses"},
+    "trajectory": BASE | NETWORKS | {"losses", "latents"},
+    "diffusion": BASE | NETWORKS | {"losses"},
+    "systems": ABOVE,
+    "metrics": ABOVE | {"systems"},
+    "pipelines": ABOVE | {"systems", "metrics"},
+    "training": ABOVE | {"systems", "metrics", "miniature"},
+    "miniature": ABOVE | {"systems", "metrics", "pipelines", "training"},
+    "cli": ABOVE | {"systems", "metrics", "pipelines", "training", "miniature"},
     "__main__": {"cli"},
-    "__init__": {*LAYERS, "projection", "systems"},
+    "__init__": ABOVE | {"systems"},
 }
 ALONE = {"systems"}  # files in these folders do not import each other
 SHIPPED = sorted([*CORE.rglob("*.py"), *(ROOT / "nodes").rglob("*.py"), ROOT / "__init__.py"])

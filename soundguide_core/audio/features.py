@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .waveform import check_wave, resample
 
 SAMPLE_RATE = 22050

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError, check_whole
+from ..common.errors import InputError, check_whole
 from .waveform import check_wave, resample
 
 AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db

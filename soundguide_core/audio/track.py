@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
 from .features import QUIETEST_DB
 from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
 from .waveform import check_wave, stream_audio, to_mono

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_whole
+from ..common.errors import InputError, check_whole
 from .mel import MelSpec
 from .waveform import check_wave, resample
 

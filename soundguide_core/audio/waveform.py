@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 MAX_CHANNELS = 8
 MAX_SAMPLE_RATE = 1_000_000

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 SPARE = 2**24  # numbers beyond those of the file: masks, indices, windows of a Fourier transform
 SMALLEST = 1000  # what each tensor counts as at least, so that a million empty layers are too many as well

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import InputError
-from ..files import check_writable, sha256_of
+from ..common.errors import InputError
+from ..common.files import check_writable, sha256_of
 
 PIECE = 1 << 20  # bytes
 LARGEST = 32 << 30  # bytes, where nobody says how many there will be

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import read_toml
+from ..common.errors import InputError
+from ..common.files import read_toml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS_VARIABLE = "SOUNDGUIDE_MODELS"

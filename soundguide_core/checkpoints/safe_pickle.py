@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .first_bytes import kind_of
 from .pickles import omegaconf
 from .pickles.arrays import Array, Dtype, Storage

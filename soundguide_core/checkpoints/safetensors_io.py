@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..files import replacing
+from ..common.errors import InputError
+from ..common.files import replacing
 from .first_bytes import kind_of
 
 CONFIG_KEY = "config"  # JSON in the file's metadata

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..files import check_writable, sha256_of
+from ..common.errors import InputError
+from ..common.files import check_writable, sha256_of
 from . import safetensors_io
 from .formats import open_foreign
 from .registry import KINDS

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import InputError
+from ..common.errors import InputError
 from . import (
     classify,
     continuous,

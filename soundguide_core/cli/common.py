@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..files import replacing
+from ..common.errors import InputError
+from ..common.files import replacing
 
 if TYPE_CHECKING:
     import torch

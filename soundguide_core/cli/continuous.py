@@ -12,8 +12,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
-from ..files import check_writable
+from ..common.errors import InputError, check_number
+from ..common.files import check_writable
 from .common import add_common, add_joint, emit_json, pick_device, progress
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..media.video import check_video_target
     from ..systems.continuous_video import ContinuousConfig
-    from ..video import check_video_target
 
     check_number(args.psi, "--psi", low=0, high=2)
     check_number(args.edit, "--edit", low=0, high=100_000)
@@ -90,13 +90,13 @@ def run(args: argparse.Namespace) -> int:
 def make(args: argparse.Namespace, config, wave: Tensor | None, sample_rate: float | None) -> dict:
     """Writes the video; its report."""
     from ..audio.waveform import stream_audio
+    from ..common.memory import keep_freed_memory
     from ..embedding.joint import load_joint
     from ..generators.loading import load_styleganv
     from ..generators.sound_motion import drive_of
-    from ..memory import keep_freed_memory
+    from ..media.video import writing
     from ..metrics.video_meter import VideoMeter
     from ..systems.continuous_video import sound_of, stream_continuous
-    from ..video import writing
 
     device = pick_device(args)
     if device.type == "cpu":
@@ -153,7 +153,7 @@ def content(
     args: argparse.Namespace, generator, joint, wave, sample_rate, motion: int, meaning: bool, seconds: float
 ) -> Tensor:
     """ws [1,L,D] of --seed, or of what the words or the sound mean; moved further with --edit."""
-    from ..optimise import Schedule
+    from ..latents.optimisation import Schedule
     from ..systems.continuous_content import ContinuousEditConfig, choose_content, edit_continuous
 
     embeds = None

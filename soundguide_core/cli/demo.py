@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import make_folder, replacing
+from ..common.files import make_folder, replacing
 from . import demo_videos
 from .common import add_common, pick_device, progress
 
@@ -59,8 +59,8 @@ def world_sheet(path: Path) -> None:
     import numpy as np
     import torch
 
-    from ..images import from_uint8
-    from ..miniature.scenes import PHENOMENA, render
+    from ..media.images import from_uint8
+    from ..miniature.world.scenes import PHENOMENA, render
     from .pictures import labelled_sheet
 
     rows = [
@@ -105,8 +105,8 @@ class Demo:
         import torch
 
         from ..audio.waveform import load_audio, to_mono
-        from ..miniature.scenes import PHENOMENA
-        from ..miniature.sounds import synthesise
+        from ..miniature.sounds.synthesis import synthesise
+        from ..miniature.world.scenes import PHENOMENA
         from .pictures import heard_table
 
         sounds = make_folder(self.folder / "sounds")
@@ -167,9 +167,9 @@ class Demo:
         import torch
         from PIL import Image
 
-        from ..images import load_image
-        from ..miniature.scenes import render
-        from ..projection import project
+        from ..latents.projection import project
+        from ..media.images import load_image
+        from ..miniature.world.scenes import render
         from .pictures import labelled_sheet
 
         path = self.folder / "my-photograph.png"
@@ -227,7 +227,7 @@ FIGURES = {
 
 def write_page(folder: Path) -> None:
     """index.html over everything that the demo has written."""
-    from ..miniature.scenes import PHENOMENA
+    from ..miniature.world.scenes import PHENOMENA
 
     sounds = "".join(f'<label>{p}<audio controls src="sounds/{p}.wav"></audio></label>' for p in PHENOMENA)
     figures = "".join(_figure(name, text) for name, text in FIGURES.items())

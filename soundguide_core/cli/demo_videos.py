@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import replacing
+from ..common.files import replacing
 from .common import progress
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def edited(folder: Path, joint, seed: int) -> None:
 
     from ..audio.waveform import load_audio, to_mono
     from ..diffusion.denoiser import load_denoiser
-    from ..images import from_uint8
-    from ..miniature.scenes import render
+    from ..media.images import from_uint8
+    from ..miniature.world.scenes import render
     from ..systems.video_editing import EditConfig, edit_video
 
     denoiser = load_denoiser("miniature", joint.device)
@@ -46,7 +46,7 @@ def generated(folder: Path, generator, seed: int) -> None:
     """generated.mp4, generated.png: waves that fade into a fire, as a video."""
     from ..audio.waveform import load_audio, to_mono
     from ..systems.sound_to_video import VideoConfig, generate_video
-    from ..trajectory import load_trajectory
+    from ..trajectory.trajectory import load_trajectory
 
     path = _crossfade(folder)
     wave, sample_rate = load_audio(path)
@@ -101,7 +101,7 @@ def _leave(path: Path, rows: dict[str, Tensor], fps: float, sound: Path) -> None
     import torch
 
     from ..audio.waveform import stream_audio
-    from ..video import writing
+    from ..media.video import writing
     from .pictures import labelled_sheet
 
     frames = [x.cpu().clamp(-1, 1) for x in rows.values()]

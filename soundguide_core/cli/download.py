@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .common import add_common, add_json_flag, emit_json, progress
 
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..checkpoints.download import download
-    from ..files import make_folder
+    from ..common.files import make_folder
 
     row = _row(args.name, args.kind)
     say = (lambda line: None) if args.json else print
@@ -64,7 +64,7 @@ def _row(name: str, kind: str | None):
 def _check(path: Path) -> None:
     """Can what has arrived be read at all? A page of apology or half a file cannot."""
     from ..checkpoints import safe_pickle, safetensors_io
-    from ..files import read_json
+    from ..common.files import read_json
 
     if path.name.removesuffix(".part").endswith(".json"):
         read_json(path)

@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
-from ..files import check_writable
+from ..common.errors import InputError, check_number
+from ..common.files import check_writable
 from .common import add_common, add_joint, emit_json, pick_device, progress
 from .edit_inputs import Source, kept_sound, listen, masks_of
 
@@ -84,7 +84,7 @@ def _weight(text: str) -> tuple[str, float]:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..video import check_video_target
+    from ..media.video import check_video_target
 
     config = settings(args)
     check_number(args.strength, "--strength", low=0, high=1e6)
@@ -124,13 +124,13 @@ def settings(args: argparse.Namespace):
 def edit(args: argparse.Namespace, config) -> dict:
     """Writes the video; its report."""
     from ..audio.features import sones
+    from ..common.memory import keep_freed_memory
     from ..diffusion.denoiser import load_denoiser
     from ..embedding.joint import load_joint
-    from ..flow import load_flow
+    from ..flow.estimators import load_flow
     from ..losses.perceptual import load_lpips
-    from ..memory import keep_freed_memory
+    from ..media.video import writing
     from ..systems.video_editing import stream_edit
-    from ..video import writing
 
     device = pick_device(args)
     if device.type == "cpu":
@@ -189,7 +189,7 @@ class Figures:
         """part: the EditedVideo of one window, and its source frames."""
         import torch
 
-        from ..images import to_uint8
+        from ..media.images import to_uint8
 
         for img, img_src, mask in zip(part.frames.split(1), sources, part.mask.split(1)):
             heard = self.embeds[len(self.rows) if len(self.embeds) > 1 else 0]

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..video import Sound
+    from ..media.video import Sound
 
 HEARD_AT_ONCE = 64  # frames
 
@@ -22,7 +22,7 @@ class Source:
     """The video that --video, --fps and --seconds name; frames() may be read as often as one likes."""
 
     def __init__(self, args: argparse.Namespace):
-        from ..video import probe
+        from ..media.video import probe
 
         self.path, self.limit, self.rate = args.video, args.seconds, args.fps
         self.info = probe(args.video)
@@ -33,7 +33,7 @@ class Source:
 
     def frames(self) -> Iterator[Tensor]:
         """Each [1,3,H,W] in -1..1."""
-        from ..video import read_frames
+        from ..media.video import read_frames
 
         limit = float("inf") if self.limit is None else self.limit
         if not Path(self.path).is_dir():
@@ -45,8 +45,8 @@ class Source:
 
 def masks_of(args: argparse.Namespace, video: Source) -> Tensor | Iterator[Tensor] | None:
     """One mask for all frames [1,1,h,w] in 0..1, one for each, or None."""
-    from ..images import SUFFIXES, load_image
-    from ..video import probe, read_frames
+    from ..media.images import SUFFIXES, load_image
+    from ..media.video import probe, read_frames
 
     if args.mask is None:
         if args.invert_mask:

@@ -10,8 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
-from ..files import check_writable
+from ..common.errors import InputError, check_number
+from ..common.files import check_writable
 from .common import add_common, add_generator, add_joint, add_json_flag, emit_json, load_models, pick_device, progress
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     check_number(args.sources, "--sources", low=2, high=1000)
     check_number(args.psi, "--psi", low=0, high=2)
     if args.out:
-        from ..images import check_suffix
+        from ..media.images import check_suffix
 
         check_suffix(args.out)
         check_writable(args.out)
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..metrics.layout import layout_report
-    from ..metrics.scene_classifier import load_scene_classifier
-    from ..miniature.scenes import PHENOMENA
+    from ..miniature.evaluation.scene_classifier import load_scene_classifier
+    from ..miniature.world.scenes import PHENOMENA
     from ..systems.image_manipulation import ManipulationConfig
 
     config = ManipulationConfig(seed=args.seed)
@@ -96,7 +96,7 @@ def edit_all(args: argparse.Namespace, config) -> tuple[Tensor, Tensor, list[str
     """(source pictures [S,3,H,W], each changed by the seven sounds [S*7,3,H,W], what the encoder took them for)"""
     import torch
 
-    from ..miniature.scenes import PHENOMENA
+    from ..miniature.world.scenes import PHENOMENA
     from ..systems.image_manipulation import manipulate
 
     joint, generator = load_models(args)
@@ -123,8 +123,8 @@ def sound_embeds(args: argparse.Namespace, joint, take: int) -> Tensor:
     import torch
 
     from ..audio.waveform import load_audio, to_mono
-    from ..miniature.scenes import PHENOMENA
-    from ..miniature.sounds import synthesise
+    from ..miniature.sounds.synthesis import synthesise
+    from ..miniature.world.scenes import PHENOMENA
 
     embeds = []
     for phenomenon in PHENOMENA:

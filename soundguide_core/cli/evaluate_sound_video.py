@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
 from .common import add_common, add_generator, add_joint, add_json_flag, emit_json, load_models, pick_device, progress
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..files import check_writable
-    from ..images import check_suffix
-    from ..memory import keep_freed_memory
-    from ..metrics.scene_classifier import load_scene_classifier
-    from ..metrics.sound_video import Models, measure, new_sounds
+    from ..common.files import check_writable
+    from ..common.memory import keep_freed_memory
+    from ..media.images import check_suffix
+    from ..miniature.evaluation.scene_classifier import load_scene_classifier
+    from ..miniature.evaluation.sound_video import Models, measure, new_sounds
     from ..systems.sound_to_video import VideoConfig
-    from ..trajectory import load_trajectory
+    from ..trajectory.trajectory import load_trajectory
 
     check_number(args.sounds, "--sounds", low=1, high=10_000)
     check_number(args.seconds, "--seconds", low=2.5, high=600)
@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
 def _recorded(args: argparse.Namespace) -> list[tuple[str, np.ndarray]]:
     """(phenomenon, wave) of the recordings of phenomena in the chosen folds."""
     from ..audio.waveform import load_audio, resample, to_mono
-    from ..metrics.sound_video import SAMPLE_RATE
-    from ..miniature.scenes import PHENOMENA
+    from ..miniature.evaluation.sound_video import SAMPLE_RATE
+    from ..miniature.world.scenes import PHENOMENA
     from ..training.scene_clips import of_phenomena
 
     sounds = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict, replace
 
-from ..errors import check_number
+from ..common.errors import check_number
 from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress
 
 
@@ -30,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..common.files import check_writable
     from ..diffusion.denoiser import load_denoiser
     from ..embedding.joint import load_joint
-    from ..files import check_writable
-    from ..images import check_suffix
-    from ..metrics.scene_classifier import load_scene_classifier
-    from ..metrics.video_editing import measure
+    from ..media.images import check_suffix
+    from ..miniature.evaluation.scene_classifier import load_scene_classifier
+    from ..miniature.evaluation.video_editing import measure
 
     check_number(args.videos, "--videos", low=1, high=1000)
     check_number(args.frames, "--frames", low=2, high=1000)

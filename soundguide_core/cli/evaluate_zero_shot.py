@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, split_list
 
 

@@ -11,8 +11,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..errors import check_number
-from ..files import check_writable
+from ..common.errors import check_number
+from ..common.files import check_writable
 from .common import add_common, add_generator, add_joint, emit_json, load_models, pick_device, progress
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..media.video import check_video_target
     from ..systems.sound_to_video import VideoConfig
-    from ..video import check_video_target
 
     config = VideoConfig(
         fps=args.fps, strength=args.strength, noise=not args.no_noise, seed=args.seed, smoothing=args.smoothing,
@@ -66,12 +66,12 @@ def make(args: argparse.Namespace, config) -> dict:
     """Writes the video; its report."""
     from ..audio.track import MelTrack
     from ..audio.waveform import stream_audio
-    from ..memory import keep_freed_memory
+    from ..common.memory import keep_freed_memory
+    from ..media.video import writing
     from ..metrics.reactivity import reactivity
     from ..metrics.video_meter import VideoMeter
     from ..systems.sound_to_video import stream_video
-    from ..trajectory import load_trajectory
-    from ..video import writing
+    from ..trajectory.trajectory import load_trajectory
 
     device = pick_device(args)
     if device.type == "cpu":
@@ -123,8 +123,8 @@ def make(args: argparse.Namespace, config) -> dict:
 def source(args: argparse.Namespace, generator, joint) -> Tensor:
     """ws [1,L,D] of --image, --text or --seed."""
     if args.image is not None:
-        from ..images import load_image
-        from ..projection import project
+        from ..latents.projection import project
+        from ..media.images import load_image
 
         with progress("finding the picture") as on_step:
             found = project(

@@ -10,8 +10,8 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
-from ..files import check_writable
+from ..common.errors import InputError, check_number
+from ..common.files import check_writable
 from .common import add_common, add_generator, add_joint, emit_json, encode_files, load_models, progress
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..images import check_suffix, save_image
+    from ..media.images import check_suffix, save_image
     from ..systems.image_manipulation import ManipulationConfig
 
     if not args.audio and not args.text:
@@ -128,8 +128,8 @@ def source_latents(args: argparse.Namespace, generator, joint) -> Tensor:
     if args.image is None:
         return generator.sample_ws([args.seed], psi=args.psi)
 
-    from ..images import load_image
-    from ..projection import project
+    from ..latents.projection import project
+    from ..media.images import load_image
 
     with progress("finding the picture") as on_step:
         found = project(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..files import replacing
-from ..images import grid, to_uint8
+from ..common.files import replacing
+from ..media.images import grid, to_uint8
 
 INK, PAPER = "#22252b", "#ffffff"
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from ..errors import InputError
-from ..files import make_folder, read_toml
+from ..common.errors import InputError
+from ..common.files import make_folder, read_toml
 from .common import add_common, pick_device, progress
 
 # name -> module of training/, each with run(*, config, out, device, seed, resume, on_step) -> path of the weights

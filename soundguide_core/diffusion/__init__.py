@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 try:
     from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel  # noqa: F401

@@ -14,8 +14,8 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..shapes import check_shape
+from ..common.errors import InputError
+from ..common.shapes import check_shape
 from .unet import UNet, load_unet
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")

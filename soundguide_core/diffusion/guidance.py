@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .denoiser import Estimate
 from .sampler import Denoise, Step
 

@@ -15,8 +15,8 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from ..errors import InputError, check_whole
-from ..shapes import check_shape
+from ..common.errors import InputError, check_whole
+from ..common.shapes import check_shape
 from .denoiser import CLEAN, Estimate, alpha_bars, levels
 
 Denoise = Callable[[Tensor, int], Estimate]

@@ -16,8 +16,8 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..files import read_json
+from ..common.errors import InputError
+from ..common.files import read_json
 
 NO_CLASS = -1
 WHAT = "a diffusion UNet"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..masks import fitted
-from ..shapes import check_shape
+from ..common.errors import InputError
+from ..common.shapes import check_shape
+from ..media.masks import fitted
 
 
 def windows(frames: Iterable[Tensor], count: int) -> Iterator[Tensor]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..checkpoints import safe_pickle, safetensors_io
 from ..checkpoints.formats.keys import flat_tensors
-from ..errors import InputError, check_number
-from ..files import read_json
+from ..common.errors import InputError, check_number
+from ..common.files import read_json
 
 FOLDER = "clap"  # beside the head's file, with
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.building import building
 from ..checkpoints.formats.open_clip import state_dict
-from ..errors import InputError, check_whole
-from ..files import read_json
-from ..shapes import check_shape
+from ..common.errors import InputError, check_whole
+from ..common.files import read_json
+from ..common.shapes import check_shape
 from .open_clip_files import pretrained_file
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -13,8 +13,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import check_whole
-from ..shapes import check_shape
+from ..common.errors import check_whole
+from ..common.shapes import check_shape
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ..audio.mel import MelSpec
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import registry
-from ..errors import InputError
-from ..shapes import check_shape
+from ..common.errors import InputError
+from ..common.shapes import check_shape
 from .clip import ClipTowers, load_clip
 from .sound import load_sound
 

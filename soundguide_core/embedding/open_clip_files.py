@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # where a repository's file is not named
 

@@ -18,7 +18,7 @@ from ..audio.mel import MelSpec
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.building import building
-from ..errors import InputError
+from ..common.errors import InputError
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
 NETWORKS = {"timm": ".sound", "wav2clip": ".wav2clip", "clap": ".clap"}

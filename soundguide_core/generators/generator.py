@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
 from .latents import truncate
 from .ops import FullyConnected, rms_norm
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
 CHUNK = 16  # samples rendered at once

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..errors import InputError
+from ..common.errors import InputError
 from .generator import StyleGenerator
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..memory import send
+from ..common.errors import InputError
+from ..common.memory import send
 from .ops import FullyConnected
 
 

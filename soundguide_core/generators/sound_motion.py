@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
 from .motion import Noise
 
 DRIVES = ("codes", "amplitude", "speed")

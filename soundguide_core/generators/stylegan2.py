@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, check_number, check_whole
+from ..common.errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .ops import FullyConnected, act, modulated_conv2d, upsample2d
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError, check_number, check_whole
+from ..common.errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .lowpass import downsample, lowpass_filter, upsample
 from .ops import FullyConnected, demodulation

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, check_number, check_whole
+from ..common.errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .motion import MotionEncoder, Noise, TrajectoryNoise
 from .stylegan2 import StyleGAN2Config, Synthesis

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..shapes import check_shape
+from ..common.errors import InputError
+from ..common.shapes import check_shape
 from .ops import FullyConnected, act
 
 

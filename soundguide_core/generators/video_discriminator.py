@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
-from ..memory import send
+from ..common.errors import InputError
+from ..common.memory import send
 from .discriminators import DiscriminatorBlock, DiscriminatorEpilogue
 from .ops import FullyConnected, rms_norm
 from .stylegan_v import StyleGANVConfig

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..flow import Flow, backward_warp
-from ..shapes import check_shape
+from ..common.shapes import check_shape
+from ..flow.optical_flow import Flow, backward_warp
 
 STILL = 1e-3  # differences of unit embeddings that are shorter have no direction
 

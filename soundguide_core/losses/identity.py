@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..checkpoints import registry, safetensors_io, weights
 from ..checkpoints.building import building
+from ..common.shapes import check_shape
 from ..embedding.ir_se import ArcFace, IRSEConfig
-from ..shapes import check_shape
 from .semantic import cosine_distance
 
 

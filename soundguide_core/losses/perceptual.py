@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import registry, safetensors_io, weights
-from ..errors import InputError
+from ..common.errors import InputError
 
 
 def pyramid_distance(img: Tensor, target: Tensor, levels: int = 4, square: float = 0.0) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 RELEASED_SCALE = 1.0725081812542165  # exp(0.07): the released code multiplies by it where a temperature was meant
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..shapes import check_shape
+from ..common.errors import InputError
+from ..common.shapes import check_shape
 
 SIDE = 32  # pixels a side of the field: fine enough for ridges and trees, too coarse for streaks and ripples
 

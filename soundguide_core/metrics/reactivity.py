@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from ..common.errors import InputError
 
 BLOCK_SEC = 1.0  # of the sound that stays together when it is shuffled: a null as smooth as the sound itself
 LAG_SEC = 0.5  # how far the picture may come late or early

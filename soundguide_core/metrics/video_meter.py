@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..shapes import check_shape
+from ..common.errors import InputError
+from ..common.shapes import check_shape
 from .reactivity import visual_intensity
 
 THUMBNAIL = 8  # pixels a side

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..flow import Flow, backward_warp
-from ..shapes import check_shape
+from ..common.shapes import check_shape
+from ..flow.optical_flow import Flow, backward_warp
 
 
 def warp_error(frames: Tensor, flow: Flow) -> Tensor:

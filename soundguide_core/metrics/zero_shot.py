@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..audio.waveform import load_audio, to_mono
-from ..errors import InputError
+from ..common.errors import InputError
 
 
 @dataclass(frozen=True)

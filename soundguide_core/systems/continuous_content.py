@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import check_number
+from ..common.errors import check_number
+from ..common.shapes import check_shape
 from ..generators.latents import sampled_start
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
+from ..latents.optimisation import OnStep, OptimiseResult, Schedule, optimise
 from ..losses.latent import layer_masked_distance
 from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance
-from ..optimise import OnStep, OptimiseResult, Schedule, optimise
-from ..shapes import check_shape
 
 
 @torch.no_grad()

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ..audio.features import curves
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
+from ..common.shapes import check_shape
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
-from ..shapes import check_shape
 
 OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError, check_number
+from ..common.errors import InputError, check_number
+from ..common.shapes import check_shape
 from ..generators.latents import mix_layers, sampled_start
+from ..latents.optimisation import OnStep, Schedule, optimise
 from ..losses.identity import identity_distance
 from ..losses.latent import layer_masked_distance, learned_mask, released_mask, released_mask_update
 from ..losses.semantic import RELEASED_SCALE, cosine_distance
-from ..optimise import OnStep, Schedule, optimise
-from ..shapes import check_shape
 
 VARIANTS = ("paper", "released")
 SPACES = ("w", "w+")

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..audio.steady_hearing import among_few, averaged, decided
 from ..audio.track import MelTrack
-from ..embedding.sound_events import kinds_heard
-from ..errors import InputError, check_number
-from ..shapes import check_shape
-from ..trajectory import Trajectory, TrajectoryState, smooth
+from ..common.errors import InputError, check_number
+from ..common.shapes import check_shape
+from ..trajectory.sound_events import kinds_heard
+from ..trajectory.trajectory import Trajectory, TrajectoryState, smooth
 
 OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 

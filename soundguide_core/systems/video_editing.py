@@ -19,18 +19,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..common.errors import InputError, check_number, check_whole
+from ..common.shapes import check_shape
 from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.windows import next_masks, taken, windows, working_size
 from ..embedding.clip import augmented_crops
 from ..embedding.joint import steadied
-from ..errors import InputError, check_number, check_whole
-from ..flow import Estimator, Flow, estimate_flow, load_flow
-from ..images import resize
+from ..flow.estimators import load_flow
+from ..flow.optical_flow import Estimator, Flow, estimate_flow
 from ..losses import editing
 from ..losses.semantic import cosine_distance
-from ..masks import composite, feathered
-from ..shapes import check_shape
+from ..media.images import resize
+from ..media.masks import composite, feathered
 
 OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 SURROUNDINGS = ("grey", "source")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..images import save_image
-from ..memory import keep_freed_memory
+from ..common.errors import InputError
+from ..common.memory import keep_freed_memory
+from ..media.images import save_image
 from . import loop
 from .warm_start import WarmStart, WarmStartSettings, warm_start
 

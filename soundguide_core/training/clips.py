@@ -24,11 +24,11 @@ from torch import Tensor
 from ..audio.mel import MelSpec
 from ..audio.track import MelTrack
 from ..audio.waveform import load_audio, to_mono
-from ..errors import InputError
-from ..files import make_folder, replacing
-from ..images import from_uint8, resize, to_uint8
-from ..processes import in_order
-from ..video import read_frames
+from ..common.errors import InputError
+from ..common.files import make_folder, replacing
+from ..common.parallel import in_order
+from ..media.images import from_uint8, resize, to_uint8
+from ..media.video import read_frames
 
 STRETCH_SEC = 12.0  # of sound around a window, or as long as the window is
 VIDEO_ENDINGS = ("mp4", "mov", "mkv", "webm", "avi", "mpg", "m4v")

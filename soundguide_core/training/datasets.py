@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..files import make_folder, replacing
-from ..images import from_uint8
-from ..miniature import captions, scenes
-from ..processes import in_order
+from ..common.files import make_folder, replacing
+from ..common.parallel import in_order
+from ..media.images import from_uint8
+from ..miniature.world import captions, scenes
 
 HELD_OUT = 1_000_000  # the first scene number that no training uses
 

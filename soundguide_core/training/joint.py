@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.files import replacing
 from ..embedding.clip import ClipTowers, load_clip
-from ..files import replacing
 from ..losses.contrastive import info_nce
-from ..miniature import captions
-from ..miniature.captions import Caption, Meaning
-from ..miniature.scenes import PHENOMENA
+from ..miniature.world import captions
+from ..miniature.world.captions import Caption, Meaning
+from ..miniature.world.scenes import PHENOMENA
 from . import datasets, loop
 
 

@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io
-from ..errors import InputError
-from ..files import make_folder
+from ..common.errors import InputError
+from ..common.files import make_folder
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 T = TypeVar("T")

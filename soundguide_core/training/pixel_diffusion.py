@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from ..checkpoints import safetensors_io
+from ..common.errors import InputError
+from ..common.files import replacing
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, sample
 from ..diffusion.unet import UNet
-from ..errors import InputError
-from ..files import replacing
-from ..images import grid, save_image
+from ..media.images import grid, save_image
 from . import datasets, loop
 from .adversarial import prepare
 

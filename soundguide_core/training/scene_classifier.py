@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checkpoints import safetensors_io
-from ..errors import InputError
-from ..files import replacing
-from ..metrics.scene_classifier import SceneClassifier
-from ..miniature import captions, scenes
+from ..common.errors import InputError
+from ..common.files import replacing
+from ..miniature.evaluation.scene_classifier import SceneClassifier
+from ..miniature.world import captions, scenes
 from . import datasets, loop
 
 CLASSES = (*scenes.PHENOMENA, captions.CALM)

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from ..audio.features import loudness
 from ..audio.waveform import load_audio, to_mono
-from ..files import replacing
+from ..common.files import replacing
+from ..common.parallel import in_order
 from ..metrics.zero_shot import read_esc
-from ..miniature import codes, scenes, sounds
-from ..miniature.captions import concept_of
-from ..miniature.strength import strength
-from ..processes import in_order
+from ..miniature.sounds import synthesis as sounds
+from ..miniature.sounds.strength import strength
+from ..miniature.world import codes, scenes
+from ..miniature.world.captions import concept_of
 from .clips import Clip, SceneCode
 from .loop import OnStep
 

@@ -22,11 +22,12 @@ from ..audio.augment import add_power, floor_noise, response
 from ..audio.features import QUIETEST_DB
 from ..audio.mel import MelSpec, arrange
 from ..audio.track import FLOOR_DB, MelTrack, against_loudest
-from ..errors import InputError
-from ..files import make_folder
-from ..miniature import codes, sounds
-from ..miniature.scenes import PHENOMENA
-from ..miniature.strength import strength
+from ..common.errors import InputError
+from ..common.files import make_folder
+from ..miniature.sounds import synthesis as sounds
+from ..miniature.sounds.strength import strength
+from ..miniature.world import codes
+from ..miniature.world.scenes import PHENOMENA
 from .clips import Batch
 from .loop import OnStep
 from .scene_clips import SAMPLE_RATE, SOUND_SEC, curve_of, kept, recordings

@@ -21,8 +21,9 @@ from torch import Tensor
 from ..audio.mel import AMIN, MelSpec, mel_power
 from ..audio.waveform import load_audio, resample, to_mono
 from ..metrics.zero_shot import read_esc
-from ..miniature import sounds, sounds_other
-from ..miniature.captions import concept_of
+from ..miniature.sounds import other as sounds_other
+from ..miniature.sounds import synthesis as sounds
+from ..miniature.world.captions import concept_of
 from .scene_clips import draw_curve, kept
 
 CURVE_FPS = 12.0

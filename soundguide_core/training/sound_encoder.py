@@ -22,12 +22,12 @@ from torch import Tensor
 
 from ..audio.augment import augment_level, augment_text, spec_augment
 from ..audio.mel import MelSpec, arrange
+from ..common.errors import InputError
+from ..common.files import make_folder
 from ..embedding.clip import ClipTowers, load_clip
 from ..embedding.sound import SoundEncoder, load_sound, save_sound
-from ..errors import InputError
-from ..files import make_folder
 from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
-from ..miniature import captions
+from ..miniature.world import captions
 from . import datasets, loop
 from .sound_data import Clip, Draw, recorded, synthesised
 

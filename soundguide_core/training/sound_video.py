@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from ..audio.augment import response
+from ..common.errors import InputError
 from ..embedding.joint import load_joint
-from ..errors import InputError
 from ..generators.latents import truncate
 from ..generators.loading import load_generator
 from ..generators.temporal_discriminator import TemporalDiscriminator
-from ..images import grid, save_image
 from ..losses.adversarial import discriminator_loss, r1_penalty
 from ..losses.perceptual import load_lpips
-from ..trajectory import Trajectory, save_trajectory
+from ..media.images import grid, save_image
+from ..trajectory.trajectory import Trajectory, save_trajectory
 from . import loop
 from .clips import Batch, ClipSet
 from .scene_clips import name_z
@@ -273,7 +273,7 @@ def run(
 
     Writes state.safetensors, trajectory.safetensors and sheets of frames into out; returns the trajectory's path.
     """
-    from ..memory import keep_freed_memory
+    from ..common.memory import keep_freed_memory
 
     loop.join(device)
     if torch.device(device).type == "cpu":

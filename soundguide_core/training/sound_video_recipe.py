@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..audio.mel import MelSpec
-from ..embedding.sound_inversion import SoundInversionEncoder
-from ..errors import InputError
+from ..common.errors import InputError
 from ..generators.temporal_discriminator import TemporalDiscriminatorConfig
-from ..trajectory import Trajectory, TrajectoryConfig, load_trajectory
+from ..trajectory.sound_inversion import SoundInversionEncoder
+from ..trajectory.trajectory import Trajectory, TrajectoryConfig, load_trajectory
 from . import loop
 
 TERMS = (

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..audio.mel import MelSpec
-from ..errors import InputError
-from ..files import make_folder
-from ..miniature import codes
+from ..common.errors import InputError
+from ..common.files import make_folder
+from ..miniature.world import codes
 from . import loop
 from .clips import ClipSet, Skipped, from_folder, from_shards
 from .scene_clips import name_z, phenomenon_dim, scene_clips

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
 from ..losses.adversarial import generator_loss
 from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance

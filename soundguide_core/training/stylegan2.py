@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io
-from ..errors import InputError
+from ..common.errors import InputError
 from ..generators.discriminators import Discriminator
 from ..generators.latents import truncate
 from ..generators.stylegan2 import Generator, StyleGAN2Config
-from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
+from ..media.images import grid
 from . import loop
 from .adversarial import Settings, first_warm, prepare, tame
 from .warm_start import WarmStart, lay_out
@@ -236,7 +236,7 @@ def run(
 
 
 def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
-    from ..miniature.codes import CodedScenes
+    from ..miniature.world.codes import CodedScenes
     from . import datasets
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})

@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
+from ..common.errors import InputError
+from ..common.memory import send
 from ..generators.latents import truncate
 from ..generators.motion import MotionEncoder, Noise
 from ..generators.stylegan_v import Generator, StyleGANVConfig
 from ..generators.video_discriminator import HolisticDiscriminator
-from ..images import grid
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
-from ..memory import send
+from ..media.images import grid
 from . import loop
 from .adversarial import Settings, first_warm, prepare
 from .stylegan2 import StyleGAN2Training
@@ -250,7 +250,7 @@ def run(
 
 
 def _render(folder: Path, size: int, on_step: loop.OnStep | None, device: str | torch.device) -> Videos:
-    from ..miniature.clip_codes import NamedClips
+    from ..miniature.world.clip_codes import NamedClips
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
     return loop.first_then_others(lambda: NamedClips(folder, size, rendering, device))

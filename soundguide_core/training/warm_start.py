@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..common.errors import InputError
+from ..common.memory import send
 from ..generators.stylegan2 import Generator
-from ..images import grid, save_image
 from ..losses.perceptual import pyramid_distance
-from ..memory import send
+from ..media.images import grid, save_image
 from . import loop
 
 

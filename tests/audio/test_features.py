@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from soundguide_core.audio.features import curves, loudness, sones
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 RATE = 22050
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soundguide_core.audio import mel as m
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 SMALL = m.MelSpec(22050, 1024, 256, 64, 0.0, 11025.0, 80.0, 256, 128, "plain", "mirror", 4.0)
 

@@ -8,7 +8,7 @@ import torch
 from soundguide_core.audio.features import curves
 from soundguide_core.audio.mel import MelSpec, frame_windows, log_mel
 from soundguide_core.audio.track import MelTrack
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 SPEC = MelSpec(
     sample_rate=8000, n_fft=256, hop_length=100, n_mels=32, fmin=0, fmax=4000, top_db=80,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from soundguide_core.audio import waveform as w
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 
 def write_wav(path, samples: np.ndarray, sample_rate: int = 8000) -> None:

@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 
 from soundguide_core.checkpoints import safe_pickle  # noqa: E402
 from soundguide_core.checkpoints.formats import open_foreign  # noqa: E402
-from soundguide_core.errors import InputError  # noqa: E402
+from soundguide_core.common.errors import InputError  # noqa: E402
 
 OPCODES = b"()]}0123RbQtaeu.s\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x93\x94\x95NJKMGXBhjqrciPo"
 NUMBERS = [0, 1, 4, 0x7F, 0xFF, 0x7FFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1]

@@ -12,15 +12,15 @@ from soundguide_core.audio.mel import RELEASED
 from soundguide_core.audio.wave_windows import SPECS
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.checkpoints.building import building
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.embedding.ir_se import IRSEConfig
 from soundguide_core.embedding.sound import load_sound
-from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.losses.identity import load_identity
-from soundguide_core.metrics.scene_classifier import load_scene_classifier
-from soundguide_core.released_trajectory import InversionConfig, LatentRNNConfig, load_sound_video
-from soundguide_core.trajectory import load_trajectory
+from soundguide_core.miniature.evaluation.scene_classifier import load_scene_classifier
+from soundguide_core.trajectory.released import InversionConfig, LatentRNNConfig, load_sound_video
+from soundguide_core.trajectory.trajectory import load_trajectory
 
 MANY = 10**9
 SMALL = {"x": torch.zeros(1)}
@@ -152,7 +152,7 @@ def test_other_networks(tmp_path, what):
     ids=str,
 )
 def test_released_trajectory(tmp_path, config, why):
-    from soundguide_core import released_trajectory
+    from soundguide_core.trajectory import released as released_trajectory
 
     safetensors_io.save(tmp_path / "a.safetensors", SMALL, config)
     load = released_trajectory._latent_rnn if "latent_rnn" in config else released_trajectory._inversion

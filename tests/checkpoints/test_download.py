@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from soundguide_core.checkpoints.download import download
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 BODY = bytes(range(256)) * 1000
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from soundguide_core.checkpoints import registry, safetensors_io
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import torch
 
 from soundguide_core.checkpoints import safe_pickle
 from soundguide_core.checkpoints.safe_pickle import Foreign, Persistent, read, state_dict
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 TENSORS = {

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from soundguide_core.checkpoints import safe_pickle
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 MOST_SEC = 5  # of the processor, so that a busy machine fails nothing
 CANARY = "canary"

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from soundguide_core.checkpoints import safetensors_io as io
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 TENSORS = {"a.weight": torch.randn(3, 4), "steps": torch.tensor([1, 2], dtype=torch.int64)}
 CONFIG = {"kind": "thing", "sizes": [1, 2], "deep": {"x": 0.5}}

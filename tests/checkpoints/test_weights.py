@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from soundguide_core.checkpoints import formats, safetensors_io, weights
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from soundguide_core.common.errors import InputError
 from soundguide_core.diffusion.denoiser import Estimate
 from soundguide_core.diffusion.guidance import guide
 from soundguide_core.diffusion.sampler import SamplerConfig, plan
-from soundguide_core.errors import InputError
 
 RNG = torch.Generator().manual_seed(0)
 STEPS = plan({"num_train_timesteps": 1000}, SamplerConfig("ddpm", steps=10))

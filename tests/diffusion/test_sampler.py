@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 pytest.importorskip("diffusers")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.images import from_uint8
-from soundguide_core.miniature import scenes
+from soundguide_core.media.images import from_uint8
+from soundguide_core.miniature.world import scenes
 from soundguide_core.training.datasets import HELD_OUT, draw
 
 pytest.importorskip("diffusers")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 SMALL = {
     "sample_size": 16,

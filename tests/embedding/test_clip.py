@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from soundguide_core.checkpoints import registry
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import OPENAI_MEAN, OPENAI_STD, ClipTowers, Preprocess, augmented_crops, load_clip
-from soundguide_core.errors import InputError
-from soundguide_core.images import from_uint8
-from soundguide_core.miniature import captions, scenes
+from soundguide_core.media.images import from_uint8
+from soundguide_core.miniature.world import captions, scenes
 from soundguide_core.training import datasets
 
 CONFIG = {

@@ -10,9 +10,9 @@ import torch
 from open_clip.model import CLIP
 
 from soundguide_core.checkpoints.formats import open_clip
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import ClipTowers, load_clip
 from soundguide_core.embedding.open_clip_files import pretrained_file
-from soundguide_core.errors import InputError
 
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
 VIT = {"image_size": 32, "patch_size": 8, "width": 64, "layers": 2}

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from soundguide_core.audio.mel import RELEASED, MelSpec, frame_windows, sound_windows
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import ClipTowers
 from soundguide_core.embedding.joint import JointEncoder, load_joint, steadied
 from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
-from soundguide_core.errors import InputError
 
 CLIP = {
     "embed_dim": 8,

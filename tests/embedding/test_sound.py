@@ -9,8 +9,8 @@ import torch
 
 from soundguide_core.audio import mel
 from soundguide_core.checkpoints import safetensors_io
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding import sound
-from soundguide_core.errors import InputError
 
 NARROW = sound.SoundEncoderConfig(16, "resnet18", {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}, 1)
 

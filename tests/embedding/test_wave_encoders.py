@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from soundguide_core.audio import wave_windows
 from soundguide_core.audio.wave_windows import WaveSpec
 from soundguide_core.checkpoints.formats import exmcr, wav2clip
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding import clap
 from soundguide_core.embedding.joint import JointEncoder
 from soundguide_core.embedding.sound import load_sound, save_sound
-from soundguide_core.errors import InputError
 
 # a sound tower of CLAP in a few thousand numbers, of each kind
 FEATURES = {"sampling_rate": 4000, "hop_length": 160, "fft_window_size": 256, "feature_size": 16, "frequency_max": 1500}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.latents import layer_groups, layer_indices, mix_layers, truncate
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from soundguide_core.checkpoints import safetensors_io
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 

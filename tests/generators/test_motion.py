@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.motion import MotionEncoder, TrajectoryNoise
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.sound_motion import Sound, drive_of, motion_at
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.temporal_discriminator import TemporalDiscriminator, TemporalDiscriminatorConfig
 from soundguide_core.losses.adversarial import discriminator_loss, r1_penalty
 

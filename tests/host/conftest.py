@@ -105,7 +105,7 @@ def tiny_models(tmp_path_factory) -> Path:
     from soundguide_core.embedding.clip import ClipTowers
     from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
     from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
-    from soundguide_core.trajectory import Trajectory, TrajectoryConfig, save_trajectory
+    from soundguide_core.trajectory.trajectory import Trajectory, TrajectoryConfig, save_trajectory
 
     folder = tmp_path_factory.mktemp("weights") / "soundguide"
     spec = {**RELEASED.to_dict(), "sample_rate": 8000, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmax": 4000.0}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
-from soundguide_core.flow import Flow
+from soundguide_core.common.errors import InputError
+from soundguide_core.flow.optical_flow import Flow
 from soundguide_core.losses.editing import (
     STILL,
     background_distance,

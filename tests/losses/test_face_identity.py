@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from soundguide_core.checkpoints.formats import ir_se50
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.ir_se import ArcFace, IRSEConfig
-from soundguide_core.errors import InputError
 from soundguide_core.losses.identity import FaceIdentity, identity_distance, load_identity
 
 

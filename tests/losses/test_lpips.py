@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from soundguide_core.checkpoints.formats import vgg16
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.losses.perceptual import load_lpips
 
 

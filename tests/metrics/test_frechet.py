@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.metrics.frechet import frechet_distance, window_features
 
 

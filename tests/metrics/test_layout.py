@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
-from soundguide_core.images import from_uint8
+from soundguide_core.common.errors import InputError
+from soundguide_core.media.images import from_uint8
 from soundguide_core.metrics.layout import layout_report, layout_similarity
-from soundguide_core.miniature import scenes
+from soundguide_core.miniature.world import scenes
 
 
 def rendered(seeds, phenomenon=None, intensity=0.0):

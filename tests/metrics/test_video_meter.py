@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.metrics.video_meter import VideoMeter
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.flow import Flow, visible
+from soundguide_core.flow.optical_flow import Flow, visible
 from soundguide_core.metrics.warp_error import warp_error
 
 SIZE = 24

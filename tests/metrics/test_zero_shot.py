@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.metrics.zero_shot import zero_shot
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from soundguide_core.miniature import captions, scenes
-from soundguide_core.miniature.captions import CALM, CONCEPTS, Meaning
+from soundguide_core.miniature.world import captions, scenes
+from soundguide_core.miniature.world.captions import CALM, CONCEPTS, Meaning
 
 ESC10 = [
     "dog",

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.motion import MotionEncoder, TrajectoryNoise
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
-from soundguide_core.miniature import clip_codes
-from soundguide_core.miniature.clip_codes import CLIPS, DISTANCE, LEVELS, PERIOD, NamedClips, nearest_moments
-from soundguide_core.miniature.codes import BITS, KINDS, POWERS, read_bits
-from soundguide_core.miniature.scenes import render
+from soundguide_core.miniature.world import clip_codes
+from soundguide_core.miniature.world.clip_codes import CLIPS, DISTANCE, LEVELS, PERIOD, NamedClips, nearest_moments
+from soundguide_core.miniature.world.codes import BITS, KINDS, POWERS, read_bits
+from soundguide_core.miniature.world.scenes import render
 
 CONFIG = StyleGANVConfig(
     32, motion_z_dim=8, motion_u_dim=4, motion_distance=DISTANCE, waves=6, min_period=4, max_period=32, sound_dim=2

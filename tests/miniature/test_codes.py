@@ -3,10 +3,18 @@
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.stylegan2 import Mapping, StyleGAN2Config
-from soundguide_core.miniature import codes
-from soundguide_core.miniature.codes import BITS, LAYOUTS, SCENES, WEATHERS, CodedScenes, read_bits, write_mapping
+from soundguide_core.miniature.world import codes
+from soundguide_core.miniature.world.codes import (
+    BITS,
+    LAYOUTS,
+    SCENES,
+    WEATHERS,
+    CodedScenes,
+    read_bits,
+    write_mapping,
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from soundguide_core.errors import InputError
-from soundguide_core.miniature.paint import Noise
-from soundguide_core.miniature.scenes import PHENOMENA, random_layout, render
-from soundguide_core.miniature.world import Frame
+from soundguide_core.common.errors import InputError
+from soundguide_core.miniature.world.layout import Frame
+from soundguide_core.miniature.world.paint import Noise
+from soundguide_core.miniature.world.scenes import PHENOMENA, random_layout, render
 
 
 def test_shape_range_and_determinism():

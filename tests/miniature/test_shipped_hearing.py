@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.miniature import sounds
+from soundguide_core.miniature.sounds import synthesis as sounds
 
 NEW_SEEDS = 900_000
 RATE = 22050

@@ -5,7 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundguide_core.miniature import sound_parts, sounds, sounds_animals, sounds_fire_sea, sounds_other, sounds_weather
+from soundguide_core.miniature.sounds import (
+    animals as sounds_animals,
+)
+from soundguide_core.miniature.sounds import (
+    fire_sea as sounds_fire_sea,
+)
+from soundguide_core.miniature.sounds import (
+    other as sounds_other,
+)
+from soundguide_core.miniature.sounds import (
+    parts as sound_parts,
+)
+from soundguide_core.miniature.sounds import (
+    synthesis as sounds,
+)
+from soundguide_core.miniature.sounds import (
+    weather as sounds_weather,
+)
 
 PHENOMENA = ("rain", "waves", "fire", "wind", "thunder", "birds", "crickets")
 

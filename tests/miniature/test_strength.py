@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soundguide_core.miniature import strength as law
+from soundguide_core.miniature.sounds import strength as law
 
 
 def strength(db: list[float]) -> np.ndarray:

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from soundguide_core.errors import InputError
-from soundguide_core.optimise import Schedule
+from soundguide_core.common.errors import InputError
+from soundguide_core.latents.optimisation import Schedule
 from soundguide_core.systems.image_manipulation import (
     PUBLISHED,
     ManipulationConfig,

@@ -6,12 +6,12 @@ import torch
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.steady_hearing import averaged
 from soundguide_core.audio.track import MelTrack
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.systems import sound_to_video as s2v
 from soundguide_core.training.sound_video import new_trajectory
-from soundguide_core.trajectory import Trajectory, TrajectoryConfig
+from soundguide_core.trajectory.trajectory import Trajectory, TrajectoryConfig
 
 RATE = 8000
 SIZES = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}

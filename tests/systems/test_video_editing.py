@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.errors import InputError
-from soundguide_core.flow import Flow
-from soundguide_core.images import from_uint8, to_uint8
+from soundguide_core.flow.optical_flow import Flow
 from soundguide_core.losses.editing import direction_distance, flow_distance
+from soundguide_core.media.images import from_uint8, to_uint8
 
 pytest.importorskip("diffusers")
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.errors import InputError
-from soundguide_core.miniature import codes
+from soundguide_core.media.video import writing
+from soundguide_core.miniature.world import codes
 from soundguide_core.training import clips, scene_clips
-from soundguide_core.video import writing
 
 RATE = 8000
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from soundguide_core.embedding.clip import load_clip
-from soundguide_core.miniature import captions
+from soundguide_core.miniature.world import captions
 from soundguide_core.training import datasets, joint, loop
 
 CONFIG = {

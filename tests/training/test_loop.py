@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.training import loop
 
 

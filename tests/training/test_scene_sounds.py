@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core import processes
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.track import MelTrack
-from soundguide_core.errors import InputError
-from soundguide_core.miniature import codes, sounds
-from soundguide_core.miniature.scenes import PHENOMENA
+from soundguide_core.common import parallel as processes
+from soundguide_core.common.errors import InputError
+from soundguide_core.miniature.sounds import synthesis as sounds
+from soundguide_core.miniature.world import codes
+from soundguide_core.miniature.world.scenes import PHENOMENA
 from soundguide_core.training import scene_clips, scene_sounds, sound_video_sources
 
 SPEC = MelSpec(

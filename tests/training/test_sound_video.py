@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from soundguide_core.cli.train import read_recipe
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.training import loop, sound_video, sound_video_recipe
 from soundguide_core.training.clips import Clip, ClipSet
 from soundguide_core.training.sound_video_terms import kinds_term
-from soundguide_core.trajectory import load_trajectory
+from soundguide_core.trajectory.trajectory import load_trajectory
 
 JUDGE = {"size": 16, "channels": [4, 6]}
 FIRST = {

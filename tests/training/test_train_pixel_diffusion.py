@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from soundguide_core.cli.train import read_recipe
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 pytest.importorskip("diffusers")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.training.datasets import SceneSet, Shown
 from soundguide_core.training.scene_classifier import CLASSES, accuracy, soft_label
 

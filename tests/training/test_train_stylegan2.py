@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from soundguide_core.cli.train import read_recipe
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.generators.stylegan2 import StyleGAN2Config
-from soundguide_core.images import load_image
 from soundguide_core.losses.adversarial import discriminator_loss
+from soundguide_core.media.images import load_image
 from soundguide_core.training import stylegan2
 from soundguide_core.training.adversarial import tame
 

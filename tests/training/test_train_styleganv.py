@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from soundguide_core.cli.train import read_recipe
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
-from soundguide_core.miniature import clip_codes
+from soundguide_core.miniature.world import clip_codes
 from soundguide_core.training import loop, styleganv
 from soundguide_core.training.warm_start import WarmStartSettings
 

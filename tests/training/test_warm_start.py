@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 from soundguide_core.training import loop, stylegan2
 from soundguide_core.training.warm_start import WarmStart, WarmStartSettings, lay_out

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .. import safe_pickle, safetensors_io
 
 # asked in this order

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .keys import Keys, flat_tensors
 
 NAME = "guided-diffusion UNet"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # what people save around a state dict
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from ..safe_pickle import Foreign, Persistent
 
 BINOMIAL = (1, 3, 3, 1)  # the resample filter of every published StyleGAN2

@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .. import safe_pickle
 from .nvidia import averaged_generator, check_mapping, check_unconditional_rgb, layers
 

@@ -12,7 +12,7 @@ import os
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .. import safe_pickle, safetensors_io
 from .keys import Keys, flat_tensors
 

@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .keys import Keys, flat_tensors
 
 NAME = "torchvision RAFT"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .keys import Keys, flat_tensors
 
 NAME = "sound-guided image manipulation's audio encoder"

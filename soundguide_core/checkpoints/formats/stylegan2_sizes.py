@@ -6,7 +6,7 @@ import re
 
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 
 LINEAR = ("weight", "bias")
 LAYER = ("weight", "bias", "affine.weight", "affine.bias")

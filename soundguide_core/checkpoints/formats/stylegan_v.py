@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from .. import safe_pickle
 from .keys import Keys
 from .nvidia import (

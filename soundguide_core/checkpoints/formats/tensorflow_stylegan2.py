@@ -11,7 +11,7 @@ import re
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ...common.errors import InputError
 from ..safe_pickle import Foreign
 from .keys import Keys
 from .stylegan2_sizes import sizes

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from soundguide_core.checkpoints import weights
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.embedding.sound import load_sound
-from soundguide_core.errors import InputError
 from soundguide_core.losses.identity import load_identity
 
 

@@ -7,7 +7,7 @@ import torch
 
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.checkpoints.formats import guided_diffusion, open_foreign
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from torchvision.models import optical_flow
 
 from soundguide_core.checkpoints.formats import open_foreign, raft
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 
 
 @pytest.fixture(scope="module")

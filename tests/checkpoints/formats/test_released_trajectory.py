@@ -11,8 +11,8 @@ import torch
 from soundguide_core.audio import mel
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.checkpoints.formats import latent_rnn, open_foreign, psp
-from soundguide_core.errors import InputError
-from soundguide_core.released_trajectory import (
+from soundguide_core.common.errors import InputError
+from soundguide_core.trajectory.released import (
     InversionConfig,
     LatentRNN,
     LatentRNNConfig,

@@ -9,8 +9,8 @@ import torch
 from soundguide_core.audio import mel
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.checkpoints.formats import open_foreign, sound_resnet, swin
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding import sound
-from soundguide_core.errors import InputError
 
 
 def loaded(state, path, prefix=""):

@@ -16,7 +16,7 @@ from soundguide_core.checkpoints.formats import nvlabs_stylegan2, nvlabs_stylega
 from soundguide_core.checkpoints.formats import rosinality as rosinality_format
 from soundguide_core.checkpoints.formats import tensorflow_stylegan2 as tensorflow
 from soundguide_core.checkpoints.safe_pickle import Foreign, Persistent
-from soundguide_core.errors import InputError
+from soundguide_core.common.errors import InputError
 from soundguide_core.generators.latents import truncate
 from soundguide_core.generators.loading import load_generator, load_styleganv
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config

@@ -1,0 +1,159 @@
+"""E_a, the sound inversion encoder of S. H. Lee et al. (ECCV 2022), section 3: a segment of sound => offsets in W+.
+
+    w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . sum_k p(k | x_a) v_k in the network of kinds
+
+What is heard says whither: how likely each of K kinds is, each of which has learned a direction v_k. That is told from
+the seconds around a segment (sound_events). How loud the segment's middle is says how far. The published network is the
+pyramid of pixel2style2pixel, to which a segment is all there is. Which one it is, and its sizes, is data.
+Axes: B batch, F moments, L layers, D dims, M mels, T mel time, K kinds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..common.errors import InputError
+from ..common.shapes import check_shape
+from ..embedding.ir_se import IRSEConfig
+from .sound_events import SoundEvents
+from .style_pyramid import InversionConfig, SoundInversion
+
+
+@dataclass(frozen=True)
+class KindsConfig:
+    """trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. dilations:
+    of the convolutions along time, in steps of the trunk's finest map; reach: see SoundEvents. loud: the number of
+    columns in the middle of a segment whose level is read, one by one. top_db: of the mel. even_below: the share of its
+    range below which all bands are equally wide."""
+
+    trunk: dict
+    kinds: int = 8
+    width: int = 160
+    dilations: tuple[int, ...] = (1, 2, 4)
+    reach: int = 256
+    loud: int = 21
+    top_db: float = 80.0
+    even_below: float = 0.045
+
+
+class KindsInversion(nn.Module):
+    """mel of a segment [B,1,M,T] in 0..1 => (offsets [B,L,D], the layers' own departures in them [B,L,D])."""
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        self.config = config = KindsConfig(**values)
+        self.num_ws, self.w_dim = num_ws, w_dim
+        self.events = SoundEvents(
+            config.trunk, n_mels, kinds=config.kinds, width=config.width, dilations=config.dilations,
+            reach=config.reach,
+        )  # fmt: skip
+        self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
+        self.own = nn.Parameter(torch.zeros(config.kinds, num_ws, w_dim))  # and its departures, layer by layer
+        self.amount = nn.Sequential(_mlp(config.kinds + config.loud, config.width), nn.Linear(config.width, 1))
+        nn.init.zeros_(self.amount[-1].weight)
+        nn.init.zeros_(self.amount[-1].bias)
+
+    def to_dict(self) -> dict:
+        return {"architecture": "kinds", **asdict(self.config)}
+
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if heard is None:
+            heard = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
+        p = heard.exp()  # [B,K]
+        with torch.autocast(mel.device.type, enabled=False):  # how far, exactly
+            spectrum = middle(mel[:, 0].float(), self.config.loud) + self._widths(mel)
+            loud = level(spectrum, self.config.top_db)  # [B,loud]
+            amount = F.softplus(self.amount(torch.cat([p, 4 * loud - 2], dim=1)))[..., None]  # [B,1,1]
+            own = torch.einsum("bk,kld->bld", p, self.own)
+            return amount * ((p @ self.shared)[:, None] + own), amount * own
+
+    def _widths(self, mel: Tensor) -> Tensor:
+        """[M,1], how wide bands are, in top_db: being of unit area, they so add up to the sound's power."""
+        width = torch.linspace(0, 1, mel.shape[2], device=mel.device).clamp(min=self.config.even_below)
+        return 10 * torch.log10(width)[:, None] / self.config.top_db
+
+
+class PyramidInversion(nn.Module):
+    """The published network, to be trained: its styles are offsets, and what all layers share is their mean."""
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        values = {"groups": (3, 4, num_ws - 7), "sides": (16, 32, 64), "network": asdict(IRSEConfig()), **values}
+        config = InversionConfig.from_dict({**values, "w_dim": w_dim, "activated": False})
+        if config.num_ws != num_ws or min(config.groups) < 0:
+            raise InputError(
+                f"The styles {list(config.groups)} are not the generator's {num_ws} layers.",
+                "Give [trajectory.encoder] groups that add up to them.",
+            )
+        self.styles = SoundInversion(config)
+        for head in self.styles.styles:
+            nn.init.zeros_(head.linear.weight)
+            nn.init.zeros_(head.linear.bias)
+
+    def to_dict(self) -> dict:
+        config = self.styles.config.to_dict()
+        return {"architecture": "pyramid", **{key: config[key] for key in ("network", "groups", "sides")}}
+
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        offsets = self.styles(mel)
+        return offsets, offsets - offsets.mean(dim=1, keepdim=True)
+
+
+NETWORKS = {"kinds": KindsInversion, "pyramid": PyramidInversion}
+
+
+class SoundInversionEncoder(nn.Module):
+    """E_a: mel of a segment [B,1,M,T] in 0..1 => offsets [B,L,D], in standard deviations of the generator's w.
+
+    values: config["architecture"], one of NETWORKS, and that network's sizes.
+    """
+
+    def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
+        super().__init__()
+        sizes = dict(values)
+        name = sizes.pop("architecture", "kinds")
+        if name not in NETWORKS:
+            raise InputError(f"There is no sound inversion called {name!r}.", f"Use one of: {', '.join(NETWORKS)}.")
+        try:
+            self.network = NETWORKS[name](sizes, num_ws, w_dim, n_mels)
+        except TypeError as error:
+            raise InputError(f"The sizes of the sound inversion do not fit ({error}).", "Use those it has.") from error
+
+    def to_dict(self) -> dict:
+        return self.network.to_dict()
+
+    @property
+    def events(self) -> SoundEvents | None:
+        """The part that tells kinds of sound apart: mel of a stretch [B,1,M,T], columns [F] or [B,F] =>
+        log p(k | x, t) [B,F,K]. None where a segment is all there is."""
+        return getattr(self.network, "events", None)
+
+    def forward(self, mel: Tensor, heard: Tensor | None = None) -> Tensor:
+        """heard: log p(k | x_a) [B,K], in place of what these segments alone would say."""
+        return self.shared_and_own(mel, heard)[0]
+
+    def shared_and_own(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
+        check_shape(mel, "B 1 M T", name="the segments of sound")
+        return self.network(mel, heard)
+
+
+def level(mel: Tensor, top_db: float) -> Tensor:
+    """How loud each column is, all bands together: mel [B,M,T] => [B,T], on the scale of the mel's own values."""
+    scale = math.log(10) * top_db / 10
+    return torch.logsumexp(scale * mel, dim=1) / scale
+
+
+def middle(x: Tensor, count: int) -> Tensor:
+    """The `count` entries in the middle of the last axis."""
+    first = (x.shape[-1] - count) // 2
+    return x[..., max(first, 0) : first + count]
+
+
+def _mlp(size: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from soundguide_core.audio.waveform import load_audio
+from soundguide_core.common.errors import InputError
+from soundguide_core.media import video
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ramp(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
+    """Grey frames, each brighter than the last, with a dark left half."""
+    frames = torch.linspace(-0.5, 0.9, count).view(-1, 1, 1, 1).expand(count, 3, height, width).clone()
+    frames[..., : width // 2] = -0.9
+    return frames
+
+
+def write(path, frames, fps=12.0, sound=None, chunk=3):
+    with video.writing(path, fps, sound) as put:
+        for part in frames.split(chunk):
+            put(part)
+    return path
+
+
+def noise(seconds: float, rate: int = 16000, channels: int = 1):
+    wave = torch.rand(channels, round(seconds * rate), generator=torch.Generator().manual_seed(0)) - 0.5
+    return iter(wave.split(1000, dim=1)), rate
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ""])
+def test_what_is_written_is_read_again(tmp_path, ending):
+    frames = ramp(7)
+    path = write(tmp_path / f"a{ending}", frames, sound=noise(1.0))
+    info = video.probe(path)
+    assert (info.width, info.height, info.fps) == (48, 32, 12.0)
+    read = video.read_video(path)
+    assert read.shape == frames.shape
+    assert (read - frames).abs().mean() < (0.05 if ending else 0.005)
+    wave, rate = load_audio(info.sound)
+    assert wave.shape[0] == 1 and wave.shape[1] / rate == pytest.approx(7 / 12, abs=0.06)
+    assert wave.abs().mean() > 0.05
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"a{ending}"]
+
+
+@pytest.mark.parametrize("count, height, width", [(1, 32, 32), (3, 31, 33), (2, 1, 1), (5, 130, 17)])
+def test_single_frames_and_odd_sizes(tmp_path, count, height, width):
+    frames = ramp(count, height, width)
+    for ending in (".mp4", ""):
+        read = video.read_video(write(tmp_path / f"a{ending}", frames))
+        odd = (height % 2, width % 2) if ending else (0, 0)
+        assert read.shape == (count, 3, height + odd[0], width + odd[1])
+        assert (read[..., :height, :width] - frames).abs().mean() < 0.08
+    assert video.probe(tmp_path / "a.mp4").sound is None
+
+
+def test_stereo_stays_and_more_channels_become_one(tmp_path):
+    for channels, kept in ((2, 2), (5, 1)):
+        path = write(tmp_path / "a.mp4", ramp(4), sound=noise(0.5, channels=channels))
+        assert load_audio(path)[0].shape[0] == kept
+
+
+@pytest.mark.parametrize("fps", [5.0, 12.0, 29.97, 60.0])
+def test_another_rate_keeps_time(tmp_path, fps):
+    frames = ramp(24)
+    path = write(tmp_path / "a.mkv", frames, fps=12.0)
+    read = torch.cat(list(video.read_frames(path, fps=fps)))
+    assert len(read) == pytest.approx(2 * fps, abs=1.01)
+    for i in (0, len(read) // 2, len(read) - 1):
+        shown = min(int((i + 0.5) / fps * 12), 23)
+        assert (read[i] - frames[shown]).abs().mean() < 0.06, i
+
+
+def test_a_window_in_time(tmp_path):
+    frames = ramp(60)
+    path = write(tmp_path / "a.mp4", frames, fps=12.0)
+    read = torch.cat(list(video.read_frames(path, fps=12.0, start_sec=2.5, seconds=1.0)))
+    assert len(read) == 12
+    assert (read - frames[30:42]).abs().mean() < 0.05
+    with pytest.raises(InputError, match="no frame"):
+        list(video.read_frames(path, start_sec=50))
+
+
+def test_the_end_of_a_cut_file_is_missing_not_fatal(tmp_path):
+    frames = torch.rand(48, 1, 64, 64, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1) * 2 - 1
+    path = write(tmp_path / "a.mkv", frames)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    read = video.read_video(path)
+    assert 1 <= len(read) < 48
+    assert (read[0] - frames[0]).abs().mean() < 0.3
+
+
+def wrong_files(folder: Path) -> dict[str, Path]:
+    (folder / "text.mp4").write_text("not a video")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "no frames").mkdir()
+    with video.writing(folder / "good.mp4", 12.0) as put:
+        put(ramp(3))
+    (folder / "cut.mp4").write_bytes((folder / "good.mp4").read_bytes()[:300])
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return {p.name: p for p in folder.iterdir() if p.name != "good.mp4"} | {"absent": folder / "absent.mp4"}
+
+
+def test_what_is_no_video_is_refused_in_two_sentences(tmp_path):
+    files = wrong_files(tmp_path)
+    assert len(files) == 6
+    for path in files.values():
+        with pytest.raises(InputError) as caught:
+            list(video.read_frames(path))
+        assert caught.value.cause.endswith(".") and caught.value.remedy.endswith(".")
+
+
+def test_bad_targets_are_refused_before_the_work(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    for name in ("a.gif", "none/a.mp4", "mine"):
+        with pytest.raises(InputError):
+            video.check_video_target(tmp_path / name)
+    with pytest.raises(InputError, match="no frames"), video.writing(tmp_path / "a.mp4", 12.0):
+        pass
+    with pytest.raises(InputError, match="differ in size"), video.writing(tmp_path / "a.mp4", 12.0) as put:
+        put(ramp(1))
+        put(ramp(1, 64, 64))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ""])
+def test_an_interrupted_video_leaves_the_old_one(tmp_path, ending):
+    path = write(tmp_path / f"a{ending}", ramp(2))
+    with pytest.raises(KeyboardInterrupt), video.writing(path, 12.0, noise(1.0)) as put:
+        put(ramp(5))
+        raise KeyboardInterrupt
+    assert len(video.read_video(path)) == 2
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert len(video.read_video(write(path, ramp(4)))) == 4
+
+
+def test_a_killed_process_leaves_no_broken_video(tmp_path):
+    code = (
+        "import torch, sys; from soundguide_core import video\n"
+        "with video.writing(sys.argv[1], 12.0) as put:\n"
+        "    for _ in range(10000):\n"
+        "        put(torch.rand(4, 3, 64, 64)); print('.', flush=True)\n"
+    )
+    path = tmp_path / "a.mp4"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
+    for _ in range(3):
+        process.stdout.readline()
+    time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not path.exists()
+    assert len(video.read_video(write(path, ramp(3)))) == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_frames_sort_by_number(tmp_path):
+    from soundguide_core.media.images import save_image
+
+    for i in (2, 10, 1):
+        save_image(torch.full([3, 4, 4], i / 10 - 1), tmp_path / f"f{i}.png")
+    assert [p.name for p in video.frame_files(tmp_path)] == ["f1.png", "f2.png", "f10.png"]

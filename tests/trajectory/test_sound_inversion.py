@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from soundguide_core.common.errors import InputError
+from soundguide_core.trajectory import sound_inversion as si
+
+KINDS = {"trunk": {"dim": 8, "backbone": "test_resnet"}, "kinds": 5, "width": 12, "loud": 9}
+NET = {"widths": [4, 4, 6, 8, 6], "units": [1, 1, 1, 1], "reduction": 2}
+PYRAMID = {"architecture": "pyramid", "network": NET, "sides": [4, 8, 16], "groups": [2, 3, 5]}
+
+
+def build(values: dict, seed: int = 0) -> si.SoundInversionEncoder:
+    """With random weights where it begins at zero too."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = si.SoundInversionEncoder(values, 10, 6, 16).eval()
+        for parameter in encoder.parameters():
+            if not parameter.any():
+                parameter.data.normal_(0, 0.3)
+    return encoder.requires_grad_(False)
+
+
+def segment(columns: int = 64, rows: int = 16, seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, 1, rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("values, rows", [(KINDS, 16), (PYRAMID, 64)])
+def test_it_begins_at_the_source(values, rows):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = si.SoundInversionEncoder(values, 10, 6, rows).eval()
+    assert not encoder(segment(rows=rows)).any()
+    again = si.SoundInversionEncoder(encoder.to_dict(), 10, 6, rows)
+    assert again.state_dict().keys() == encoder.state_dict().keys()
+    assert again.to_dict() == encoder.to_dict()
+
+
+@pytest.mark.parametrize("values, rows", [(KINDS, 16), (PYRAMID, 64)])
+def test_every_weight_learns(values, rows):
+    encoder = build(values).requires_grad_(True)
+    offsets, own = encoder.shared_and_own(segment(rows=rows))
+    assert offsets.shape == own.shape == (2, 10, 6)
+    (offsets.square().mean() + own.square().mean()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("values, rows", [(KINDS, 16), (PYRAMID, 64)])
+def test_what_is_heard_can_be_handed_on(values, rows):
+    encoder, mel = build(values), segment(rows=rows)
+    if values is PYRAMID:
+        assert encoder.events is None
+        return
+    middle = torch.tensor([31.5])
+    assert torch.allclose(encoder(mel, encoder.events(mel, middle)[:, 0]), encoder(mel), atol=1e-6)
+    other = encoder(mel, encoder.events(segment(rows=rows, seed=1), middle)[:, 0])
+    assert (other - encoder(mel)).abs().max() > 1e-4
+
+
+def test_kinds_say_whither_and_the_level_how_far():
+    """The offset is an amount times the mean of the kinds' directions, by how likely each is."""
+    encoder, mel = build(KINDS), segment()
+    net = encoder.network
+    offsets, own = encoder.shared_and_own(mel)
+    heard = net.events(mel, torch.tensor([31.5]))[:, 0]
+    p = heard.exp()
+    assert torch.allclose(p.sum(dim=1), torch.ones(2))
+    direction = sum(p[:, k, None, None] * (net.shared[k] + net.own[k]) for k in range(5))
+    ratio = offsets / direction
+    assert ratio.min() > 0 and torch.allclose(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-3)
+    assert torch.allclose(own, ratio[:, :1, :1] * torch.einsum("bk,kld->bld", p, net.own), atol=1e-5)
+    louder = (mel + 0.1).clamp(max=1)
+    change = encoder(louder, heard) / offsets  # of the amount alone
+    assert (change - 1).abs().max() > 1e-3 and torch.allclose(change, change[:, :1, :1].expand_as(change), rtol=1e-3)
+
+
+def test_bands_are_weighed_by_their_width():
+    """Bands of unit area: their density times their width, even at the bottom and growing with frequency, is power."""
+    net, mel = build(KINDS).network, segment()[:, 0]
+    width = np.maximum(np.linspace(0, 1, 16), 0.045)[:, None]
+    power = (10 ** (80 * (mel.double().numpy() - 1) / 10) * width).sum(axis=1)
+    found = si.level(mel + net._widths(mel[:, None]), 80.0).numpy()
+    assert found == pytest.approx(1 + 10 * np.log10(power) / 80, abs=1e-5)
+
+
+def test_the_level_is_the_sum_of_the_bands_power():
+    mel = segment()[:, 0].double()
+    power = (10 ** (80 * (mel.numpy() - 1) / 10)).sum(axis=1)
+    assert si.level(mel, 80.0).numpy() == pytest.approx(1 + 10 * np.log10(power) / 80, abs=1e-9)
+
+
+def test_the_middle():
+    x = torch.arange(8)
+    assert si.middle(x, 3).tolist() == [2, 3, 4] and si.middle(x, 2).tolist() == [3, 4]
+    assert si.middle(torch.arange(7), 3).tolist() == [2, 3, 4] and si.middle(x, 99).tolist() == x.tolist()
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(InputError, match="kinds, pyramid"):
+        si.SoundInversionEncoder({"architecture": "tower"}, 10, 6, 16)
+    with pytest.raises(InputError, match="generator's 10 layers"):
+        si.SoundInversionEncoder({**PYRAMID, "groups": [2, 2, 2]}, 10, 6, 16)
+    with pytest.raises(InputError, match="512 channels, a latent 6"):
+        si.SoundInversionEncoder({"architecture": "pyramid"}, 10, 6, 16)
+    with pytest.raises(InputError, match="do not fit"):
+        si.SoundInversionEncoder({**KINDS, "depth": 3}, 10, 6, 16)
+
+
+def test_the_published_size():
+    with torch.device("meta"):
+        encoder = si.SoundInversionEncoder({"architecture": "pyramid"}, 16, 512, 256)
+    assert sum(p.numel() for p in encoder.parameters()) == 238_293_696
