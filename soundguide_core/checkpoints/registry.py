@@ -1,4 +1,5 @@
-"""Which weights exist: rows of registry.toml, files in the model folders, and plain paths."""
+"""Which weights exist: rows of registry.toml, files in the model folders, and plain paths. Which are the defaults, and
+which clients of the library there are (registry.toml says what that is)."""
 
 from __future__ import annotations
 
@@ -82,6 +83,20 @@ class Row:
         return f"Fetch it by hand from {pages} and save it as {places}."
 
 
+@dataclass(frozen=True)
+class Client:
+    """A package inside this one that the library can do without.
+
+    folder: where it is. recipes: its folder of recipes. train, evaluate: the commands that it adds, by name: the
+    module, dotted from this package.
+    """
+
+    folder: Path
+    recipes: Path
+    train: dict[str, str]
+    evaluate: dict[str, str]
+
+
 def models_folder() -> Path:
     """Where downloads go: $SOUNDGUIDE_MODELS, or models/soundguide of the ComfyUI around this pack, or a cache."""
     if os.environ.get(MODELS_VARIABLE):
@@ -99,8 +114,32 @@ def rows() -> tuple[Row, ...]:
 
 
 @cache
+def _file() -> dict:
+    return read_toml(PACKAGE / "checkpoints" / "registry.toml")
+
+
+@cache
 def _table() -> tuple[Row, ...]:
-    return tuple(_row(**row) for row in read_toml(PACKAGE / "checkpoints" / "registry.toml")["row"])
+    return tuple(_row(**row) for row in _file()["row"])
+
+
+def default(kind: str) -> str:
+    """The name of the row that is meant where nobody names one."""
+    _check_kind(kind)
+    name = _file()["default"].get(kind)
+    if name is None:
+        raise InputError(f"There is no {kind} that is taken by default.", "Name one: `models` lists them.")
+    return name
+
+
+def clients() -> list[Client]:
+    """Those that are installed."""
+    listed = _file()["client"]
+    found = [
+        Client(folder, folder / client["recipes"], client["train"], client["evaluate"])
+        for folder, client in ((PACKAGE / client["folder"], client) for client in listed)
+    ]
+    return [client for client in found if (client.folder / "__init__.py").is_file()]
 
 
 def _row(files: dict[str, str] | None = None, sources: dict[str, dict] | None = None, **fields) -> Row:
@@ -147,8 +186,8 @@ def names(kind: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def find(kind: str, name_or_path: str | os.PathLike) -> Row:
-    """The row of a registry name, of a file in a model folder, or of any path.
+def find(kind: str, name_or_path: str | os.PathLike | None = None) -> Row:
+    """The row of a registry name, of a file in a model folder, or of any path; None is the default of the kind.
 
     A path of a kind with several files is the folder that holds them (clip.safetensors and sound.safetensors).
 
@@ -156,7 +195,7 @@ def find(kind: str, name_or_path: str | os.PathLike) -> Row:
         InputError: the name is unknown (the known ones are listed) or a file is missing (how to get it is said).
     """
     _check_kind(kind)
-    name = os.fspath(name_or_path)
+    name = default(kind) if name_or_path is None else os.fspath(name_or_path)
     row = next((row for row in rows() if row.kind == kind and row.name == name), None)
     if row is not None and not row.missing:
         return row

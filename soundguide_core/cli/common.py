@@ -32,16 +32,24 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def add_model(
+    parser: argparse._ActionsContainer, option: str, kind: str, help: str, metavar: str | None = None
+) -> None:
+    """An option that names weights of this kind, by default those that the registry says."""
+    from ..checkpoints import registry
+
+    usual = registry.default(kind)
+    parser.add_argument(option, default=usual, metavar=metavar, help=f"{help} (default {usual})")
+
+
 def add_joint(parser: argparse.ArgumentParser) -> None:
     """--joint."""
-    parser.add_argument(
-        "--joint", default="miniature", help="joint encoder: a registry name, or a folder (default miniature)"
-    )
+    add_model(parser, "--joint", "joint", "joint encoder: a registry name, or a folder")
 
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
     """--generator and --psi."""
-    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a file of weights")
+    add_model(parser, "--generator", "generator", "a registry name or a file of weights", "G")
     parser.add_argument("--psi", type=float, default=0.7, help="how far random pictures are from the average (0.7)")
 
 

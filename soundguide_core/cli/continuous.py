@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
-from .common import add_common, add_joint, emit_json, pick_device, progress
+from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="optimisation steps toward the sound or the words (default 0; 10 where one is wanted)",
     )
     parser.add_argument("--chunk", type=int, default=16, metavar="N", help="frames in the network at once (16)")
-    parser.add_argument("--generator", default="miniature", metavar="G", help="a registry name or a StyleGAN-V file")
+    add_model(parser, "--generator", "video-generator", "a registry name or a StyleGAN-V file", "G")
     parser.add_argument("--psi", type=float, default=0.8, help="how far random contents are from the average (0.8)")
     add_joint(parser)
     parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")

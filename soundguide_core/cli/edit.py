@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
-from .common import add_common, add_joint, emit_json, pick_device, progress
+from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
 from .edit_inputs import Source, kept_sound, listen, masks_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--window", type=int, metavar="N", help="frames edited together; memory grows in proportion")
     how.add_argument("--chunk", type=int, metavar="N", help="of these in the networks at once")
     how.add_argument("--size", type=int, metavar="PX", help="shorter side in the model (default: as it was trained)")
-    how.add_argument("--unet", default="miniature", metavar="U", help="pixel diffusion: a registry name or a file")
+    add_model(how, "--unet", "unet", "pixel diffusion: a registry name or a file", "U")
     add_joint(how)
     result = parser.add_argument_group("the result")
     result.add_argument("--seconds", type=float, metavar="S", help="edit only the beginning of the video")

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
-from .common import add_common, add_generator, add_joint, add_json_flag, emit_json, load_models, pick_device, progress
+from .common import (
+    add_common,
+    add_generator,
+    add_joint,
+    add_json_flag,
+    add_model,
+    emit_json,
+    load_models,
+    pick_device,
+    progress,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with rain.*, waves.* and so on to change them by (default: synthesised, new ones per picture)",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimisation steps (default 10)")
-    parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
+    add_model(parser, "--judge", "scene-classifier", "a scene classifier, by name or path", "J")
     parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
     add_generator(parser)
     add_joint(parser)

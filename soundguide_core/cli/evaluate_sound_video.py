@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
-from .common import add_common, add_generator, add_joint, add_json_flag, emit_json, load_models, pick_device, progress
+from .common import (
+    add_common,
+    add_generator,
+    add_joint,
+    add_json_flag,
+    add_model,
+    emit_json,
+    load_models,
+    pick_device,
+    progress,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each (default 10)")
     parser.add_argument("--fps", type=float, default=12.0, help="frames a second (default 12)")
-    parser.add_argument("--judge", default="miniature", metavar="J", help="a scene classifier, by name or path")
+    add_model(parser, "--judge", "scene-classifier", "a scene classifier, by name or path", "J")
     parser.add_argument("--out", metavar="PNG", help="where a sheet of frames goes, a row for each sound")
     add_generator(parser)
     add_joint(parser)
@@ -45,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..checkpoints import registry
     from ..common.files import check_writable
     from ..common.memory import keep_freed_memory
     from ..media.images import check_suffix
@@ -67,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         keep_freed_memory()
     joint, generator = load_models(args)
     judge = load_scene_classifier(args.judge, device)
-    names = args.trajectory or ["miniature"]
+    names = args.trajectory or [registry.default("trajectory")]
     reports = {}
     for name in names:
         models = Models(generator, load_trajectory(name, device), joint, judge)

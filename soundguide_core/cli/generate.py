@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import check_number
 from ..common.files import check_writable
-from .common import add_common, add_generator, add_joint, emit_json, load_models, pick_device, progress
+from .common import add_common, add_generator, add_joint, add_model, emit_json, load_models, pick_device, progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoothing", type=float, default=0.0, help="0 to 0.99; calms the video and delays it")
     parser.add_argument("--no-noise", action="store_true", help="no movement but the sound's")
     parser.add_argument("--chunk", type=int, default=16, metavar="N", help="frames in the networks at once (16)")
-    parser.add_argument("--trajectory", default="miniature", metavar="J", help="a registry name or a .safetensors file")
+    add_model(parser, "--trajectory", "trajectory", "a registry name or a .safetensors file", "J")
     add_generator(parser)
     add_joint(parser)
     parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")

@@ -129,6 +129,6 @@ def alpha_bars(schedule: dict) -> Tensor:
     return DDPMScheduler(**levels(schedule)).alphas_cumprod.double()
 
 
-def load_denoiser(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> Denoiser:
+def load_denoiser(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Denoiser:
     """A frozen denoiser from anything that load_unet takes."""
     return Denoiser(load_unet(name_or_path, device))

@@ -31,7 +31,7 @@ class ClassEmbedding(nn.Embedding):
 
 
 class UNet(UNet2DModel):
-    """UNet2DModel and what two published networks and the miniature need beyond it.
+    """UNet2DModel and what two published networks and ours need beyond it.
 
     Args:
         patch: squares of patch x patch pixels are one pixel of patch ** 2 times the channels inside: sample_size,
@@ -65,8 +65,9 @@ class UNet(UNet2DModel):
         return UNet2DOutput(F.pixel_shuffle(out, self.patch))
 
 
-def load_unet(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> UNet:
-    """A frozen UNet: a registry name, a file of any known format, or a diffusers folder with safetensors weights.
+def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> UNet:
+    """A frozen UNet: a registry name (None: its default), a file of any known format, or a diffusers folder with
+    safetensors weights.
 
     A folder may be a whole pipeline (unet/, scheduler/) or a UNet2DModel alone.
     """
@@ -74,7 +75,7 @@ def load_unet(name_or_path: str | os.PathLike, device: str | torch.device = "cpu
     from ..checkpoints.building import building
     from ..checkpoints.safetensors_io import fill
 
-    if Path(name_or_path).is_dir():
+    if name_or_path is not None and Path(name_or_path).is_dir():
         return _from_folder(Path(name_or_path)).eval().requires_grad_(False).to(device)
     path = registry.find("unet", name_or_path).files["unet"]
     tensors, config = weights.load(path, "unet")

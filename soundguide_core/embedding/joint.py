@@ -128,7 +128,8 @@ def steadied(embeds: Tensor, reach: int) -> Tensor:
     return F.normalize(mean, dim=-1)
 
 
-def load_joint(name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu") -> JointEncoder:
-    """A joint encoder by registry name, or by the path of a folder with clip.safetensors and sound.safetensors."""
+def load_joint(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> JointEncoder:
+    """A joint encoder by registry name (None: its default), or by the path of a folder with clip.safetensors and
+    sound.safetensors."""
     files = registry.find("joint", name_or_path).files
     return JointEncoder(load_clip(files["clip"]), *load_sound(files["sound"])).to(device)

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 NETWORKS = {"stylegan2": ".stylegan2", "stylegan3": ".stylegan3", "stylegan-v": ".stylegan_v"}
 
 
-def load_generator(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> StyleGenerator:
-    """A generator for use: evaluation mode, parameters frozen. A registry name, or a file; a video one gives stills."""
+def load_generator(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> StyleGenerator:
+    """A generator for use: evaluation mode, parameters frozen. A registry name (None: its default), or a file; a
+    video one gives stills."""
     from ..checkpoints import registry
 
     return _load(registry.find("generator", name_or_path).files["generator"], device, "generator", "video-generator")
 
 
-def load_styleganv(name_or_path: str | Path = "miniature", device: str | torch.device = "cpu") -> Generator:
-    """A generator of videos for use: evaluation mode, parameters frozen. A registry name, or a file."""
+def load_styleganv(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
+    """A generator of videos for use: evaluation mode, parameters frozen. A registry name (None: its default), or a
+    file."""
     from ..checkpoints import registry
 
     path = registry.find("video-generator", name_or_path).files["generator"]

@@ -53,8 +53,8 @@ def project(
         generator: the network to render with.
         features: img => unit features [B,D], such as joint.encode_image; None to compare pixels alone.
         schedule: steps and learning rate.
-        prior: pull toward the generator's usual latents, without which the edits fall apart. On the miniature 0.1 is
-            also nearer to the picture than 0.003 was: it keeps the search among pictures.
+        prior: pull toward the generator's usual latents, without which the edits fall apart. On the default generator
+            0.1 is also nearer to the picture than 0.003 was: it keeps the search among pictures.
         candidates: random starts looked at; each costs one rendering.
         seed: of these starts.
         on_step: see optimise; called for each chunk of candidates first, without terms.

@@ -192,8 +192,9 @@ def save_trajectory(path: str | os.PathLike, trajectory: Trajectory, **notes) ->
     safetensors_io.save(path, trajectory.state_dict(), config, half=True)
 
 
-def load_trajectory(name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu") -> Trajectory:
-    """A trajectory for use: evaluation mode, parameters frozen. A registry name, or a .safetensors file."""
+def load_trajectory(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Trajectory:
+    """A trajectory for use: evaluation mode, parameters frozen. A registry name (None: its default), or a .safetensors
+    file."""
     path = registry.find("trajectory", name_or_path).files["trajectory"]
     tensors, config = safetensors_io.load(path)
     with building(path, "a trajectory", tensors):

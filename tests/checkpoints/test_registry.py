@@ -171,3 +171,29 @@ def test_a_row_whose_file_is_gone(monkeypatch, tmp_path):
     lost = registry.Row("lost", "generator", {"generator": tmp_path / "x"}, "MIT", True, 0, "", "", "")
     with pytest.raises(InputError, match="missing"):
         registry.find("generator", "lost")
+
+
+def test_every_default_is_a_row_and_what_none_means():
+    listed = {(row.kind, row.name) for row in registry.rows()}
+    defaults = registry._file()["default"]
+    assert defaults.keys() <= registry.KINDS.keys() and set(defaults.items()) <= listed
+    for kind, name in defaults.items():
+        assert registry.default(kind) == name
+    assert registry.find("joint") == registry.find("joint", registry.default("joint"))
+    with pytest.raises(InputError, match="There is no identity that is taken by default. Name one"):
+        registry.find("identity")
+
+
+def test_a_client_is_offered_where_it_is_installed(monkeypatch, tmp_path):
+    (client,) = registry.clients()
+    assert (client.folder / "__init__.py").is_file() and client.recipes.is_dir()
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path)
+    monkeypatch.setattr(registry, "_file", lambda: {"client": [CLIENT]})
+    assert registry.clients() == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").touch()
+    (mine,) = registry.clients()
+    assert mine.recipes == tmp_path / "mine" / "recipes" and mine.evaluate == {"taste": "evaluation.taste"}
+
+
+CLIENT = {"folder": "mine", "recipes": "recipes", "train": {}, "evaluate": {"taste": "evaluation.taste"}}

@@ -57,9 +57,9 @@ class SceneClassifier(nn.Module):
 
 
 def load_scene_classifier(
-    name_or_path: str | os.PathLike = "miniature", device: str | torch.device = "cpu"
+    name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
 ) -> SceneClassifier:
-    """A trained classifier by registry name or path, in evaluation mode."""
+    """A trained classifier by registry name (None: its default) or path, in evaluation mode."""
     path = registry.find("scene-classifier", name_or_path).files["classifier"]
     tensors, config = weights.load(path, "scene-classifier")
     with building(path, "a scene classifier", tensors):
