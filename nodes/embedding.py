@@ -218,7 +218,7 @@ class MixEmbeds(io.ComfyNode):
 
 def mix(parts: Sequence[Embeds], weights: Sequence[float]) -> Embeds:
     """One meaning out of several; it has frames where a part has them, and a part without counts the same in all."""
-    from ..soundguide_core.systems.image_manipulation import mix_embeds
+    from ..soundguide_core.embedding.mixing import mix_embeds
 
     first = parts[0]
     check_encoder(parts, first.encoder)

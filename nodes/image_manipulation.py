@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..soundguide_core.common.errors import InputError
-from ..soundguide_core.systems.image_manipulation import SPACES, VARIANTS, ManipulationConfig
+from ..soundguide_core.systems.configs.image_manipulation import PAPER, RELEASED, ManipulationConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import image_of, img_of, io, on_device, on_step, with_grad
 from .latents import generator_input
+from .settings import config_inputs, config_of
 from .sockets import Latents
 
 
@@ -71,8 +72,8 @@ class InvertImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, generator, image, steps, step_size, stay_editable, candidates, seed, encoder=None):
-        from ..soundguide_core.latents.optimisation import Schedule
         from ..soundguide_core.latents.projection import project
+        from ..soundguide_core.latents.schedule import Schedule
 
         network, *joint = on_device(generator, *([encoder] if encoder else []))
         found = with_grad(
@@ -93,7 +94,6 @@ class InvertImage(io.ComfyNode):
 class SoundManipulate(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        usual = ManipulationConfig()
         return io.Schema(
             node_id="SoundGuideSoundManipulate",
             display_name="Change Picture by Sound",
@@ -111,72 +111,12 @@ class SoundManipulate(io.ComfyNode):
                 sockets.SoundEmbeds.Input(
                     "embeds", tooltip="What it shall mean: a sound, a text, a picture or a mixture."
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=usual.schedule.steps,
-                    min=1,
-                    max=5000,
-                    tooltip="Steps of change. Time grows in proportion: 10 take a second or so a picture on two "
-                    "CPU cores with the miniature.",
-                ),
-                io.Float.Input(
-                    "step_size",
-                    default=usual.schedule.lr,
-                    min=0.0005,
-                    max=1.0,
-                    step=0.0005,
-                    tooltip="How far one step goes, at most. Small steps stay near the start that the samples give; "
-                    "the published way, without samples, wants 0.05 to 0.1.",
-                ),
-                io.Float.Input(
-                    "keep_source",
-                    default=usual.similarity,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="How strongly the picture holds on to what it was (lambda_sim). 0.002 suits "
-                    "landscapes, 0.008 faces.",
-                ),
-                io.Boolean.Input(
-                    "adaptive_layers",
-                    default=usual.layer_masking,
-                    label_on="adaptive",
-                    label_off="all alike",
-                    tooltip="Let each layer of the generator find out how much it has to hold on (the paper's "
-                    "adaptive layer masking).",
-                ),
-                io.Combo.Input(
-                    "variant",
-                    options=list(VARIANTS),
-                    default=usual.variant,
-                    tooltip="paper: as published. released: as the authors' code does it, for comparison.",
-                ),
-                io.Int.Input(
-                    "crops",
-                    default=usual.crops,
-                    min=0,
-                    max=64,
-                    tooltip="Views of the picture that are compared with the sound beside the whole, against "
-                    "changes that please only the encoder. Each costs one look of the encoder in every step; 0 as "
-                    "published.",
-                ),
-                io.Combo.Input(
-                    "space",
-                    options=list(SPACES),
-                    default=usual.space,
-                    tooltip="w: all layers move together, which keeps to pictures that the generator knows. w+: each "
-                    "layer by itself, as published: goes further, and may fall apart.",
-                ),
-                io.Int.Input(
-                    "samples",
-                    default=usual.samples,
-                    min=0,
-                    max=4096,
-                    tooltip="Random pictures of the generator that show the way to the meaning before the steps begin. "
-                    "Each costs one rendering; 0 as published.",
-                ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="Of these views."
+                *config_inputs(
+                    ManipulationConfig,
+                    *("schedule.steps", "schedule.lr", "similarity", "layer_masking", "variant"),
+                    *("crops", "space", "samples", "seed"),
+                    adaptive_layers={"label_on": "adaptive", "label_off": "all alike"},
+                    variant={"options": [PAPER, RELEASED], "default": PAPER},
                 ),
                 sockets.SoundEmbeds.Input(
                     "also",
@@ -207,25 +147,7 @@ class SoundManipulate(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        generator,
-        encoder,
-        latents,
-        embeds,
-        steps,
-        step_size,
-        keep_source,
-        adaptive_layers,
-        variant,
-        crops,
-        space,
-        samples,
-        seed,
-        also_weight,
-        also=None,
-    ):
-        from ..soundguide_core.latents.optimisation import Schedule
+    def execute(cls, generator, encoder, latents, embeds, also_weight, also=None, **settings):
         from ..soundguide_core.systems.image_manipulation import manipulate
 
         if also is not None:
@@ -238,16 +160,6 @@ class SoundManipulate(io.ComfyNode):
             raise InputError(
                 f"{len(meaning)} meanings meet {len(ws)} pictures.", "Send one of either, or as many of each."
             )
-        config = ManipulationConfig(
-            variant=variant,
-            similarity=keep_source,
-            layer_masking=adaptive_layers,
-            crops=crops,
-            space=space,
-            samples=samples,
-            seed=seed,
-            schedule=Schedule(steps=steps, lr=step_size),
-        )
         network, joint = on_device(generator, encoder)
         result = with_grad(
             manipulate,
@@ -255,7 +167,7 @@ class SoundManipulate(io.ComfyNode):
             meaning.to(encoder.device),
             generator=network,
             joint=joint,
-            config=config,
+            config=config_of(ManipulationConfig, settings),
             on_step=on_step(),
         )
         plot = plots.loss_picture(result.history, embeds.label)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ..soundguide_core.common.errors import InputError
+from ..soundguide_core.systems.configs.video_editing import EditConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
-from .host import advanced, check_choice, image_of, img_of, io, mask_of, on_device, on_step, with_grad
-
-# as in EditConfig, whose import would take seconds of the host's start
-VARIANTS, SURROUNDINGS = ("score", "paper", "clean"), ("source", "grey")
-SAMPLERS = ("ddpm", "ddim", "dpm-solver")
+from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, with_grad
+from .settings import config_inputs, config_of
 
 
 class FlowGuidance(io.ComfyNode):
@@ -116,29 +114,7 @@ class SoundiniSampler(io.ComfyNode):
                     step=0.05,
                     tooltip="How far the sound leads: 0 leaves only what the diffusion model does by itself.",
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=20,
-                    min=2,
-                    max=1000,
-                    tooltip="Steps of the whole way from noise to picture; time grows in proportion. The miniature "
-                    "takes about a second a frame for 20 of them on a CPU.",
-                ),
-                io.Int.Input(
-                    "skip",
-                    default=1,
-                    min=0,
-                    max=999,
-                    tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**32 - 1,
-                    control_after_generate=True,
-                    tooltip="Of the noise; the same seed gives the same video.",
-                ),
+                *config_inputs(EditConfig, "steps", "skip", "seed"),
                 io.Mask.Input(
                     "mask",
                     optional=True,
@@ -167,103 +143,11 @@ class SoundiniSampler(io.ComfyNode):
                     tooltip="How much of 'also' against 1 of 'embeds'; below 0 leads away from it.",
                     **advanced(),
                 ),
-                io.Float.Input(
-                    "follow_movement",
-                    default=0.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="How strongly the frames must agree along the movement (lambda_flow): higher flickers "
-                    "less. 0 does without, and spares the search for the movement.",
-                    **advanced(),
-                ),
-                io.Float.Input(
-                    "keep_background",
-                    default=0.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="Pull of what surrounds the mask towards the source while it paints (lambda_back). The "
-                    "finished frames have the source there in any case.",
-                    **advanced(),
-                ),
-                io.Float.Input(
-                    "follow_changes",
-                    default=0.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip="How strongly changes between frames must mean what changes in the sound (lambda_DSG). "
-                    "Needs embeds per frame.",
-                    **advanced(),
-                ),
-                io.Combo.Input(
-                    "variant",
-                    options=list(VARIANTS),
-                    default="score",
-                    tooltip="score: steers through the network, on its score. paper: the same on the mean of a step, "
-                    "as published. clean: steers the estimate of the finished picture, the fastest; shows less.",
-                    **advanced(),
-                ),
-                io.Combo.Input(
-                    "sampler",
-                    options=list(SAMPLERS),
-                    default="ddpm",
-                    tooltip="ddpm: as published, with fresh noise in every step. ddim and dpm-solver: without, and "
-                    "with fewer steps.",
-                    **advanced(),
-                ),
-                io.Combo.Input(
-                    "surroundings",
-                    options=list(SURROUNDINGS),
-                    default="source",
-                    tooltip="What the encoder sees around the mask: the source, or grey, as published.",
-                    **advanced(),
-                ),
-                io.Int.Input(
-                    "crops",
-                    default=0,
-                    min=0,
-                    max=64,
-                    tooltip="Views of each frame that are compared with the sound beside the whole, against changes "
-                    "that please only the encoder. Each costs one look of the encoder in every step.",
-                    **advanced(),
-                ),
-                io.Int.Input(
-                    "feather",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    tooltip="Pixels over which the edit fades in from the mask's border inwards.",
-                    **advanced(),
-                ),
-                io.Boolean.Input("invert_mask", default=False, tooltip="Edit where the mask is 0.", **advanced()),
-                io.Int.Input(
-                    "window",
-                    default=16,
-                    min=1,
-                    max=1024,
-                    tooltip="Frames that are edited together; the next window goes on from the last. Memory grows in "
-                    "proportion, time does not.",
-                    **advanced(),
-                ),
-                io.Int.Input(
-                    "chunk",
-                    default=8,
-                    min=1,
-                    max=1024,
-                    tooltip="Frames in the networks at once: lower takes less memory.",
-                    **advanced(),
-                ),
-                io.Int.Input(
-                    "size",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=8,
-                    tooltip="Pixels along the shorter side in the model; 0 takes those that it was trained on. Double "
-                    "takes four times as long.",
-                    **advanced(),
+                *config_inputs(
+                    EditConfig,
+                    *("weights.flow", "weights.background", "weights.direction", "variant", "sampler", "outside_mask"),
+                    *("crops", "feather", "invert", "window", "chunk", "size"),
+                    also=advanced(),
                 ),
             ],
             outputs=[
@@ -276,17 +160,13 @@ class SoundiniSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, diffusion, encoder, image, embeds, strength, steps, skip, seed, also_weight, follow_movement,
-        keep_background, follow_changes, variant, sampler, surroundings, crops, feather, invert_mask, window, chunk,
-        size, mask=None, flow=None, also=None, curve=None,
+        cls, diffusion, encoder, image, embeds, strength, also_weight, mask=None, flow=None, also=None, curve=None,
+        **settings,
     ):  # fmt: skip
         import torch
 
-        from ..soundguide_core.systems.video_editing import EditConfig, edit_video
+        from ..soundguide_core.systems.video_editing import edit_video
 
-        check_choice("variant", variant, VARIANTS)
-        check_choice("sampler", sampler, SAMPLERS)
-        check_choice("kind of surroundings", surroundings, SURROUNDINGS)
         frames = img_of(image)
         if also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
@@ -296,13 +176,7 @@ class SoundiniSampler(io.ComfyNode):
                 f"The movement of {flow.num_frames} frames meets {len(frames)} frames.",
                 "Connect the same frames to Video Movement.",
             )
-        config = EditConfig(
-            variant=variant, sampler=sampler, steps=steps, skip=skip, crops=crops, surroundings=surroundings,
-            window=window, chunk=chunk, size=size, feather=feather, invert=invert_mask, seed=seed,
-            weights={
-                "sound": 1.0, "flow": follow_movement, "background": keep_background, "direction": follow_changes,
-            },
-        )  # fmt: skip
+        config = config_of(EditConfig, settings)
         values = torch.as_tensor([1.0] if curve is None else curve, dtype=torch.float32).flatten()
         denoiser, joint = on_device(diffusion, encoder)
         result = with_grad(

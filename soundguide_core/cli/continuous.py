@@ -153,7 +153,7 @@ def content(
     args: argparse.Namespace, generator, joint, wave, sample_rate, motion: int, meaning: bool, seconds: float
 ) -> Tensor:
     """ws [1,L,D] of --seed, or of what the words or the sound mean; moved further with --edit."""
-    from ..latents.optimisation import Schedule
+    from ..latents.schedule import Schedule
     from ..systems.continuous_content import ContinuousEditConfig, choose_content, edit_continuous
 
     embeds = None

@@ -142,7 +142,8 @@ class Demo:
         """mixes.png"""
         import torch
 
-        from ..systems.image_manipulation import mix_embeds, mix_styles
+        from ..embedding.mixing import mix_embeds
+        from ..systems.image_manipulation import mix_styles
         from .pictures import labelled_sheet
 
         waves, birds, thunder = (self.embeds[name] for name in ("waves", "birds", "thunder"))

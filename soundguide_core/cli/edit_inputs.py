@@ -109,7 +109,7 @@ def listen(args: argparse.Namespace, joint, video: Source) -> tuple[Tensor, Tens
     from ..audio.mel import RELEASED, MelSpec
     from ..audio.track import MelTrack
     from ..audio.waveform import load_audio, to_mono
-    from ..systems.image_manipulation import mix_embeds
+    from ..embedding.mixing import mix_embeds
 
     fps, count = video.fps, video.num_frames
     has_mel = isinstance(joint.spec, MelSpec)

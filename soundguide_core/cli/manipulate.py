@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
+from ..systems.configs.image_manipulation import ManipulationConfig
 from .common import add_common, add_generator, add_joint, emit_json, encode_files, load_models, progress
+from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="I", help="the picture to change, instead of a random one")
     add_generator(parser)
     add_joint(parser)
-    parser.add_argument("--steps", type=int, help="optimisation steps; more change more (default 10)")
-    parser.add_argument("--similarity", type=float, help="pull towards the source; more changes less (default 0.002)")
-    parser.add_argument("--variant", choices=("paper", "released"), default="paper", help="as published or as released")
+    add_config_arguments(parser, ManipulationConfig, "variant", "schedule.steps", "schedule.lr", "similarity")
     parser.add_argument("--out", required=True, metavar="PNG", help="where the changed picture goes")
     parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
     add_common(parser)
@@ -42,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..media.images import check_suffix, save_image
-    from ..systems.image_manipulation import ManipulationConfig
 
     if not args.audio and not args.text:
         raise InputError("There is nothing to change the picture by.", "Give a recording with --audio.")
@@ -55,11 +54,7 @@ def run(args: argparse.Namespace) -> int:
     check_suffix(args.out)
     for path in filter(None, (args.out, args.json)):
         check_writable(path)
-    config = ManipulationConfig(variant=args.variant, seed=args.seed)
-    if args.similarity is not None:
-        config = replace(config, similarity=args.similarity)
-    if args.steps is not None:
-        config = replace(config, schedule=replace(config.schedule, steps=args.steps))
+    config = config_from(args, ManipulationConfig, seed=args.seed)
 
     began = time.monotonic()
     report, img = edit(args, config)
@@ -111,7 +106,7 @@ def target_embeds(args: argparse.Namespace, joint) -> Tensor:
     """[1,D], or [2,D] of sounds and texts apart where they are mixed by layers."""
     import torch
 
-    from ..systems.image_manipulation import mix_embeds
+    from ..embedding.mixing import mix_embeds
 
     sounds = list(encode_files(joint, args.audio).split(1)) if args.audio else []
     texts = list(joint.encode_text(args.text).split(1)) if args.text else []

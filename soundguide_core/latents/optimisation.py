@@ -1,50 +1,21 @@
 """Optimising a latent toward weighted losses: the loop that image manipulation, projection and video editing share.
 
-The learning rate follows the released schedule of Lee et al. (CVPR 2022), which is that of the StyleGAN2 projector.
 Axes: B batch, L layers, D dims.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..common.errors import InputError, check_number
+from ..common.errors import InputError
+from .schedule import Schedule
 
 Losses = Callable[[Tensor], Mapping[str, Tensor]]
 OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Adam steps with a learning rate that rises over the first `rampup` and falls over the last `rampdown` of them."""
-
-    steps: int = 300
-    lr: float = 0.1
-    rampdown: float = 0.25
-    rampup: float = 0.05
-
-    def __post_init__(self) -> None:
-        check_number(self.steps, "The number of steps", low=1)
-        if self.steps != int(self.steps):
-            raise InputError(f"The number of steps is {self.steps}.", "Give a whole number.")
-        check_number(self.lr, "The learning rate", low=0)
-        check_number(self.rampdown, "The ramp-down share", low=0, high=1)
-        check_number(self.rampup, "The ramp-up share", low=0, high=1)
-
-    def ramp(self, i: int) -> float:
-        """Factor 0..1 on the learning rate at step i of 0..steps-1: cosine down, linear up, so 0 at step 0."""
-        t = i / self.steps
-        down = min(1.0, (1 - t) / self.rampdown) if self.rampdown else 1.0
-        up = min(1.0, t / self.rampup) if self.rampup else 1.0
-        return (0.5 - 0.5 * math.cos(math.pi * down)) * up
-
-    def lr_at(self, i: int) -> float:
-        return self.lr * self.ramp(i)
 
 
 @dataclass

@@ -18,7 +18,8 @@ from ..common.shapes import check_shape
 from ..generators.latents import sampled_start
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
-from ..latents.optimisation import OnStep, OptimiseResult, Schedule, optimise
+from ..latents.optimisation import OnStep, OptimiseResult, optimise
+from ..latents.schedule import Schedule
 from ..losses.latent import layer_masked_distance
 from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance

@@ -7,75 +7,22 @@ Axes: B batch, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..common.errors import InputError, check_number
+from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..generators.latents import mix_layers, sampled_start
-from ..latents.optimisation import OnStep, Schedule, optimise
+from ..latents.optimisation import OnStep, optimise
 from ..losses.identity import identity_distance
 from ..losses.latent import layer_masked_distance, learned_mask, released_mask, released_mask_update
 from ..losses.semantic import RELEASED_SCALE, cosine_distance
+from .configs.image_manipulation import PUBLISHED, RELEASED, ManipulationConfig
 
-VARIANTS = ("paper", "released")
-SPACES = ("w", "w+")
-
-
-@dataclass(frozen=True)
-class ManipulationConfig:
-    """Weights and schedule of L_man.
-
-    similarity, identity: lambda_sim and lambda_ID.
-    layer_masking: adapt g; off, g = 1. mask_lr: learning rate of the learned g.
-    space: "w+" moves every layer by itself, as published; "w" moves all by one offset, which keeps a generator that has
-    never seen its layers disagree among pictures that it knows.
-    samples: random pictures of the generator that are looked at for a start (sampled_start); 0 starts at the source, as
-    published.
-    crops: augmented views of the picture that the sound is compared with beside the whole, against edits that only
-    please the encoder; 0 as published. seed: of these views.
-    variant: "paper" learns g by gradient and returns the picture of the final code; "released" scales the cosine
-    term by exp(0.07), updates its mask by a hand-written rule and returns the picture before the last step.
-    """
-
-    variant: str = "paper"
-    similarity: float = 0.002
-    identity: float = 0.0
-    layer_masking: bool = True
-    mask_lr: float = 0.02
-    space: str = "w"
-    samples: int = 256
-    crops: int = 1
-    seed: int = 0
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=10, lr=0.0015))
-
-    def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise InputError(f"There is no variant {self.variant!r}.", f"Use one of: {', '.join(VARIANTS)}.")
-        if self.space not in SPACES:
-            raise InputError(f"There is no space {self.space!r}.", f"Use one of: {', '.join(SPACES)}.")
-        check_number(self.samples, "The number of samples", low=0, high=100_000)
-        check_number(self.similarity, "The weight of the source term", low=0)
-        check_number(self.identity, "The weight of the identity term", low=0)
-        check_number(self.mask_lr, "The learning rate of the layer mask", low=0)
-        check_number(self.crops, "The number of crops", low=0, high=64)
-
-
-PUBLISHED = {
-    name: ManipulationConfig(
-        variant, similarity, identity, masking, space="w+", samples=0, crops=0, schedule=Schedule(300, lr)
-    )
-    for name, variant, similarity, identity, masking, lr in (
-        ("ffhq-paper", "paper", 0.008, 0.004, True, 0.05),
-        ("lsun-paper", "paper", 0.002, 0.000, True, 0.05),
-        ("ffhq-code", "released", 0.008, 0.005, False, 0.05),
-        ("landscape-code", "released", 0.002, 0.000, False, 0.10),
-    )
-}  # the paper does not print its steps and rate: those of the code
+__all__ = ["PUBLISHED", "Manipulation", "ManipulationConfig", "manipulate", "mix_styles", "sound_distance"]
 
 
 @dataclass
@@ -126,7 +73,7 @@ def manipulate(
         )
     if config.identity and identity is None:
         raise InputError("An identity weight is set without a face recogniser.", "Load one, or set the weight to 0.")
-    released = config.variant == "released"
+    released = config.variant == RELEASED
     with torch.no_grad():
         img_src = generator.synthesis(ws_src)
     m = ws_src.new_full((sizes["B"], sizes["L"]), 1.0 if released else 0.0)
@@ -179,7 +126,7 @@ def manipulate(
 
 def sound_distance(joint, img: Tensor, embeds: Tensor, config: ManipulationConfig, views: torch.Generator) -> Tensor:
     """d_cos(img, a), averaged over the whole picture and config.crops augmented views of it. => [B]"""
-    scale = RELEASED_SCALE if config.variant == "released" else 1.0
+    scale = RELEASED_SCALE if config.variant == RELEASED else 1.0
     whole = cosine_distance(joint.encode_image(img), embeds, scale)
     if not config.crops:
         return whole
@@ -188,27 +135,6 @@ def sound_distance(joint, img: Tensor, embeds: Tensor, config: ManipulationConfi
     crops = augmented_crops(img, config.crops, views)  # [crops * B,3,h,w], view by view
     each = cosine_distance(joint.encode_image(crops), embeds.expand(len(img), -1).repeat(config.crops, 1), scale)
     return (whole + each.reshape(config.crops, -1).sum(dim=0)) / (1 + config.crops)
-
-
-def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """Several sounds and texts as one: normalised sum_i weights[i] embeds[i], each [B,D] or [1,D] => [B,D] unit norm.
-
-    Raises:
-        InputError: none given, counts differ, a weight is not a number, or the parts cancel.
-    """
-    weights = [1.0] * len(embeds) if weights is None else list(weights)
-    if not embeds or len(embeds) != len(weights):
-        raise InputError(
-            f"{len(embeds)} embeddings meet {len(weights)} weights.", "Give one weight for each embedding."
-        )
-    if len({part.shape[-1] for part in embeds}) > 1:
-        raise InputError("The embeddings differ in size.", "Take all of them from the same joint encoder.")
-    for weight in weights:
-        check_number(weight, "A mixing weight")
-    total = sum(weight * part for weight, part in zip(weights, embeds))
-    if bool((total.norm(dim=-1) < 1e-4).any()):
-        raise InputError("The weighted embeddings cancel to nothing.", "Change a weight, or leave one of them out.")
-    return F.normalize(total, dim=-1)
 
 
 def mix_styles(ws_sound: Tensor, ws_text: Tensor, split: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..common.errors import InputError, check_number, check_whole
+from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
@@ -32,79 +32,9 @@ from ..losses import editing
 from ..losses.semantic import cosine_distance
 from ..media.images import resize
 from ..media.masks import composite, feathered
+from .configs.video_editing import PER_PAIR, TERMS, EditConfig
 
 OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
-SURROUNDINGS = ("grey", "source")
-PER_FRAME, PER_PAIR = ("sound", "background", "perceptual", "range"), ("direction", "flow")
-TERMS = PER_FRAME + PER_PAIR
-
-
-@dataclass(frozen=True)
-class EditConfig:
-    """How a video is edited.
-
-    variant: of the guidance. "paper" shifts the mean of a step by the gradient through the UNet, "score" the score;
-        "clean" takes the gradient at the clean estimate, which costs no way back through the UNet but shows less.
-    sampler: one of diffusion.sampler's. steps: of the whole way from noise to picture, the first `skip` of which are
-        left out: the more, the nearer to the source. interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which
-        is guided. size: pixels along the shorter side in the model; 0 for those that it was trained on.
-    weights: lambdas, of TERMS; a term with weight 0 is not computed. steady: frames before and after a frame over
-        which the mean of what is heard is taken; how loud it is comes with the curves, and is not.
-    scale: "paper" and "score" only: what all weights are multiplied by. step: "clean" only: how far the sound moves the
-        clean estimate in one step, root mean square, as a share of the noise.
-    crops: augmented views of a frame that the sound is compared with beside the whole.
-    surroundings: what the encoder sees around the mask: "grey" as published, or the "source" frame.
-    flow_on: "source" follows the movement of the source video, "estimate" that of the clean estimate, as published.
-    shared_noise: one noise for all frames in every step, not only at the start.
-    window: frames that are edited together. chunk: of these in the networks at once.
-    feather: pixels over which an edit fades in from the mask's border inwards. invert: edit what is outside the mask.
-    """
-
-    variant: str = "score"
-    sampler: str = "ddpm"
-    steps: int = 20
-    skip: int = 1
-    size: int = 0
-    interval: tuple[float, float] = (0.4, 1.0)
-    weights: Mapping[str, float] = field(default_factory=lambda: {"sound": 1.0, "flow": 0.5})
-    steady: int = 12
-    scale: float = 20_000.0
-    step: float = 1.5
-    crops: int = 0
-    surroundings: str = "source"
-    flow_on: str = "source"
-    shared_noise: bool = True
-    window: int = 16
-    chunk: int = 8
-    feather: int = 0
-    invert: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for value, choices, what in (
-            (self.variant, tuple(guidance.VARIANTS), "variant"),
-            (self.surroundings, SURROUNDINGS, "kind of surroundings"),
-            (self.flow_on, ("source", "estimate"), "choice of flow"),
-        ):
-            if value not in choices:
-                raise InputError(f"There is no {what} {value!r}.", f"Use one of: {', '.join(choices)}.")
-        if unknown := sorted(set(self.weights) - set(TERMS)):
-            raise InputError(f"There is no term {unknown[0]!r} to weigh.", f"Use some of: {', '.join(TERMS)}.")
-        for name, weight in self.weights.items():
-            check_number(weight, f"The weight of {name}", low=0)
-        check_whole(self.steps, "The number of steps", low=1, high=10_000)
-        check_whole(self.skip, "The number of steps to skip", low=0, high=self.steps - 1)
-        for end in self.interval:
-            check_number(end, "A level of the guidance interval", low=0, high=1)
-        check_whole(self.steady, "The number of frames over which what is heard stays the same", low=0, high=100_000)
-        check_number(self.scale, "The scale of the weights", low=0)
-        check_number(self.step, "The step", low=0, high=10)
-        check_whole(self.crops, "The number of crops", low=0, high=64)
-        check_whole(self.window, "The number of frames in a window", low=1, high=100_000)
-        check_whole(self.chunk, "The number of frames in a chunk", low=1, high=100_000)
-        check_whole(self.feather, "The feather", low=0, high=10_000)
-        check_whole(self.size, "The size in the model", low=0, high=100_000)
-        check_whole(self.seed, "The seed", low=0, high=2**32 - 1)
 
 
 @dataclass
@@ -188,7 +118,7 @@ def stream_edit(
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guidance.VARIANTS[config.variant].k is None else config.scale
     weights = {name: scale * weight for name, weight in config.weights.items() if weight}
-    embeds = steadied(embeds, config.steady)
+    embeds = steadied(embeds, config.smooth_frames)
     if "perceptual" in weights and perceptual is None:
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):
@@ -325,7 +255,7 @@ def see(joint, x: Tensor, x_src: Tensor, m: Tensor, config: EditConfig, *, views
     """
 
     def see_chunk(x: Tensor, x_src: Tensor, m: Tensor) -> Tensor:
-        img = m * x + (1 - m) * x_src if config.surroundings == "source" else m * x
+        img = m * x + (1 - m) * x_src if config.outside_mask == "source" else m * x
         if img.shape[2] != img.shape[3]:  # an encoder that crops the centre would not see the sides
             img = resize(img, (min(img.shape[2:]),) * 2, "stretch")
         rng = torch.Generator().manual_seed((config.seed << 20) + t)

@@ -46,7 +46,7 @@ def test_a_folder_of_frames_holds_the_same_pictures(models, tiny, tmp_path):
 @pytest.mark.parametrize("start", [["--text", "a storm"], ["--image", "{image}"]])
 def test_other_starts(models, tiny, tmp_path, start, monkeypatch):
     from soundguide_core.latents import projection
-    from soundguide_core.latents.optimisation import Schedule
+    from soundguide_core.latents.schedule import Schedule
     from soundguide_core.media.images import save_image
 
     save_image(torch.zeros(3, 40, 50), tmp_path / "mine.png")

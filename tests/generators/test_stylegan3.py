@@ -10,7 +10,7 @@ from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.generators.stylegan3 import Generator, StyleGAN3Config
-from soundguide_core.latents.optimisation import Schedule
+from soundguide_core.latents.schedule import Schedule
 from soundguide_core.systems.image_manipulation import ManipulationConfig, manipulate
 
 T = StyleGAN3Config(resolution=32, z_dim=6, w_dim=10, channel_base=256, channel_max=12)

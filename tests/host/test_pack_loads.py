@@ -92,32 +92,3 @@ def test_files_in_the_folders_of_extra_model_paths_are_offered(node_infos):
     assert names("SoundGuideLoadStyleGAN") == ["miniature", "foreign.pkl", "tiny.safetensors"]
     assert names("SoundGuideLoadJointEncoder") == ["miniature", "other", "tiny"]
     assert names("SoundGuideLoadFlow") == ["tv-l1"] and "tiny.safetensors" in names("SoundGuideLoadPixelDiffusion")
-
-
-def test_an_edit_of_a_video_begins_with_the_settings_of_the_core(node_infos):
-    from soundguide_core.diffusion.guidance import VARIANTS
-    from soundguide_core.diffusion.sampler import SOLVERS
-    from soundguide_core.systems.video_editing import SURROUNDINGS, EditConfig
-
-    usual = EditConfig()
-    weights = {"follow_movement": "flow", "keep_background": "background", "follow_changes": "direction"}
-    wanted = {name: usual.weights.get(term, 0.0) for name, term in weights.items()} | {"invert_mask": usual.invert}
-    same = (
-        "steps",
-        "skip",
-        "seed",
-        "variant",
-        "sampler",
-        "surroundings",
-        "crops",
-        "feather",
-        "window",
-        "chunk",
-        "size",
-    )
-    wanted |= {name: getattr(usual, name) for name in same}
-    given = node_infos["SoundGuideSoundiniSampler"]["input"]["required"]
-    assert {name: given[name][1]["default"] for name in wanted} == wanted
-    for name, choices in (("variant", VARIANTS), ("surroundings", SURROUNDINGS), ("sampler", SOLVERS)):
-        options = given[name][0] if isinstance(given[name][0], list) else given[name][1]["options"]
-        assert set(options) == set(choices)

@@ -21,6 +21,7 @@ LIGHT = {
     "os",
     "pathlib",
     "time",
+    "typing",
     "torch",
     "comfy",
     "folder_paths",

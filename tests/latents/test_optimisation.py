@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.latents.optimisation import Schedule, optimise
+from soundguide_core.latents.optimisation import optimise
+from soundguide_core.latents.schedule import Schedule
 
 
 def released_lr(t, initial=0.05, rampdown=0.25, rampup=0.05):

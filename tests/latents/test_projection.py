@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from soundguide_core.latents.optimisation import Schedule
 from soundguide_core.latents.projection import nearest_sample, project
+from soundguide_core.latents.schedule import Schedule
 
 
 class TinyGenerator:

@@ -12,7 +12,7 @@ import torch
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.sound_motion import Sound
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
-from soundguide_core.latents.optimisation import Schedule
+from soundguide_core.latents.schedule import Schedule
 from soundguide_core.metrics.reactivity import reactivity
 from soundguide_core.metrics.video_meter import VideoMeter
 from soundguide_core.systems.continuous_content import (

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.latents.optimisation import Schedule
+from soundguide_core.embedding.mixing import mix_embeds
+from soundguide_core.latents.schedule import Schedule
 from soundguide_core.systems.image_manipulation import (
     PUBLISHED,
     ManipulationConfig,
     manipulate,
-    mix_embeds,
     mix_styles,
     sampled_start,
 )

@@ -209,8 +209,8 @@ def test_what_the_encoder_sees(models):
 
     x, x_src, m = video(2, seed=1), video(2, seed=2), square()
     with torch.no_grad():
-        edit.see(Looking(), x, x_src, m, settings(surroundings="grey"))
-        edit.see(Looking(), x, x_src, m.expand(2, -1, -1, -1), settings(surroundings="source", chunk=8))
+        edit.see(Looking(), x, x_src, m, settings(outside_mask="grey"))
+        edit.see(Looking(), x, x_src, m.expand(2, -1, -1, -1), settings(outside_mask="source", chunk=8))
     assert torch.equal(torch.cat(seen[:-1]), x * m) and torch.equal(seen[-1], m * x + (1 - m) * x_src)
     wide = video(1, 16, 32)
     with torch.no_grad():

@@ -1,0 +1,78 @@
+"""Options of the command line from the settings of a config class, and the config from the options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, TypeVar
+
+from ..common.settings import KEY, Leaf, build, leaves
+
+T = TypeVar("T")
+DEST = "config:"  # before the path of a setting, so that it meets no other option's name
+
+
+def add_config_arguments(parser: argparse._ActionsContainer, config: type, *paths: str, **helps: str) -> None:
+    """One option for each of these settings of a config class ("steps", "schedule.lr", "weights" for NAME=W).
+
+    helps: what --help says of a setting, by the last part of its path, where the setting's own help does not suit.
+    An option that is not given leaves the default to the config, whose variant may have its own.
+    """
+    known = leaves(config)
+    for path in paths:
+        if path in known:
+            leaf = known[path]
+            _add_one(parser, leaf, helps.get(leaf.name, leaf.setting.help), _under_variants(config, path))
+        else:
+            setting = config.__dataclass_fields__[path].metadata[KEY]  # type: ignore[attr-defined]
+            parser.add_argument(
+                f"--{setting.option or path}", action="append", type=_named_number, metavar="NAME=W",
+                dest=DEST + path, help=helps.get(path, setting.help),
+            )  # fmt: skip
+
+
+def config_from(args: argparse.Namespace, config: type[T], **fixed: Any) -> T:
+    """The config of the options that were given. fixed: fields that come from elsewhere."""
+    values = dict(fixed)
+    for name, value in vars(args).items():
+        if name.startswith(DEST) and value is not None:
+            path = name[len(DEST) :]
+            values |= {f"{path}.{key}": number for key, number in value} if isinstance(value, list) else {path: value}
+    return build(config, values)
+
+
+def _add_one(parser: argparse._ActionsContainer, leaf: Leaf, help: str, variants: str) -> None:
+    default, setting, dest = leaf.default, leaf.setting, DEST + leaf.path
+    if isinstance(default, bool):
+        option = f"--no-{leaf.option}" if default else f"--{leaf.option}"
+        parser.add_argument(option, action="store_const", const=not default, dest=dest, help=help.replace("%", "%%"))
+        return
+    shown = f"{default:g}" if isinstance(default, float) else default
+    text = f"{help} (default {shown}{variants})".replace("%", "%%")
+    kind: dict[str, Any] = {"choices": setting.choices} if setting.choices else {"type": type(default)}
+    if not setting.choices:
+        kind["metavar"] = _metavar(leaf)
+    parser.add_argument(f"--{leaf.option}", dest=dest, help=text, **kind)
+
+
+def _metavar(leaf: Leaf) -> str:
+    return leaf.option.replace("-", "_").upper()
+
+
+def _under_variants(config: type, path: str) -> str:
+    """ "; paper 300" where a variant of the config has a default of its own."""
+    name, _, key = path.partition(".")
+    said = []
+    for variant, usual in getattr(config, "VARIANT_DEFAULTS", {}).items():
+        if name in usual:
+            value = usual[name]
+            value = value if not key else value[key] if isinstance(value, dict) else getattr(value, key)
+            said.append(f"; {variant} {value:g}" if isinstance(value, float) else f"; {variant} {value}")
+    return "".join(said)
+
+
+def _named_number(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name and a number, such as flow=2") from None

@@ -1,0 +1,1 @@
+"""The settings of the systems: frozen dataclasses that import nothing heavy. See common/settings.py."""

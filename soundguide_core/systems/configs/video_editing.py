@@ -1,0 +1,143 @@
+"""Settings of Soundini, sound-guided diffusion video editing (S. H. Lee et al. 2023), and those that were published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...common.errors import InputError
+from ...common.settings import Setting, check_settings, config, seed_setting, setting
+
+SCORE, PAPER, CLEAN = "score", "paper", "clean"
+VARIANTS = (SCORE, PAPER, CLEAN)  # of diffusion.guidance
+SAMPLERS = ("ddpm", "ddim", "dpm-solver")  # of diffusion.sampler
+OUTSIDE_MASK = ("source", "grey")
+FLOW_ON = ("source", "estimate")
+PER_FRAME, PER_PAIR = ("sound", "background", "perceptual", "range"), ("direction", "flow")
+TERMS = PER_FRAME + PER_PAIR
+
+
+def _weight(name: str, help: str, **known) -> Setting:
+    return Setting(help, what=f"The weight of {name}", low=0, offered=(0.0, 100.0), step=0.1, **known)
+
+
+WEIGHTS = {
+    "sound": _weight("sound", "frames mean what is heard, lambda_SG"),
+    "flow": _weight(
+        "flow", "frames agree along the movement, lambda_flow", socket="follow_movement",
+        tooltip="How strongly the frames must agree along the movement (lambda_flow): higher flickers less. 0 does "
+        "without, and spares the search for the movement.",
+    ),
+    "background": _weight(
+        "background", "what surrounds the mask stays at the source, lambda_back", socket="keep_background",
+        tooltip="Pull of what surrounds the mask towards the source while it paints (lambda_back). The finished frames "
+        "have the source there in any case.",
+    ),
+    "direction": _weight(
+        "direction", "changes between frames mean what changes in the sound, lambda_DSG", socket="follow_changes",
+        tooltip="How strongly changes between frames must mean what changes in the sound (lambda_DSG). Needs embeds "
+        "per frame.",
+    ),
+    "perceptual": _weight("perceptual", "LPIPS of what surrounds the mask"),
+    "range": _weight("range", "the clean estimate stays within -1..1"),
+}  # fmt: skip
+
+
+@config(renamed={"surroundings": "outside_mask", "steady": "smooth_frames"})
+@dataclass(frozen=True)
+class EditConfig:
+    """How a video is edited. The sampling goes `steps` of the way from noise to picture but for the first `skip`.
+
+    variant: of the guidance. "paper" shifts the mean of a step by the gradient through the UNet, "score" the score;
+    "clean" takes the gradient at the clean estimate, which costs no way back through the UNet but shows less.
+    weights: lambdas, of TERMS; a term with weight 0 is not computed.
+    """
+
+    variant: str = setting(
+        SCORE, "guidance on the score, on the mean as published, or at the clean estimate, which is faster",
+        what="variant", choices=VARIANTS,
+        tooltip="score: steers through the network, on its score. paper: the same on the mean of a step, as published. "
+        "clean: steers the estimate of the finished picture, the fastest; shows less.",
+    )  # fmt: skip
+    sampler: str = setting(
+        "ddpm", "with fresh noise in every step as published (ddpm), or none", what="sampler", choices=SAMPLERS,
+        tooltip="ddpm: as published, with fresh noise in every step. ddim and dpm-solver: without, and with fewer "
+        "steps.",
+    )  # fmt: skip
+    steps: int = setting(
+        20, "diffusion steps from noise to picture; time grows in proportion", what="The number of steps", low=1,
+        high=10_000, offered=(2, 1000),
+        tooltip="Steps of the whole way from noise to picture; time grows in proportion. The miniature takes about a "
+        "second a frame for 20 of them on a CPU.",
+    )  # fmt: skip
+    skip: int = setting(
+        1, "the first of them left out; the more, the nearer to the video", what="The number of steps to skip", low=0,
+        high=9_999, offered=(0, 999),
+        tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",
+    )  # fmt: skip
+    size: int = setting(
+        0, "pixels along the shorter side in the model; 0 as it was trained", what="The size in the model", low=0,
+        high=100_000, offered=(0, 4096), step=8,
+        tooltip="Pixels along the shorter side in the model; 0 takes those that it was trained on. Double takes four "
+        "times as long.",
+    )  # fmt: skip
+    interval: tuple[float, float] = setting(
+        (0.4, 1.0), "lowest and highest noise sqrt(1 - alpha_bar_t) at which is guided",
+        what="The guidance interval", low=0, high=1,
+    )  # fmt: skip
+    weights: Mapping[str, float] = setting(
+        {"sound": 1.0, "flow": 0.5}, f"weight of a term: {', '.join(TERMS)}; may be repeated", what="term",
+        option="weight", parts=WEIGHTS,
+    )  # fmt: skip
+    smooth_frames: int = setting(
+        12, "frames before and after each over which what is heard is averaged, but not how loud it is",
+        what="The number of frames over which what is heard is averaged", low=0, high=100_000,
+    )  # fmt: skip
+    scale: float = setting(
+        20_000.0, "what all weights are multiplied by, where the guidance goes through the UNet",
+        what="The scale of the weights", low=0,
+    )  # fmt: skip
+    step: float = setting(
+        1.5, "clean only: how far the sound moves the clean estimate in one step, root mean square, as a share of the "
+        "noise", what="The step", low=0, high=10,
+    )  # fmt: skip
+    crops: int = setting(
+        0, "augmented views of a frame that are compared with the sound beside the whole",
+        what="The number of crops", low=0, high=64,
+        tooltip="Views of each frame that are compared with the sound beside the whole, against changes that please "
+        "only the encoder. Each costs one look of the encoder in every step.",
+    )  # fmt: skip
+    outside_mask: str = setting(
+        "source", "what the encoder sees around the mask: grey as published, or the source frame",
+        what="choice of what is outside the mask", choices=OUTSIDE_MASK, socket="surroundings",
+        tooltip="What the encoder sees around the mask: the source, or grey, as published.",
+    )  # fmt: skip
+    flow_on: str = setting(
+        "source", "whose movement is followed: the source video's, or the clean estimate's as published",
+        what="choice of flow", choices=FLOW_ON,
+    )  # fmt: skip
+    shared_noise: bool = setting(True, "one noise for all frames in every step, not only at the start")
+    window: int = setting(
+        16, "frames edited together; memory grows in proportion", what="The number of frames in a window", low=1,
+        high=100_000, offered=(1, 1024),
+        tooltip="Frames that are edited together; the next window goes on from the last. Memory grows in proportion, "
+        "time does not.",
+    )  # fmt: skip
+    chunk: int = setting(
+        8, "of these in the networks at once", what="The number of frames in a chunk", low=1, high=100_000,
+        offered=(1, 1024), tooltip="Frames in the networks at once: lower takes less memory.",
+    )  # fmt: skip
+    feather: int = setting(
+        0, "pixels over which an edit fades in from the mask's border inwards", what="The feather", low=0, high=10_000,
+        offered=(0, 1024), tooltip="Pixels over which the edit fades in from the mask's border inwards.",
+    )  # fmt: skip
+    invert: bool = setting(
+        False, "edit what is outside the mask", option="invert-mask", socket="invert_mask",
+        tooltip="Edit where the mask is 0.",
+    )  # fmt: skip
+    seed: int = seed_setting("of the noise", tooltip="Of the noise; the same seed gives the same video.")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.skip >= self.steps:
+            raise InputError(f"{self.skip} of {self.steps} steps are skipped.", "Skip fewer, or take more steps.")

@@ -1,0 +1,46 @@
+"""The systems' settings: light to import, the same choices as the code that they choose from, every one explained."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from soundguide_core.common.settings import KEY, leaves
+from soundguide_core.diffusion import guidance, sampler
+from soundguide_core.systems.configs import image_manipulation, video_editing
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIGS = [image_manipulation.ManipulationConfig, video_editing.EditConfig]
+
+
+def test_importing_them_imports_nothing_heavy():
+    modules = [path.stem for path in (ROOT / "soundguide_core/systems/configs").glob("[a-z]*.py")]
+    code = f"""import importlib, sys
+for name in {modules}:
+    importlib.import_module("soundguide_core.systems.configs." + name)
+assert not {{"torch", "numpy", "diffusers", "librosa"}} & set(sys.modules), sorted(sys.modules)"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_choices_are_those_of_the_code():
+    assert set(video_editing.VARIANTS) == set(guidance.VARIANTS)
+    assert set(video_editing.SAMPLERS) == set(sampler.SOLVERS)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_setting_explains_itself(config):
+    config()
+    assert all(KEY in each.metadata for each in fields(config))
+    for path, leaf in leaves(config).items():
+        known = leaf.setting
+        assert known.help and not known.help.endswith(".") and "\n" not in known.help, path
+        low, high = known.offered or (known.low, known.high)
+        if isinstance(leaf.default, float | int) and not isinstance(leaf.default, bool):
+            assert (low is None or low <= leaf.default) and (high is None or leaf.default <= high), path
+            assert known.low is None or low >= known.low, path
+            assert known.high is None or high <= known.high, path
+    assert len({leaf.socket for leaf in leaves(config).values()}) == len(leaves(config)), "sockets of one name"
