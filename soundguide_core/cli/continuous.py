@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         check_number(args.motion_seed, "--motion-seed", low=0, high=2**63 - 1)
     if args.edit and args.audio is None and args.text is None:
         raise InputError("There is nothing to edit the video toward.", "Give --audio or --text.")
-    check_video_target(args.out)
+    check_video_target(args.out, overwrite=args.overwrite)
     if args.json:
         check_writable(args.json)
 
@@ -116,7 +116,9 @@ def make(args: argparse.Namespace, config, wave: Tensor | None, sample_rate: flo
 
     meter, curve, ends = VideoMeter(None if joint is None else joint.encode_image), [], []
     with (
-        writing(args.out, args.fps, None if wave is None else stream_audio(args.audio)) as write,
+        writing(
+            args.out, args.fps, None if wave is None else stream_audio(args.audio), overwrite=args.overwrite
+        ) as write,
         progress("rendering") as on_step,
     ):
         for part in stream_continuous(

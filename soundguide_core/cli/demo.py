@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.files import make_folder, replacing
+from ..common.outputs import own_folder
 from . import demo_videos
 from .common import add_common, pick_device, progress
 
@@ -30,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = make_folder(args.out)
+    with own_folder(args.out, overwrite=args.overwrite) as folder:
+        return play(args, folder)
+
+
+def play(args: argparse.Namespace, folder: Path) -> int:
+    """Everything into that folder."""
     began = time.monotonic()
     demo = Demo.prepare(args, folder)
     with stage("Painting the miniature world"):

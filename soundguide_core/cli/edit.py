@@ -12,10 +12,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.errors import InputError, check_number
+from ..common.errors import check_number
 from ..common.files import check_writable
 from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
 from .edit_inputs import Source, kept_sound, listen, masks_of
@@ -91,9 +90,7 @@ def run(args: argparse.Namespace) -> int:
     check_number(args.text_weight, "--text-weight", low=-100, high=100)
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1e-3, high=24 * 3600)
-    if Path(args.out).resolve() == Path(args.video).resolve():
-        raise InputError(f"{args.out} is the video that is read.", "Give another name with --out.")
-    check_video_target(args.out)
+    check_video_target(args.out, overwrite=args.overwrite)
     if args.json:
         check_writable(args.json)
 
@@ -145,7 +142,10 @@ def edit(args: argparse.Namespace, config) -> dict:
     perceptual = load_lpips(device=device) if "perceptual" in weighed else None
     curve = args.strength * (loudness * 0 + 1 if args.steady else sones(loudness))
     figures = Figures(joint, embeds) if args.json else None
-    with writing(args.out, video.fps, kept_sound(args, video)) as write, progress("editing") as on_step:
+    with (
+        writing(args.out, video.fps, kept_sound(args, video), overwrite=args.overwrite) as write,
+        progress("editing") as on_step,
+    ):
         read = deque()
         frames = remembered(video.frames(), read) if figures else video.frames()
         for part in stream_edit(

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     check_number(args.psi, "--psi", low=0, high=2)
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1 / args.fps, high=24 * 3600)
-    check_video_target(args.out)
+    check_video_target(args.out, overwrite=args.overwrite)
     if args.json:
         check_writable(args.json)
 
@@ -85,7 +85,10 @@ def make(args: argparse.Namespace, config) -> dict:
     hear = hearing(args, joint, track)
     meter = VideoMeter(joint.encode_image if args.json else None)
     done = 0
-    with writing(args.out, args.fps, stream_audio(args.audio)) as write, progress("generating") as on_step:
+    with (
+        writing(args.out, args.fps, stream_audio(args.audio), overwrite=args.overwrite) as write,
+        progress("generating") as on_step,
+    ):
         for part in stream_video(
             track, ws_src, generator=generator, trajectory=trajectory, num_frames=num_frames, config=config,
             on_step=on_step,

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ..common.errors import InputError
-from ..common.files import make_folder, read_toml
+from ..common.files import read_toml
+from ..common.outputs import own_folder
 from .common import add_common, pick_device, progress
 
 # name -> module of training/, each with run(*, config, out, device, seed, resume, on_step) -> path of the weights
@@ -41,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     module = THINGS[args.thing]
     config = read_recipe(args.config or module)
-    out = make_folder(args.out or Path("runs") / args.thing)
+    out = args.out or Path("runs") / args.thing
 
     trainer = import_module(f"..training.{module}", __package__)
-    with progress(f"training {args.thing}") as on_step:
+    with own_folder(out, overwrite=args.overwrite or args.resume) as out, progress(f"training {args.thing}") as on_step:
         path = trainer.run(
             config=config, out=out, device=pick_device(args), seed=args.seed, resume=args.resume, on_step=on_step
         )  # fmt: skip

@@ -49,14 +49,22 @@ def load_image(path: str | os.PathLike) -> Tensor:
 
 def save_image(img: Tensor, path: str | os.PathLike) -> None:
     """Write img [3,H,W] or [1,3,H,W] in -1..1 to a .png, .jpg or .webp file, whole or not at all."""
+    check_suffix(path)
+    with replacing(path) as temporary:
+        _write(img, temporary, **({"quality": 95} if Path(path).suffix.lower() != ".png" else {}))
+
+
+def write_png(img: Tensor, path: str | os.PathLike) -> None:
+    """Write img [3,H,W] or [1,3,H,W] in -1..1 to a new PNG file, for a folder that appears as a whole."""
+    _write(img, path)
+
+
+def _write(img: Tensor, path: str | os.PathLike, **options) -> None:
     from PIL import Image
 
-    check_suffix(path)
     img = img[None] if img.ndim == 3 else img
     check_shape(img, "1 3 H W", name="the picture to save")
-    picture = Image.fromarray(to_uint8(img)[0].cpu().numpy())
-    with replacing(path) as temporary:
-        picture.save(temporary, **({"quality": 95} if Path(path).suffix.lower() != ".png" else {}))
+    Image.fromarray(to_uint8(img)[0].cpu().numpy()).save(path, **options)
 
 
 def check_suffix(path: str | os.PathLike) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,9 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
-from ..common.files import check_writable
+from ..common.files import check_name, check_writable, replacing
+from ..common.outputs import check_folder, replacing_folder
 from ..common.shapes import check_shape
-from .images import from_uint8, load_image, save_image, to_uint8
+from .images import from_uint8, load_image, to_uint8, write_png
 
 FOLDER_FPS = 12.0  # of a folder of frames, which does not say
 SOUND_FILE = "sound.wav"
@@ -36,7 +36,6 @@ WRITERS = {
     ".mkv": ("matroska", "aac", H264),
     ".webm": ("webm", "libopus", (("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4"}),)),
 }
-PART = ".part"  # of a name while the file is being written
 
 Sound = tuple[Iterable[Tensor], int]  # blocks [C,N] in -1..1, one after the other, and their rate in Hz
 
@@ -189,16 +188,12 @@ def _opened(path: Path):
 # ---- out
 
 
-def check_video_target(path: str | os.PathLike) -> Path:
+def check_video_target(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
     """The path of a video about to be written, refused now rather than after the work: a file, or a folder of frames
-    (a name without ending)."""
-    path = Path(path)
+    (a name without ending), which must be new, empty, or written by SoundGuide. overwrite: any folder will do."""
+    path = check_name(path)
     if path.is_dir() or not path.suffix:
-        others = [p for p in path.iterdir() if not _is_ours(p)] if path.is_dir() else []
-        if others:
-            raise InputError(f"The folder {path} holds other files.", "Give an empty folder, or a new name.")
-        check_writable(path.with_name(path.name + PART))
-        return path
+        return check_folder(path, overwrite=overwrite)
     if path.suffix.lower() not in WRITERS:
         raise InputError(
             f"{path} does not end like a video.",
@@ -208,41 +203,30 @@ def check_video_target(path: str | os.PathLike) -> Path:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, fps: float, sound: Sound | None = None) -> Iterator[Callable[[Tensor], None]]:
+def writing(
+    path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False
+) -> Iterator[Callable[[Tensor], None]]:
     """Yields write(frames [F,3,H,W] in -1..1), to be called as often as there are frames.
 
-    The sound is cut where the pictures end. Frames are encoded as they come, into a file beside `path` that takes its
-    name when the block ends well, and goes when it does not. A picture of odd size gets one more row or column.
+    The sound is cut where the pictures end. Frames are encoded as they come, into a file (or folder) beside `path` that
+    takes its name when the block ends well, and goes when it does not. A picture of odd size gets one more row or
+    column. overwrite: put frames into a folder that holds other files, too.
     """
-    path = check_video_target(path)
+    path = check_video_target(path, overwrite=overwrite)
     check_number(fps, "The frame rate", low=0.01, high=1000)
-    part = path.with_name(path.name + PART)
-    writer = _FileWriter if path.suffix and not path.is_dir() else _FolderWriter
-    _remove(part)
-    out = writer(part, path, fps, sound)
-    try:
-        yield out.write
-        if not out.count:
-            raise InputError("A video of no frames cannot be written.", "Ask for one frame or more.")
-        out.close()
-        if path.is_dir():
-            _remove(path)
-        os.replace(part, path)
-    finally:
-        out.abandon()
-        _remove(part)
-
-
-def _is_ours(path: Path) -> bool:
-    return path.suffix == ".png" or path.name == SOUND_FILE
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        if all(map(_is_ours, path.iterdir())):
-            shutil.rmtree(path)
+    if path.suffix and not path.is_dir():
+        place, writer = replacing(path), _FileWriter
     else:
-        path.unlink(missing_ok=True)
+        place, writer = replacing_folder(path, overwrite=overwrite), _FolderWriter
+    with place as part:
+        out = writer(part, path, fps, sound)
+        try:
+            yield out.write
+            if not out.count:
+                raise InputError("A video of no frames cannot be written.", "Ask for one frame or more.")
+            out.close()
+        finally:
+            out.abandon()
 
 
 class _FileWriter:
@@ -296,7 +280,6 @@ class _FolderWriter:
     def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None):
         import av
 
-        part.mkdir(parents=True)
         self.part, self.fps, self.count, self.sound, self.container = part, fps, 0, None, None
         if sound is not None:
             self.container = av.open(str(part / SOUND_FILE), "w", format="wav")
@@ -304,7 +287,7 @@ class _FolderWriter:
 
     def write(self, frames: Tensor) -> None:
         for img in frames:
-            save_image(img, self.part / f"{self.count:05d}.png")
+            write_png(img, self.part / f"{self.count:05d}.png")
             self.count += 1
         if self.sound is not None:
             self.sound.write_until(self.count / self.fps)

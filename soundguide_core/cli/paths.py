@@ -1,0 +1,39 @@
+"""Which options of the commands name files that are read and which name files that are written."""
+
+from __future__ import annotations
+
+import argparse
+
+OUTPUTS = ("out", "json")
+INPUTS = ("audio", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings")
+MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge")  # read too: paths, or names in the registry
+# words, names and numbers; and the place of downloads, in which a file that is there is never replaced
+NEITHER = ("text", "labels", "name", "kind", "folds", "device", "seed")
+# commands that add files to the folder --out as they go on, and read from it where they are told to resume
+INTO_A_FOLDER = ("demo", "train")
+
+
+def check_paths(args: argparse.Namespace) -> None:
+    """Refuse a command line whose outputs would overwrite its inputs or each other, before any work."""
+    from ..common.files import check_name
+    from ..common.outputs import check_apart
+
+    outputs = [path for path in _values(args, OUTPUTS) if path != "-"]
+    for path in outputs:
+        check_name(path)
+    if args.command in INTO_A_FOLDER:
+        return
+    from ..checkpoints.registry import rows
+
+    named = {row.name for row in rows()} | {"off"}
+    models = [value for value in _values(args, MODELS) if value not in named]
+    check_apart([value for value in _values(args, INPUTS) + models if value], outputs)
+
+
+def _values(args: argparse.Namespace, names: tuple[str, ...] | list[str]) -> list[str]:
+    """What these options were given, each value of those that may be given several times; none that is absent."""
+    found = []
+    for name in names:
+        value = getattr(args, name, None)
+        found += value if isinstance(value, list) else [value]
+    return [value for value in found if isinstance(value, str)]
