@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
-from soundguide_core.training.stylegan2 import Settings, StyleGAN2Training
+from soundguide_core.training.stylegan2 import GANSettings, StyleGAN2Training
 
 
 class Noise:
@@ -59,7 +59,7 @@ def synthesis(config: StyleGAN2Config, batch: int, layout: torch.memory_format, 
 
 
 def step(config: StyleGAN2Config, layout: torch.memory_format, dtype: str):
-    settings = Settings(kimg=1, batch=16, dtype=dtype, path_weight=0, r1_gamma=0)
+    settings = GANSettings(kimg=1, batch=16, dtype=dtype, path_weight=0, r1_gamma=0)
     training = StyleGAN2Training(config, settings, Noise(config.resolution), "cpu", 0)
     for module in training.modules.values():
         module.to(memory_format=layout)

@@ -24,7 +24,7 @@ from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.generators import stylegan2, stylegan_v
 from soundguide_core.generators.motion import Noise
 from soundguide_core.miniature.world.clip_codes import Named
-from soundguide_core.training.stylegan2 import Settings, StyleGAN2Training
+from soundguide_core.training.stylegan2 import GANSettings, StyleGAN2Training
 from soundguide_core.training.styleganv import StyleGANVTraining, VideoSettings
 
 
@@ -80,7 +80,7 @@ def main() -> None:
         args.resolution, **sizes, motion_z_dim=args.motion, motion_u_dim=args.motion, waves=args.motion // 2
     )
     same = dict(kimg=1000, r1_every=16, dtype="float32")
-    pictures = Settings(batch=3 * args.videos, path_weight=0.0, style_mixing=0.0, noise=False, **same)
+    pictures = GANSettings(batch=3 * args.videos, path_weight=0.0, style_mixing=0.0, noise=False, **same)
     videos = VideoSettings(batch=args.videos, **same)
     nothing = Nothing(args.resolution)
     still = StyleGAN2Training(picture, pictures, nothing, "cpu", 0)
@@ -95,7 +95,7 @@ def main() -> None:
         args.rounds,
     )
 
-    g, v = still.average, moving.average
+    g, v = still.g_ema, moving.g_ema
     ws = g.sample_ws([0]).expand(16, -1, -1)
     noise = v.motion_noise([0])
     t = torch.arange(16, dtype=torch.float64)[None]

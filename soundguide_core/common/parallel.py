@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 FEW = 64  # items for which starting processes costs more than it saves
 
 
-def in_order(
+def parallel_map(
     function: Callable[[Item], Result], items: Sequence[Item], *, cores: int | None = None
 ) -> Iterator[Result]:
     """function(item) of every item, in their order; what an item gives may depend on nothing but the item.

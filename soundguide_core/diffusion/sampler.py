@@ -16,6 +16,7 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from ..common.errors import InputError, check_whole
+from ..common.rng import torch_generator
 from ..common.shapes import check_shape
 from .denoiser import CLEAN, Estimate, alpha_bars, levels
 
@@ -132,8 +133,7 @@ class FrameNoise:
 
     def _generator(self, purpose: int, t: int, frame: int) -> torch.Generator:
         # the seed last: entropy of fixed length before it keeps keys apart
-        state = np.random.SeedSequence([purpose, t, frame, self.seed]).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(state) & (2**63 - 1))
+        return torch_generator(purpose, t, frame, self.seed)
 
     @staticmethod
     def _draw(x: Tensor, generators: list[torch.Generator]) -> Tensor:

@@ -26,7 +26,7 @@ from ..audio.track import MelTrack
 from ..audio.waveform import load_audio, to_mono
 from ..common.errors import InputError
 from ..common.files import make_folder, replacing
-from ..common.parallel import in_order
+from ..common.parallel import parallel_map
 from ..media.images import from_uint8, resize, to_uint8
 from ..media.video import read_frames
 
@@ -176,7 +176,7 @@ class ClipSet:
                 kept.append(value)
         if not self.names:
             raise InputError("No clip could be used.", "Look at the reasons above.")
-        for _ in in_order(_write_scene, scenes):
+        for _ in parallel_map(_write_scene, scenes):
             pass
         self.heard, self.loudness = torch.stack(heard), torch.from_numpy(np.stack(loudness))
         known = sorted(set(self.texts))

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.files import make_folder, replacing
-from ..common.parallel import in_order
+from ..common.parallel import parallel_map
 from ..media.images import from_uint8
 from ..miniature.world import captions, scenes
 
@@ -98,7 +98,7 @@ def render_scenes(
         with replacing(path) as temporary:
             pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
             what = [(s.seed, s.phenomenon, s.intensity, s.variant, s.start_sec) for s in shown]
-            for i, picture in enumerate(in_order(partial(scenes.still, size=size), what)):
+            for i, picture in enumerate(parallel_map(partial(scenes.still, size=size), what)):
                 if on_step is not None and i % 50 == 0:
                     on_step(i, count)
                 pixels[i] = picture

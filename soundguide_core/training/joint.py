@@ -20,12 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.files import replacing
+from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, load_clip
 from ..losses.contrastive import info_nce
 from ..miniature.world import captions
 from ..miniature.world.captions import Caption, Meaning
 from ..miniature.world.scenes import PHENOMENA
-from . import datasets, loop
+from . import datasets
+from .engine import loop
+from .engine.ema import ema_update
 
 
 def draw_captions(
@@ -110,7 +113,7 @@ def graded_distance(embeds: Tensor, names: Tensor, calm: Tensor, strengths: Tens
 
 
 class JointTraining:
-    """Towers, their average, and one update per step.
+    """Towers, their EMA, and one update per step.
 
     start: towers to go on from instead of new ones. Where the recipe's `learn` is "pictures" the text tower stays as it
     is, and with it whatever has been trained into its space.
@@ -132,17 +135,17 @@ class JointTraining:
         self.chances /= self.chances.sum()
         self.device = torch.device(device)
         self.seed = seed
-        self.towers = loop.seeded(seed, lambda: fresh_towers(config, seed)) if start is None else start
+        self.towers = with_seed(seed, lambda: fresh_towers(config, seed)) if start is None else start
         self.towers.to(self.device, memory_format=torch.channels_last).train().requires_grad_(s["learn"] == "both")
         self.towers.model.visual.requires_grad_(True)
-        self.average = copy.deepcopy(self.towers).freeze()
+        self.ema = copy.deepcopy(self.towers).freeze()
         self.words = StrangeWords(self.towers)
         learned = [(n, p) for n, p in self.towers.named_parameters() if p.requires_grad]
         matrices = [p for n, p in learned if p.ndim > 1 and "embedding" not in n]
         rest = [p for n, p in learned if p.ndim <= 1 or "embedding" in n]
         groups = [{"params": matrices, "weight_decay": s["weight_decay"]}, {"params": rest, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=s["lr"], betas=(0.9, 0.98))
-        self.modules = {"towers": self.towers, "average": self.average}
+        self.modules = {"towers": self.towers, "ema": self.ema}
         self.optimisers = {"adamw": self.optimiser}
 
     def lr_at(self, i: int) -> float:
@@ -185,7 +188,7 @@ class JointTraining:
         torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
         self.optimiser.step()
         self.towers.model.logit_scale.data.clamp_(0, math.log(s["largest_scale"]))
-        loop.ema_update(self.average, self.towers, min(s["ema"], (i + 1) / (i + 10)))
+        ema_update(self.ema, self.towers, min(s["ema"], (i + 1) / (i + 10)))
         return {name: value.item() for name, value in losses.items()}
 
     def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[list[datasets.Shown], Tensor]:
@@ -263,7 +266,7 @@ def run(
     seed: int = 0,
     on_step: loop.OnStep | None = None,
 ) -> Path:
-    """Train by a recipe; writes clip.safetensors (the average, in half precision), its scores and checkpoints into out.
+    """Train by a recipe; writes clip.safetensors (the EMA, in half precision), its scores and checkpoints into out.
 
     config: tables [scenes] (count, held_out; cache: a folder of rendered scenes), [training], and [clip]; or instead of
         [clip], start: the path of a clip.safetensors to go on from.
@@ -275,7 +278,7 @@ def run(
     start = load_clip(config["start"]) if "start" in config else None
     training = JointTraining(config, scenes, device, seed, start)
     loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step)
-    training.average.save(out / "clip.safetensors")
+    training.ema.save(out / "clip.safetensors")
     with replacing(out / "scores.json") as temporary:
-        temporary.write_text(json.dumps(scores(training.average, held_out), indent=2), encoding="utf-8")
+        temporary.write_text(json.dumps(scores(training.ema, held_out), indent=2), encoding="utf-8")
     return out / "clip.safetensors"

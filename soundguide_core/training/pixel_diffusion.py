@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +20,16 @@ from torch import Tensor
 from ..checkpoints import safetensors_io
 from ..common.errors import InputError
 from ..common.files import replacing
+from ..common.rng import with_seed
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, sample
 from ..diffusion.unet import UNet
 from ..media.images import grid, save_image
-from . import datasets, loop
-from .adversarial import prepare
+from . import datasets
+from .engine import distributed, loop
+from .engine.ema import ema_beta, ema_update
+from .engine.schedules import warmup_cosine
+from .engine.settings import from_table
 
 
 @dataclass(frozen=True)
@@ -40,46 +43,42 @@ class Settings:
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
     max_weight: float = 5.0  # gamma: x0 at a level counts as its signal-to-noise ratio + 1, but no more than this
-    ema: float = 4000.0  # half-life of the average in pictures
+    ema: float = 4000.0  # half-life of the EMA in pictures
     mirror: bool = True
     dtype: str = "float32"
     save_every: int = 500
     samples: int = 24  # pictures in the sheet written at each checkpoint
 
     def lr_at(self, i: int) -> float:
-        return self.lr * min(1.0, (i + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * i / self.steps))
+        return self.lr * warmup_cosine(i, self.steps, self.warmup)
 
     @classmethod
     def from_dict(cls, table: dict) -> Settings:
-        unknown = sorted(table.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            known = ", ".join(cls.__dataclass_fields__)
-            raise InputError(f"The recipe's [training] has an unknown entry {unknown[0]!r}.", f"Use {known}.")
-        return cls(steps=table["steps"], **{name: value for name, value in table.items() if name != "steps"})
+        return from_table(cls, table, "training")
 
 
 class DiffusionTraining:
-    """The UNet, its average, and one update per step."""
+    """The UNet, its EMA, and one update per step."""
 
     def __init__(
         self, config: dict, settings: Settings, pictures: datasets.SceneSet, device: str | torch.device, seed: int
     ):
-        if settings.batch % loop.num_processes():
+        if settings.batch % distributed.num_processes():
             raise InputError(
-                f"A batch of {settings.batch} does not split into {loop.num_processes()} equal parts.",
+                f"A batch of {settings.batch} does not split into {distributed.num_processes()} equal parts.",
                 "Use a multiple of the number of processes.",
             )
         self.config, self.settings, self.pictures, self.seed = config, settings, pictures, seed
         self.device = torch.device(device)
         self.dtype = getattr(torch, settings.dtype)
-        self.batch = settings.batch // loop.num_processes()  # this process's share
-        self.unet = loop.seeded(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
+        self.batch = settings.batch // distributed.num_processes()  # this process's share
+        self.unet = with_seed(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
         self.unet.to(self.device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.unet).eval().requires_grad_(False)
-        self.denoiser = Denoiser(self.average)
+        self.ema = copy.deepcopy(self.unet).eval().requires_grad_(False)
+        self.denoiser = Denoiser(self.ema)
         self.alpha_bar = self.denoiser.alpha_bar.float().to(self.device)  # [T]
         self.adamw = torch.optim.AdamW(self.unet.parameters(), weight_decay=settings.weight_decay)
-        self.modules = {"unet": self.unet, "average": self.average}
+        self.modules = {"unet": self.unet, "ema": self.ema}
         self.optimisers = {"adamw": self.adamw}
 
     def step(self, i: int) -> dict[str, float]:
@@ -94,10 +93,10 @@ class DiffusionTraining:
         self.adamw.param_groups[0]["lr"] = s.lr_at(i)
         self.adamw.zero_grad()
         loss.backward()
-        loop.mean_gradients(self.unet.parameters())
+        distributed.mean_gradients(self.unet.parameters())
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), s.clip)
         self.adamw.step()
-        loop.ema_update(self.average, self.unet, loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema))
+        ema_update(self.ema, self.unet, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
         return {"v": loss.item()}
 
     def _pictures(self, rng: torch.Generator) -> Tensor:
@@ -128,7 +127,7 @@ class DiffusionTraining:
 
     @torch.no_grad()
     def evaluate(self, pictures: datasets.SceneSet, levels: tuple[int, ...], seed: int = 0) -> dict[str, float]:
-        """Mean squared error of the average's v at each level t, over all of pictures."""
+        """Mean squared error of the EMA's v at each level t, over all of pictures."""
         rng = torch.Generator().manual_seed(seed)
         x0 = pictures.batch(np.arange(len(pictures)), self.device)
         scores = {}
@@ -136,12 +135,12 @@ class DiffusionTraining:
             parts = []
             for part in x0.split(32):
                 eps = torch.randn(part.shape, generator=rng).to(part)
-                parts.append(self._v_loss(self.average, part, torch.full([len(part)], t, device=self.device), eps))
+                parts.append(self._v_loss(self.ema, part, torch.full([len(part)], t, device=self.device), eps))
             scores[str(t)] = torch.cat(parts).mean().item()
         return scores
 
     def sheet(self, seed: int = 0, steps: int = 20) -> Tensor:
-        """What the average makes of fixed noise [3,H',W']."""
+        """What the EMA makes of fixed noise [3,H',W']."""
         noise = FrameNoise(seed, range(self.settings.samples))
         size = self.denoiser.resolution
         x_t = noise.source(torch.zeros(len(noise.frames), 3, size, size, device=self.device), len(self.alpha_bar) - 1)
@@ -149,8 +148,8 @@ class DiffusionTraining:
         return grid(sample(self.denoiser, x_t, self.config["schedule"], config, noise=noise), 8)
 
     def export(self, path: Path) -> None:
-        """The average, in half precision, ready for load_unet."""
-        safetensors_io.save(path, self.average.state_dict(), self.config, half=True)
+        """The EMA, in half precision, ready for load_unet."""
+        safetensors_io.save(path, self.ema.state_dict(), self.config, half=True)
 
 
 def run(
@@ -167,7 +166,7 @@ def run(
 
     Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
-    prepare(device)
+    distributed.setup_process(device)
     settings = Settings.from_dict(config["training"])
     network = {"unet": dict(config["unet"]), "schedule": dict(config["schedule"])}
     if network["schedule"].get("prediction_type") != "v_prediction":
@@ -207,4 +206,4 @@ def _render(
     def render(count: int, first: int) -> datasets.SceneSet:
         return datasets.render_scenes(count, folder, first=first, size=size, on_step=rendering)
 
-    return loop.first_then_others(lambda: (render(scenes["count"], 0), render(scenes["held_out"], datasets.HELD_OUT)))
+    return distributed.rank0_first(lambda: (render(scenes["count"], 0), render(scenes["held_out"], datasets.HELD_OUT)))

@@ -19,9 +19,12 @@ from torch import Tensor
 from ..checkpoints import safetensors_io
 from ..common.errors import InputError
 from ..common.files import replacing
+from ..common.rng import with_seed
 from ..miniature.evaluation.scene_classifier import SceneClassifier
 from ..miniature.world import captions, scenes
-from . import datasets, loop
+from . import datasets
+from .engine import loop
+from .engine.ema import ema_update
 
 CLASSES = (*scenes.PHENOMENA, captions.CALM)
 
@@ -45,7 +48,7 @@ class ClassifierTraining:
         self.device = torch.device(device)
         self.seed = seed
         network = {"classes": list(CLASSES), **config["classifier"]}
-        self.classifier = loop.seeded(seed, lambda: SceneClassifier(network)).to(self.device)
+        self.classifier = with_seed(seed, lambda: SceneClassifier(network)).to(self.device)
         self.average = copy.deepcopy(self.classifier).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             self.classifier.parameters(), lr=self.settings["lr"], weight_decay=self.settings["weight_decay"]
@@ -70,7 +73,7 @@ class ClassifierTraining:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        loop.ema_update(self.average, self.classifier, min(s["ema"], (i + 1) / (i + 10)))
+        ema_update(self.average, self.classifier, min(s["ema"], (i + 1) / (i + 10)))
         return {"cross_entropy": loss.item()}
 
 

@@ -18,14 +18,14 @@ from torch import Tensor
 from ..audio.features import loudness
 from ..audio.waveform import load_audio, to_mono
 from ..common.files import replacing
-from ..common.parallel import in_order
+from ..common.parallel import parallel_map
 from ..metrics.zero_shot import read_esc
 from ..miniature.sounds import synthesis as sounds
 from ..miniature.sounds.strength import strength
 from ..miniature.world import codes, scenes
 from ..miniature.world.captions import concept_of
 from .clips import Clip, SceneCode
-from .loop import OnStep
+from .engine.loop import OnStep
 
 SOUND_SEC = 6.0
 SAMPLE_RATE = 22050
@@ -101,7 +101,7 @@ def kept(
             if str(found["key"]) == str(told):
                 return found["made"]
     made = []
-    for i, x in enumerate(in_order(make, plan)):
+    for i, x in enumerate(parallel_map(make, plan)):
         made.append(x)
         if on_step is not None:
             on_step(i, len(plan), {})

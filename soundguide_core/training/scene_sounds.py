@@ -29,7 +29,7 @@ from ..miniature.sounds.strength import strength
 from ..miniature.world import codes
 from ..miniature.world.scenes import PHENOMENA
 from .clips import Batch
-from .loop import OnStep
+from .engine.loop import OnStep
 from .scene_clips import SAMPLE_RATE, SOUND_SEC, curve_of, kept, recordings
 from .sound_data import raw_key
 

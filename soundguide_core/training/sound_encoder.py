@@ -24,11 +24,14 @@ from ..audio.augment import augment_level, augment_text, spec_augment
 from ..audio.mel import MelSpec, arrange
 from ..common.errors import InputError
 from ..common.files import make_folder
+from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, load_clip
 from ..embedding.sound import SoundEncoder, load_sound, save_sound
 from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
 from ..miniature.world import captions
-from . import datasets, loop
+from . import datasets
+from .engine import loop
+from .engine.ema import ema_update
 from .sound_data import Clip, Draw, recorded, synthesised
 
 CAPTIONS = 64  # of a label whose mean stands for what it means
@@ -63,7 +66,7 @@ class SoundTraining:
                 f"Use some of: {', '.join(SOUND_TERMS)}.",
             )
         self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
-        encoder = loop.seeded(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
+        encoder = with_seed(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
         if start is not None:  # which may have learned without prototypes
             encoder.load_state_dict({**encoder.state_dict(), **start.state_dict()})
         if encoder.config.prototypes:
@@ -161,7 +164,7 @@ class SoundTraining:
         sum(weights[name] * loss for name, loss in losses.items() if name in weights).backward()
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
         self.optimiser.step()
-        loop.ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
+        ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
         return {name: loss.item() for name, loss in losses.items()}
 
     def _answers(self, rows: list[str], columns: list[str]) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..audio.augment import response
 from ..common.errors import InputError
+from ..common.rng import torch_generator, with_seed
 from ..embedding.joint import load_joint
 from ..generators.latents import truncate
 from ..generators.loading import load_generator
@@ -28,8 +29,9 @@ from ..losses.adversarial import discriminator_loss, r1_penalty
 from ..losses.perceptual import load_lpips
 from ..media.images import grid, save_image
 from ..trajectory.trajectory import Trajectory, save_trajectory
-from . import loop
 from .clips import Batch, ClipSet
+from .engine import distributed, loop
+from .engine.ema import ema_update
 from .scene_clips import name_z
 from .scene_sounds import SceneSounds
 from .sound_video_recipe import Settings, Stage, new_trajectory
@@ -47,7 +49,7 @@ class RunningMean(nn.Module):
     @torch.no_grad()
     def update(self, codes: Tensor, beta: float = 0.99) -> None:
         """codes [B,L,D]"""
-        self.value.copy_(torch.lerp(loop.mean(codes.mean(dim=0)), self.value, beta))
+        self.value.copy_(torch.lerp(distributed.all_reduce_mean(codes.mean(dim=0)), self.value, beta))
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,10 @@ class SoundVideoTraining:
                 raise InputError(
                     "There is no perceptual network.", 'Name one in the recipe: [models] perceptual = "vgg16".'
                 )
-            if stage.batch % loop.num_processes():
+            if stage.batch % distributed.num_processes():
                 raise InputError(
-                    f"A batch of {stage.batch} does not split into {loop.num_processes()}.", "Use a multiple of it."
+                    f"A batch of {stage.batch} does not split into {distributed.num_processes()}.",
+                    "Use a multiple of it.",
                 )
         self.trajectory = trajectory.to(self.device).requires_grad_(True).train()
         self.events = self.trajectory.encoder.events
@@ -94,7 +97,7 @@ class SoundVideoTraining:
             module.eval()  # as it was learned on many more sounds, and the same in every process
         self.average = copy.deepcopy(self.trajectory).eval().requires_grad_(False)
         self.image_discriminator, self.video_discriminator = (
-            loop.seeded(seed + 1, lambda config=config: TemporalDiscriminator(config)).to(self.device)
+            with_seed(seed + 1, lambda config=config: TemporalDiscriminator(config)).to(self.device)
             for config in (settings.image_discriminator, settings.video_discriminator)
         )
         self.w_bar = RunningMean(generator.broadcast(generator.w_avg[None])[0]).to(self.device)
@@ -129,20 +132,20 @@ class SoundVideoTraining:
         losses = self.terms(stage, drawn, walked, frames)
         self._update(self.adam, sum(stage.terms[name] * value for name, value in losses.items()))
         self.w_bar.update(walked.w_hats.detach().flatten(0, 1))
-        loop.ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
+        ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
         judges = stage.terms.keys() & {"image", "video"}
         if judges:
             self._learn_from_judges(True)
             losses |= self.judge(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
-        values = loop.mean(torch.stack([value.detach().float() for value in losses.values()])).tolist()
-        return dict(zip(losses, values))
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        return dict(zip(losses, distributed.all_reduce_mean(values).tolist()))
 
     def draw(self, i: int) -> Drawn:
         """This process's rows of step i's batch."""
-        s, rng = self.settings, torch.Generator().manual_seed(_step_seed(self.seed, i))
+        s, rng = self.settings, torch_generator(self.seed, i)
         stage = s.stage_at(i)
         size, length = stage.batch, stage.before + stage.frames if stage.frames else 0
-        rows = slice(loop.rank(), None, loop.num_processes())
+        rows = slice(distributed.rank(), None, distributed.num_processes())
         source = self.clips if stage.pictures else self.sounds
         batch = source.draw(size, length, rng, rows)
         if s.eq_db and source is self.clips:
@@ -222,7 +225,7 @@ class SoundVideoTraining:
         adam.zero_grad()
         loss.backward()
         parameters = [p for group in adam.param_groups for p in group["params"]]
-        loop.mean_gradients(parameters)
+        distributed.mean_gradients(parameters)
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
@@ -256,10 +259,6 @@ class SoundVideoTraining:
         save_trajectory(path, self.average, settings=asdict(self.settings), **notes)
 
 
-def _step_seed(seed: int, i: int) -> int:
-    return int(np.random.SeedSequence([seed, i]).generate_state(1, np.uint64)[0]) & (2**63 - 1)
-
-
 def run(
     *,
     config: dict,
@@ -275,7 +274,7 @@ def run(
     """
     from ..common.memory import keep_freed_memory
 
-    loop.join(device)
+    distributed.init_distributed(device)
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     settings = Settings.from_dict(config["training"])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from ..audio.mel import MelSpec
 from ..common.errors import InputError
+from ..common.rng import with_seed
 from ..generators.temporal_discriminator import TemporalDiscriminatorConfig
 from ..trajectory.sound_inversion import SoundInversionEncoder
 from ..trajectory.trajectory import Trajectory, TrajectoryConfig, load_trajectory
-from . import loop
 
 TERMS = (
     "latents", "kinds", "pixels", "perceptual", "features", "changes", "sound", "text", "codes", "layers", "image",
@@ -153,7 +153,7 @@ def new_trajectory(table: dict, generator, joint, seed: int, inversion: str | No
         encoder["top_db"] = spec.top_db
         encoder["even_below"] = 1000 / spec.sample_rate  # mel bands are so below 1 kHz
     config = TrajectoryConfig(num_ws=generator.num_ws, w_dim=generator.w_dim, encoder=encoder, **sizes)
-    trajectory = loop.seeded(seed, lambda: Trajectory(config, spec))
+    trajectory = with_seed(seed, lambda: Trajectory(config, spec))
     trajectory.measure(generator)
     if ears:
         trajectory.encoder.events.take_trunk(joint.sound)

@@ -14,8 +14,8 @@ from ..audio.mel import MelSpec
 from ..common.errors import InputError
 from ..common.files import make_folder
 from ..miniature.world import codes
-from . import loop
 from .clips import ClipSet, Skipped, from_folder, from_shards
+from .engine import distributed, loop
 from .scene_clips import name_z, phenomenon_dim, scene_clips
 from .scene_sounds import SceneSounds
 
@@ -24,7 +24,7 @@ def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: l
     """The clips of a recipe's [data]: kind = "scenes", "folder" or "shards". Of shards every process reads its own."""
     sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
     skipped, count = Skipped(), 0
-    mine = {"part": loop.rank(), "parts": loop.num_processes()}
+    mine = {"part": distributed.rank(), "parts": distributed.num_processes()}
     kinds = {
         "scenes": lambda: scene_clips(table, cache=make_folder(cache), **sizes),
         "folder": lambda: from_folder(Path(table["path"]), skipped=skipped, **sizes),
@@ -41,7 +41,7 @@ def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: l
             count += 1
             yield clip
 
-    clips = loop.first_then_others(lambda: ClipSet(counted(), joint=joint, spec=spec, cache=cache, **sizes))
+    clips = distributed.rank0_first(lambda: ClipSet(counted(), joint=joint, spec=spec, cache=cache, **sizes))
     if skipped.reasons:
         print(skipped)
     return clips
@@ -55,7 +55,7 @@ def gather_sounds(
         return None
     if table["kind"] != "scenes":
         raise InputError("[data.sounds] go with clips of the kind 'scenes'.", "Leave the table out.")
-    return loop.first_then_others(
+    return distributed.rank0_first(
         lambda: SceneSounds(
             table["sounds"], table, spec=spec, fps=table["fps"], cache=cache, device=device, on_step=on_step
         )

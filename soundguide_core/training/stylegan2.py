@@ -14,15 +14,18 @@ from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io
 from ..common.errors import InputError
+from ..common.rng import with_seed
 from ..generators.discriminators import Discriminator
 from ..generators.latents import truncate
 from ..generators.stylegan2 import Generator, StyleGAN2Config
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
-from . import loop
-from .adversarial import Settings, first_warm, prepare, tame
-from .warm_start import WarmStart, lay_out
+from .engine import distributed, loop
+from .engine.adversarial import GANSettings, run_gan_training
+from .engine.ema import ema_beta, ema_update
+from .engine.gradients import match_grad_strides, sanitize_grads
+from .warm_start import WarmStart, warm_start_of
 
 
 class Pictures(Protocol):
@@ -51,30 +54,33 @@ class StyleGAN2Training:
     full_precision = " "  # how the names of tensors begin that are not kept as fp16; none does
 
     def __init__(
-        self, config: StyleGAN2Config, settings: Settings, pictures: Pictures, device: str | torch.device, seed: int
+        self, config: StyleGAN2Config, settings: GANSettings, pictures: Pictures, device: str | torch.device, seed: int
     ):
         self.settings, self.pictures, self.device, self.seed = settings, pictures, torch.device(device), seed
         self.dtype = getattr(torch, settings.dtype)
         self.noise_mode = "random" if settings.noise else "none"
-        self.batch = settings.batch // loop.num_processes()  # this process's share
-        if settings.batch % (4 * loop.num_processes()):
+        processes = distributed.num_processes()
+        self.batch = settings.batch // processes  # this process's share
+        if settings.batch % (4 * processes):
             raise InputError(
-                f"A batch of {settings.batch} does not split into groups of 4 in {loop.num_processes()} processes.",
+                f"A batch of {settings.batch} does not split into groups of 4 in {processes} processes.",
                 "Use a multiple of 4 for each process.",
             )
-        if settings.anchor and not hasattr(pictures, "draw"):
-            raise InputError("anchor needs pictures that latents name.", "Set coded = true in [scenes], or anchor = 0.")
+        if settings.recon_weight and not hasattr(pictures, "draw"):
+            raise InputError(
+                "recon_weight needs pictures that latents stand for.", "Give coded pictures, or set recon_weight = 0."
+            )
         layout = {"device": self.device, "memory_format": torch.channels_last}
         generator, discriminator = self.networks
-        self.generator = loop.seeded(seed, lambda: generator(config)).to(**layout)
-        self.discriminator = loop.seeded(seed + 1, lambda: discriminator(config)).to(**layout)
+        self.generator = with_seed(seed, lambda: generator(config)).to(**layout)
+        self.discriminator = with_seed(seed + 1, lambda: discriminator(config)).to(**layout)
         self.generator.mapping.requires_grad_(settings.learn_mapping)
-        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.g_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.path_mean = RunningMean().to(self.device)
         self.modules = {
             "generator": self.generator,
             "discriminator": self.discriminator,
-            "average": self.average,
+            "g_ema": self.g_ema,
             "path_mean": self.path_mean,
         }
         self.optimisers = {
@@ -92,7 +98,7 @@ class StyleGAN2Training:
         return adam
 
     def step(self, i: int) -> dict[str, float]:
-        return loop.numbers(self.update(i))
+        return loop.to_floats(self.update(i))
 
     def update(self, i: int) -> dict[str, Tensor]:
         """Generator, path length, discriminator, R1, EMA; the losses are left where they are."""
@@ -106,11 +112,11 @@ class StyleGAN2Training:
         fake = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng), self.dtype)
         loss = generator_loss(self.discriminator(fake, self.dtype))
         losses = {"generator": loss}
-        if s.anchor:
+        if s.recon_weight:
             target = self.pictures.batch(named).to(fake)
             distance = pyramid_distance(fake, target, levels=3, square=2.0)
-            losses["likeness"] = distance[~mixed].mean().nan_to_num()  # nan where every latent is mixed
-            loss = loss + s.anchor * losses["likeness"]
+            losses["recon"] = distance[~mixed].mean().nan_to_num()  # nan where every latent is mixed
+            loss = loss + s.recon_weight * losses["recon"]
         self._update("generator", loss)
         if s.path_weight and i % s.path_every == 0:
             losses["path"] = self._regularise_paths(rng)
@@ -125,9 +131,9 @@ class StyleGAN2Training:
         if s.r1_gamma and i % s.r1_every == 0:
             losses["r1"] = self._regularise_discriminator(real)
 
-        # average
-        beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
-        loop.ema_update(self.average, self.generator, beta)
+        # EMA
+        beta = ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
+        ema_update(self.g_ema, self.generator, beta)
         return losses
 
     def set_rates(self, i: int) -> None:
@@ -135,12 +141,12 @@ class StyleGAN2Training:
         s = self.settings
         for adam in self.optimisers.values():
             adam.param_groups[0]["lr"] = s.lr_at(i) * adam.param_groups[0]["ratio"]
-        if i < s.head_start:
-            self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.head_start
+        if i < s.g_warmup_steps:
+            self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.g_warmup_steps
 
     def _latents(self, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Fresh z [B,D], and where the training is anchored the indices [B] of the pictures they name."""
-        if self.settings.anchor:
+        if self.settings.recon_weight:
             return self.pictures.draw(batch, self.generator.z_dim, rng)
         return torch.randn(batch, self.generator.z_dim, generator=rng), None
 
@@ -152,7 +158,7 @@ class StyleGAN2Training:
         second = (mixed & (torch.arange(self.generator.num_ws) >= first)).to(self.device)  # [B,L]
         both = torch.cat([z, torch.randn(z.shape, generator=rng)]).to(self.device)
         w, other = self.generator.mapping(both).chunk(2)
-        self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
+        self.generator.mapping.track(distributed.all_reduce_mean(w.detach().mean(dim=0)))
         ws = torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w))
         return ws, mixed[:, 0].to(self.device)
 
@@ -176,7 +182,7 @@ class StyleGAN2Training:
         img = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng))
         lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
         penalty, mean = path_length_penalty(lengths, self.path_mean.value)
-        self.path_mean.value.copy_(loop.mean(mean))
+        self.path_mean.value.copy_(distributed.all_reduce_mean(mean))
         self._update("generator", self.settings.path_weight * self.settings.path_every * penalty)
         return lengths.mean()
 
@@ -190,25 +196,27 @@ class StyleGAN2Training:
         adam = self.optimisers[f"{name}_adam"]
         adam.zero_grad()
         loss.backward()
-        loop.mean_gradients(learned := adam.param_groups[0]["params"])
-        lay_out(learned)
-        tame([p.grad for p in learned if p.grad is not None])
+        distributed.mean_gradients(learned := adam.param_groups[0]["params"])
+        match_grad_strides(learned)
+        sanitize_grads([p.grad for p in learned if p.grad is not None])
         adam.step()
 
     # ---- what comes out
 
     @torch.no_grad()
     def sheet(self, psi: float, seed: int = 1000) -> Tensor:
-        """The average's pictures of fixed seeds [3,H',W']."""
-        ws = self.average.sample_ws(range(seed, seed + self.settings.samples), psi=1.0)
-        ws = truncate(ws, self.average.w_avg, psi)
-        return grid(torch.cat([self.average.synthesis(part) for part in ws.split(8)]), 8)
+        """The EMA's pictures of fixed seeds [3,H',W']."""
+        ws = self.g_ema.sample_ws(range(seed, seed + self.settings.samples), psi=1.0)
+        ws = truncate(ws, self.g_ema.w_avg, psi)
+        return grid(torch.cat([self.g_ema.synthesis(part) for part in ws.split(8)]), 8)
 
     def export(self, path: Path) -> None:
-        """The average, in half precision but for what needs all of it, ready for load_generator."""
-        average = copy.deepcopy(self.average)
-        average.measure_w()
-        safetensors_io.save(path, average.state_dict(), average.config.to_dict(), half=True, whole=self.full_precision)
+        """The EMA, in half precision but for what needs all of it, ready for load_generator."""
+        generator = copy.deepcopy(self.g_ema)
+        generator.measure_w()
+        safetensors_io.save(
+            path, generator.state_dict(), generator.config.to_dict(), half=True, whole=self.full_precision
+        )
 
 
 def run(
@@ -226,13 +234,14 @@ def run(
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
-    prepare(device)
-    network, settings = StyleGAN2Config.from_dict(config["generator"]), Settings.from_dict(config["training"])
+    distributed.setup_process(device)
+    network, settings = StyleGAN2Config.from_dict(config["generator"]), GANSettings.from_dict(config["training"])
     if pictures is None:
         folder = Path(config["scenes"].get("cache", out / "scenes"))
         pictures = _render(config["scenes"], network.resolution, folder, on_step)
     training = StyleGAN2Training(network, settings, pictures, device, seed)
-    return first_warm(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
+    warm_start = warm_start_of(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
+    return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)
 
 
 def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
@@ -241,5 +250,7 @@ def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) 
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
     if scenes.get("coded"):
-        return loop.first_then_others(lambda: CodedScenes(folder, size, rendering))
-    return loop.first_then_others(lambda: datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering))
+        return distributed.rank0_first(lambda: CodedScenes(folder, size, rendering))
+    return distributed.rank0_first(
+        lambda: datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
+    )

@@ -23,10 +23,11 @@ from ..generators.video_discriminator import HolisticDiscriminator
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
-from . import loop
-from .adversarial import Settings, first_warm, prepare
+from .engine import distributed, loop
+from .engine.adversarial import GANSettings, run_gan_training
+from .engine.ema import ema_beta, ema_update
 from .stylegan2 import StyleGAN2Training
-from .warm_start import WarmStart
+from .warm_start import WarmStart, warm_start_of
 
 
 class Named(Protocol):
@@ -58,7 +59,7 @@ class Videos(Protocol):
 
 
 @dataclass(frozen=True)
-class VideoSettings(Settings):
+class VideoSettings(GANSettings):
     """As StyleGAN2's, but kimg are thousands of videos, and what the paper leaves out is off.
 
     max_distance: the most frames between the first and the last of those that are shown of a video.
@@ -164,20 +165,20 @@ class StyleGANVTraining(StyleGAN2Training):
         # generator
         self.discriminator.requires_grad_(False)
         given = self._videos(rng)
-        if s.anchor:
+        if s.recon_weight:
             z, motion_z, t, sound = given.z, given.motion_z, given.t, given.sound
         else:
             z, (motion_z, t, sound) = torch.randn(given.z.shape, generator=rng), self._motion(rng)
         w = self.generator.mapping(send(z, self.device))
-        self.generator.mapping.track(loop.mean(w.detach().mean(dim=0)))
+        self.generator.mapping.track(distributed.all_reduce_mean(w.detach().mean(dim=0)))
         motion_v = self.generator.motion_codes(t, motion_z, sound=sound)
         fake = self.generator.render(self.generator.broadcast(w), motion_v, self.dtype)
         loss = generator_loss(self.discriminator(fake, t, self.dtype))
         losses = {"generator": loss}
-        if s.anchor:
+        if s.recon_weight:
             img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, send(given.frames, self.device)))
-            losses["likeness"] = pyramid_distance(img, target, levels=3, square=2.0).mean()
-            loss = loss + s.anchor * losses["likeness"]
+            losses["recon"] = pyramid_distance(img, target, levels=3, square=2.0).mean()
+            loss = loss + s.recon_weight * losses["recon"]
         self._update("generator", loss)
 
         # discriminator
@@ -198,9 +199,9 @@ class StyleGANVTraining(StyleGAN2Training):
             self._update("discriminator", s.r1_gamma / 2 * s.r1_every * penalty)
             losses["r1"] = penalty
 
-        # average
-        beta = loop.ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
-        loop.ema_update(self.average, self.generator, beta)
+        # EMA
+        beta = ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
+        ema_update(self.g_ema, self.generator, beta)
         return losses
 
     def _videos(self, rng: torch.Generator) -> Named:
@@ -218,11 +219,11 @@ class StyleGANVTraining(StyleGAN2Training):
 
     @torch.no_grad()
     def sheet(self, psi: float, seed: int = 1000) -> Tensor:
-        """The average's videos of fixed seeds, one a row, their frames 8 apart [3,H',W']."""
+        """The EMA's videos of fixed seeds, one a row, their frames 8 apart [3,H',W']."""
         rows, count = max(self.settings.samples // 8, 1), 8
-        ws = truncate(self.average.sample_ws(range(seed, seed + rows), psi=1.0), self.average.w_avg, psi)
+        ws = truncate(self.g_ema.sample_ws(range(seed, seed + rows), psi=1.0), self.g_ema.w_avg, psi)
         t = torch.arange(0.0, 8 * count, 8)[None].expand(rows, -1)
-        return grid(self.average.video(ws, t, self.average.motion_noise(range(rows))).flatten(0, 1), count)
+        return grid(self.g_ema.video(ws, t, self.g_ema.motion_noise(range(rows))).flatten(0, 1), count)
 
 
 def run(
@@ -240,17 +241,19 @@ def run(
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
-    prepare(device)
+    distributed.setup_process(device)
     network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])
     if videos is None:
         folder = Path(config.get("clips", {}).get("cache", out / "clips"))
         videos = _render(folder, network.resolution, on_step, device)
     training = StyleGANVTraining(network, settings, videos, device, seed)
-    return first_warm(training, VideoWarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
+    warm = config.get("warm_start")
+    warm_start = warm_start_of(training, VideoWarmStart, warm, out, resume=resume, on_step=on_step)
+    return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)
 
 
 def _render(folder: Path, size: int, on_step: loop.OnStep | None, device: str | torch.device) -> Videos:
     from ..miniature.world.clip_codes import NamedClips
 
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    return loop.first_then_others(lambda: NamedClips(folder, size, rendering, device))
+    return distributed.rank0_first(lambda: NamedClips(folder, size, rendering, device))

@@ -8,6 +8,7 @@ Axes: B batch, D dims, H W.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,12 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..common.errors import InputError
 from ..common.memory import send
 from ..generators.stylegan2 import Generator
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid, save_image
-from . import loop
+from .engine import distributed, loop
+from .engine.adversarial import GANTraining
+from .engine.gradients import match_grad_strides
+from .engine.settings import from_table
 
 
 class Coded(Protocol):
@@ -76,11 +79,7 @@ class WarmStartSettings:
 
     @classmethod
     def from_dict(cls, table: dict) -> WarmStartSettings:
-        unknown = sorted(table.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            known = ", ".join(cls.__dataclass_fields__)
-            raise InputError(f"The recipe's [warm_start] has an unknown entry {unknown[0]!r}.", f"Use {known}.")
-        return cls(**{**table, "stages": tuple(map(tuple, table["stages"]))})
+        return from_table(cls, {**table, "stages": tuple(map(tuple, table["stages"]))}, "warm_start")
 
 
 class WarmStart:
@@ -113,7 +112,7 @@ class WarmStart:
         return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
     def step(self, i: int) -> dict[str, float]:
-        return loop.numbers(self.update(i))
+        return loop.to_floats(self.update(i))
 
     def update(self, i: int) -> dict[str, Tensor]:
         """Step i, its losses left where they are."""
@@ -123,10 +122,10 @@ class WarmStart:
         self.adam.param_groups[0]["lr"] = s.lr * s.fall(i / s.steps)
         self.adam.zero_grad()
         loss.backward()
-        loop.mean_gradients(learned := self.adam.param_groups[0]["params"])
-        lay_out(learned)
+        distributed.mean_gradients(learned := self.adam.param_groups[0]["params"])
+        match_grad_strides(learned)
         self.adam.step()
-        return {"likeness": loss}
+        return {"recon": loss}
 
     def loss(self, img: Tensor, real: Tensor) -> Tensor:
         return pyramid_distance(img, real, levels=3, square=self.settings.square).mean()
@@ -139,11 +138,25 @@ class WarmStart:
         return grid(torch.cat([self.coded.batch(indices).to(self.device), made]), count // 2)
 
 
-def lay_out(parameters: list[nn.Parameter]) -> None:
-    """Gradients in memory as their parameters are, to the stride of a side of one: fused optimisers insist on it."""
-    for p in parameters:
-        if p.grad is not None and p.grad.stride() != p.stride():
-            p.grad = torch.empty_like(p).copy_(p.grad)
+def warm_start_of(
+    training: GANTraining,
+    kind: type[WarmStart],
+    table: dict | None,
+    out: Path,
+    *,
+    resume: bool,
+    on_step: loop.OnStep | None,
+) -> Callable[[], None] | None:
+    """What run_gan_training is given: a call that does what a recipe's [warm_start] says; None without that table."""
+    if table is None:
+        return None
+    settings = WarmStartSettings.from_dict(table)
+
+    def run() -> None:
+        start = kind(training.generator, settings, training.pictures, training.device, training.seed)
+        warm_start(start, out, resume=resume, on_step=on_step)
+
+    return run
 
 
 def warm_start(training: WarmStart, out: Path, *, resume: bool, on_step: loop.OnStep | None) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from soundguide_core.common.parallel import FEW, in_order
+from soundguide_core.common.parallel import FEW, parallel_map
 from soundguide_core.miniature.world import scenes
 
 
@@ -15,17 +15,17 @@ def test_the_results_of_other_processes_come_in_order():
     paint = partial(scenes.render, phenomenon="rain", size=8)
     numbers = list(range(FEW + 3))
     here = [paint(number) for number in numbers]
-    there = list(in_order(paint, numbers, cores=2))
+    there = list(parallel_map(paint, numbers, cores=2))
     assert all((a == b).all() for a, b in zip(here, there, strict=True))
 
 
 def test_a_few_items_stay_in_this_process():
-    assert set(in_order(_process, range(FEW - 1), cores=8)) == {os.getpid()}
+    assert set(parallel_map(_process, range(FEW - 1), cores=8)) == {os.getpid()}
 
 
 def test_an_error_comes_through():
     with pytest.raises(ZeroDivisionError):
-        list(in_order(_inverse, range(FEW), cores=2))
+        list(parallel_map(_inverse, range(FEW), cores=2))
 
 
 def _process(_: int) -> int:

@@ -12,7 +12,8 @@ import torch
 
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.miniature.world import captions
-from soundguide_core.training import datasets, joint, loop
+from soundguide_core.training import datasets, joint
+from soundguide_core.training.engine import loop
 
 CONFIG = {
     "clip": {
@@ -157,9 +158,9 @@ def test_graded_distance_equals_a_loop():
 def test_learning_pictures_leaves_the_text_tower_alone(training, scenes):
     config = copy.deepcopy(CONFIG)
     config["training"]["learn"] = "pictures"
-    words = training.average.encode_text(["rain", "a dog"])
-    more = joint.JointTraining(config, scenes, "cpu", 1, start=training.average)
-    seen = more.average.encode_image(scenes.batch(np.arange(2)))
+    words = training.ema.encode_text(["rain", "a dog"])
+    more = joint.JointTraining(config, scenes, "cpu", 1, start=training.ema)
+    seen = more.ema.encode_image(scenes.batch(np.arange(2)))
     assert more.step(0).keys() == {"picture_text", "graded"}
-    assert torch.equal(more.average.encode_text(["rain", "a dog"]), words)
-    assert not torch.equal(more.average.encode_image(scenes.batch(np.arange(2))), seen)
+    assert torch.equal(more.ema.encode_text(["rain", "a dog"]), words)
+    assert not torch.equal(more.ema.encode_image(scenes.batch(np.arange(2))), seen)

@@ -14,8 +14,9 @@ from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators.loading import load_generator
-from soundguide_core.training import loop, sound_video, sound_video_recipe
+from soundguide_core.training import sound_video, sound_video_recipe
 from soundguide_core.training.clips import Clip, ClipSet
+from soundguide_core.training.engine import loop
 from soundguide_core.training.sound_video_terms import kinds_term
 from soundguide_core.trajectory.trajectory import load_trajectory
 
@@ -255,16 +256,16 @@ sys.path[:0] = sys.argv[1:3]
 from types import SimpleNamespace
 import torch
 torch.set_num_threads(1)
-from soundguide_core.training import loop
+from soundguide_core.training.engine import distributed
 from test_sound_video import make
-loop.join()
+distributed.init_distributed()
 folder = pathlib.Path(sys.argv[3])
 models = SimpleNamespace(joint=folder / "joint", generator=folder / "generator.safetensors")
 training = make(models, pathlib.Path(sys.argv[4]))
 losses = [training.step(i) for i in (0, 2, 3)]
 total = sum(p.double().abs().sum().item() for m in training.modules.values() for p in m.parameters())
-figures = f"{loop.num_processes()} {total} {losses[2]['pixels']} {losses[2]['video_judge']}"
-(pathlib.Path(sys.argv[4]) / f"{sys.argv[5]}-{loop.rank()}.txt").write_text(figures)
+figures = f"{distributed.num_processes()} {total} {losses[2]['pixels']} {losses[2]['video_judge']}"
+(pathlib.Path(sys.argv[4]) / f"{sys.argv[5]}-{distributed.rank()}.txt").write_text(figures)
 """
 
 

@@ -103,7 +103,7 @@ def test_the_weights_written_are_the_average(trainer, tmp_path):
     assert (denoiser.resolution, denoiser.prediction_type, denoiser.num_train_timesteps) == (32, "v_prediction", 50)
     x_t = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
-        ours = [unet(x_t, 20).sample for unet in (denoiser.unet, training.average, training.unet)]
+        ours = [unet(x_t, 20).sample for unet in (denoiser.unet, training.ema, training.unet)]
     assert torch.allclose(ours[0], ours[1], atol=1e-2)  # fp16 in the file
     assert (ours[1] - ours[2]).abs().mean() > 3 * (ours[0] - ours[1]).abs().mean()
 

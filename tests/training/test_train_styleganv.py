@@ -8,10 +8,11 @@ import torch
 
 from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
+from soundguide_core.common.rng import with_seed
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature.world import clip_codes
-from soundguide_core.training import loop, styleganv
+from soundguide_core.training import styleganv
 from soundguide_core.training.warm_start import WarmStartSettings
 
 NETWORK = {
@@ -66,13 +67,13 @@ def test_published_times(num_frames):
         styleganv.sample_times(1, 9, 8, 32, rng)
 
 
-@pytest.mark.parametrize("training", [{}, {"anchor": 1.0, "learn_mapping": False}])
+@pytest.mark.parametrize("training", [{}, {"recon_weight": 1.0, "learn_mapping": False}])
 def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path, training):
     whole, parts = [], []
     weights = train(tmp_path / "whole", on_step=lambda i, n, losses: whole.append(losses), **training)
     assert len(whole) == 4
-    likeness = {"likeness"} if training else set()
-    assert {"generator", "discriminator", "real", "fake", "r1"} | likeness == whole[0].keys()
+    recon = {"recon"} if training else set()
+    assert {"generator", "discriminator", "real", "fake", "r1"} | recon == whole[0].keys()
 
     def interrupt(i, n, losses):
         parts.append(losses)
@@ -96,7 +97,7 @@ def test_what_training_leaves(tmp_path):
 def test_warm_start_learns_content_motion_and_sound():
     settings = WarmStartSettings(((4, 3.2),), batch=32, lr=0.02, psi=1.0)
     config = replace(CONFIG, channel_base=512, channel_max=32)
-    generator = loop.seeded(0, lambda: styleganv.Generator(config))
+    generator = with_seed(0, lambda: styleganv.Generator(config))
     training = styleganv.VideoWarmStart(generator, settings, Lights(), "cpu", 0)
     for i in range(settings.steps):
         training.step(i)
@@ -119,7 +120,7 @@ def test_the_first_save_is_the_warm_start(tmp_path):
     config = {"generator": NETWORK, "training": TRAINING, "warm_start": {"stages": [[8, 0.032], [16, 0.032]]}}
     steps = []
     styleganv.run(config=config, out=tmp_path, videos=Lights(), on_step=lambda i, n, losses: steps.append(losses))
-    assert len(steps) == 4 + 4 and steps[0].keys() == {"likeness"}
+    assert len(steps) == 4 + 4 and steps[0].keys() == {"recon"}
     assert (tmp_path / "warm_start" / "state.safetensors").is_file()
 
 

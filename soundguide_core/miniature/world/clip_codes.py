@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ...common.errors import InputError
 from ...common.files import make_folder, replacing
 from ...common.memory import send
-from ...common.parallel import in_order
+from ...common.parallel import parallel_map
 from ...generators.motion import MotionEncoder, Noise, noise_at
 from ...media.images import from_uint8
 from .codes import BITS, KINDS, LAYOUTS, POWERS, write_mapping
@@ -206,7 +206,7 @@ def _render_all(path: Path, size: int, on_step: Callable[[int, int], None] | Non
         for power in powers[clip]
         for number in range(PERIOD)
     ]
-    pictures = in_order(partial(still, size=size, loop_sec=PERIOD / FPS), items)
+    pictures = parallel_map(partial(still, size=size, loop_sec=PERIOD / FPS), items)
     with replacing(path) as temporary:
         shape = (len(CLIPS), len(LEVELS), PERIOD, size, size, 3)
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)

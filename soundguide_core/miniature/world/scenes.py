@@ -61,7 +61,7 @@ def render(
 
 
 def still(what: tuple[int, str | None, float, int, float], *, size: int, loop_sec: float | None = None) -> np.ndarray:
-    """uint8 [H,W,3] of (seed, phenomenon, intensity, variant, start_sec): render for processes.in_order."""
+    """uint8 [H,W,3] of (seed, phenomenon, intensity, variant, start_sec): render for processes.parallel_map."""
     seed, phenomenon, intensity, variant, start_sec = what
     return render(seed, phenomenon, intensity, size=size, variant=variant, start_sec=start_sec, loop_sec=loop_sec)[0]
 

@@ -1,0 +1,22 @@
+"""Gradients between backward and the optimiser's step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def sanitize_grads(grads: list[Tensor]) -> None:
+    """In place: NaN becomes 0, infinities +-1e5, as in NVIDIA's StyleGAN2-ADA training loop."""
+    flat = torch.cat([grad.flatten() for grad in grads]).nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+    parts = flat.split([grad.numel() for grad in grads])
+    torch._foreach_copy_(grads, [part.view(grad.shape) for part, grad in zip(parts, grads)])
+
+
+def match_grad_strides(parameters: Iterable[nn.Parameter]) -> None:
+    """Gives each gradient its parameter's strides, those of axes of size 1 too: fused optimisers insist on it."""
+    for p in parameters:
+        if p.grad is not None and p.grad.stride() != p.stride():
+            p.grad = torch.empty_like(p).copy_(p.grad)

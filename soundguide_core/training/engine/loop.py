@@ -1,0 +1,121 @@
+"""One training loop for every model: logging, checkpoints, and resuming to the same losses.
+
+A training is an object with step(i). What step i draws depends on the seed, i and the process's rank alone, so a
+checkpoint needs no random states. Several processes that share a batch: engine/distributed.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...checkpoints import safetensors_io
+from ...common.errors import InputError
+from ...common.files import make_folder
+from ...common.rng import torch_generator
+from .distributed import rank
+
+OnStep = Callable[[int, int, dict[str, float]], None]
+STATE = "state.safetensors"
+OLD_NAMES = {"g_ema": "average", "ema": "average"}  # module => its name in state files of earlier versions
+
+
+class Training(Protocol):
+    """What run() needs of a training.
+
+    modules: all that is learned, EMA copies and running means too, by name. optimisers: by name.
+    """
+
+    modules: dict[str, nn.Module]
+    optimisers: dict[str, torch.optim.Optimizer]
+
+    def step(self, i: int) -> dict[str, float]:
+        """Update number i => its losses, for the log."""
+        ...
+
+
+def run(
+    training: Training,
+    steps: int,
+    out: Path,
+    *,
+    resume: bool = False,
+    save_every: int = 500,
+    on_step: OnStep | None = None,
+    on_save: Callable[[int], None] | None = None,
+) -> None:
+    """Takes steps 0 .. steps - 1; with resume, those after the checkpoint in `out`.
+
+    Args:
+        save_every: steps between checkpoints; the last step writes one too.
+        on_step: on_step(i, steps, losses) after each step; an exception from it ends the run.
+        on_save: on_save(number of steps done) after each checkpoint.
+
+    Raises:
+        InputError: resume without a checkpoint, or one of another configuration.
+        FloatingPointError: a loss is infinite or NaN.
+    """
+    path = make_folder(out) / STATE
+    done = load_state(path, training) if resume else 0
+    for i in range(done, steps):
+        losses = training.step(i)
+        if not all(math.isfinite(value) for value in losses.values()):
+            raise FloatingPointError(f"training diverged at step {i}: {losses}")
+        if rank() == 0 and ((i + 1) % save_every == 0 or i + 1 == steps):
+            save_state(path, training, i + 1)
+            if on_save is not None:
+                on_save(i + 1)
+        if on_step is not None:
+            on_step(i, steps, losses)
+
+
+def save_state(path: Path, training: Training, done: int) -> None:
+    """Writes the weights, the optimisers' states and the number of steps done into one file, whole or not at all."""
+    tensors, settings = {}, {}
+    for name, module in training.modules.items():
+        tensors |= {f"{name}/{key}": x for key, x in module.state_dict().items()}
+    for name, optimiser in training.optimisers.items():
+        state = optimiser.state_dict()
+        settings[name] = state["param_groups"]
+        for index, entries in state["state"].items():
+            tensors |= {f"{name}/{index}/{key}": x for key, x in entries.items()}
+    safetensors_io.save(path, tensors, {"done": done, "optimisers": settings})
+
+
+def load_state(path: Path, training: Training) -> int:
+    """Fills the modules and optimisers from a checkpoint => the number of steps done."""
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint at {path} to resume from.", "Start without --resume.")
+    tensors, config = safetensors_io.load(path)
+    if "done" not in config or config.get("optimisers", {}).keys() != training.optimisers.keys():
+        raise InputError(f"{path} is not a checkpoint of this training.", "Resume with the recipe that wrote it.")
+    for name, module in training.modules.items():
+        state = _within(tensors, name) or _within(tensors, OLD_NAMES.get(name, name))
+        safetensors_io.fill(module, state, path)
+    for name, optimiser in training.optimisers.items():
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, x in _within(tensors, name).items():
+            index, entry = key.split("/")
+            moments.setdefault(int(index), {})[entry] = x
+        optimiser.load_state_dict({"state": moments, "param_groups": config["optimisers"][name]})
+    return config["done"]
+
+
+def _within(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose keys begin with name/, without that."""
+    return {key[len(name) + 1 :]: x for key, x in tensors.items() if key.startswith(f"{name}/")}
+
+
+def to_floats(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Scalar losses as numbers, in one transfer: each transfer waits for the device."""
+    return dict(zip(losses, torch.stack([value.detach() for value in losses.values()]).tolist(), strict=True))
+
+
+def step_rng(seed: int, i: int, device: str | torch.device = "cpu") -> torch.Generator:
+    """What step i draws from in this process. Another device draws other numbers."""
+    return torch_generator(seed, i, rank(), device=device)
