@@ -17,11 +17,11 @@ from typing import Any
 from torch import Tensor
 
 from ..common.errors import InputError
-from .first_bytes import kind_of
+from .file_type import describe_start
 from .pickles import omegaconf
 from .pickles.arrays import Array, Dtype, Storage
-from .pickles.machine import DISTRUST, Budget, Foreign, Machine, Name, Unreadable
-from .pickles.names import Meaning, Persistent
+from .pickles.machine import REMEDY_DISTRUST, Budget, Foreign, Machine, Name, Unreadable
+from .pickles.resolver import Persistent, Resolver
 from .pickles.torch_files import is_legacy, read_legacy, read_zip
 
 __all__ = ["LIMITS", "Foreign", "Limits", "Persistent", "read", "state_dict"]
@@ -79,7 +79,7 @@ def _read(data: memoryview, limits: Limits) -> Any:
             raise Unreadable("is damaged (a storage inside it is not whole)")
         storage = read_legacy(memoryview(part), budget, _no_nesting)
         if type(storage) is not Storage:
-            raise Unreadable("holds a file within a file that is no storage", DISTRUST)
+            raise Unreadable("holds a file within a file that is no storage", REMEDY_DISTRUST)
         return storage
 
     if bytes(data[:4]) == b"PK\x03\x04":
@@ -87,19 +87,19 @@ def _read(data: memoryview, limits: Limits) -> Any:
     elif is_legacy(data):
         value = read_legacy(data, budget, nested)
     elif data[0] == 0x80:
-        machine = Machine(data, 0, Meaning(budget, nested), budget)
+        machine = Machine(data, 0, Resolver(budget, nested), budget)
         value = machine.run()
         if machine.at != len(data):
             raise Unreadable("is damaged (it goes on after its end)")
     else:
-        kind = kind_of(bytes(data[:64])) or "not a PyTorch file or a pickle"
+        kind = describe_start(bytes(data[:64])) or "not a PyTorch file or a pickle"
         raise Unreadable(f"is {kind}", "Give a .safetensors, .pt, .pth, .bin or .pkl file of weights.")
     value = _Plain(limits, budget).value(value)
     return _program_tensors(value) if _is_program(value) else value
 
 
 def _no_nesting(_: Any) -> Storage:
-    raise Unreadable("holds files within files within files", DISTRUST)
+    raise Unreadable("holds files within files within files", REMEDY_DISTRUST)
 
 
 class _Plain:
@@ -119,7 +119,7 @@ class _Plain:
         if kind not in (list, tuple, dict, Foreign, Persistent):
             return self.leaf(x), 0, 1
         if id(x) in self.open:
-            raise Unreadable("holds a value that holds itself", DISTRUST)
+            raise Unreadable("holds a value that holds itself", REMEDY_DISTRUST)
         if id(x) not in self.done:
             self.alive.append(x)
             self.open.add(id(x))
@@ -127,14 +127,14 @@ class _Plain:
             self.open.discard(id(x))
         plain, height, values = self.done[id(x)]
         if depth + height > self.limits.depth:
-            raise Unreadable("nests deeper than weights ever do", DISTRUST)
+            raise Unreadable("nests deeper than weights ever do", REMEDY_DISTRUST)
         if values > self.limits.values:
-            raise Unreadable("unfolds into more values than weights ever have", DISTRUST)
+            raise Unreadable("unfolds into more values than weights ever have", REMEDY_DISTRUST)
         return plain, height, values
 
     def container(self, x: Any, depth: int) -> tuple[Any, int, int]:
         if depth > self.limits.depth:
-            raise Unreadable("nests deeper than weights ever do", DISTRUST)
+            raise Unreadable("nests deeper than weights ever do", REMEDY_DISTRUST)
         if type(x) is Foreign and omegaconf.is_config(x):
             parts = [omegaconf.plain(x, self.budget)]
         elif type(x) is dict:

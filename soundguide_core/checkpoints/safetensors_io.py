@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.files import replacing
-from .first_bytes import kind_of
+from .file_type import describe_start
 
 CONFIG_KEY = "config"  # JSON in the file's metadata
 
@@ -124,7 +124,7 @@ def _opened(path: Path):
     start = _start(path)
     # a safetensors file opens with the length of its JSON header in eight bytes
     if start[8:9] != b"{":
-        kind = kind_of(start)
+        kind = describe_start(start)
         if kind is not None:
             raise InputError(
                 f"{path} is {kind}; SoundGuide reads .safetensors files only.",

@@ -31,7 +31,7 @@ def load(path: str | os.PathLike, *kinds: str, channels_last: bool = False) -> t
         found = stated_kind(config) or kinds[0]
     else:
         foreign = open_foreign(path)
-        tensors, config, found = owned(foreign.tensors), foreign.config, foreign.kind
+        tensors, config, found = own_storage(foreign.tensors), foreign.config, foreign.kind
     if found not in kinds:
         raise InputError(f"{path} holds weights of the kind {found}, not {kinds[0]}.", f"Choose a {kinds[0]} file.")
     return tensors, config
@@ -59,13 +59,13 @@ def convert(path: str | os.PathLike, out: str | os.PathLike, *, half: bool = Fal
         source = {"kind": foreign.kind, "format": foreign.format, "file": path.name, "sha256": sha256_of(path)}
         tensors, config = foreign.tensors, {**foreign.config, SOURCE: source}
     try:
-        safetensors_io.save(out, owned(tensors), config, half=half)
+        safetensors_io.save(out, own_storage(tensors), config, half=half)
     except ValueError as error:
         raise InputError(f"{path} does not fit half precision: {error}.", "Convert it without --half.") from error
     return config
 
 
-def owned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def own_storage(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Floating tensors as fp32, all contiguous; copied only where memory is shared or larger than the tensor."""
     out, seen = {}, set()
     for key, x in tensors.items():

@@ -8,7 +8,7 @@ OUTPUTS = ("out", "json")
 INPUTS = ("audio", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings")
 MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge")  # read too: paths, or names in the registry
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
-NEITHER = ("text", "labels", "name", "kind", "folds", "device", "seed")
+NEITHER = ("text", "labels", "name", "kind", "folds", "variant", "device", "seed")
 # commands that add files to the folder --out as they go on, and read from it where they are told to resume
 INTO_A_FOLDER = ("demo", "train")
 

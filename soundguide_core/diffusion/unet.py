@@ -72,21 +72,21 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
     A folder may be a whole pipeline (unet/, scheduler/) or a UNet2DModel alone.
     """
     from ..checkpoints import registry, weights
-    from ..checkpoints.building import building
+    from ..checkpoints.bounded_build import bounded_build
     from ..checkpoints.safetensors_io import fill
 
     if name_or_path is not None and Path(name_or_path).is_dir():
         return _from_folder(Path(name_or_path)).eval().requires_grad_(False).to(device)
     path = registry.find("unet", name_or_path).files["unet"]
     tensors, config = weights.load(path, "unet")
-    with building(path, WHAT, tensors), torch.device("meta"):  # the file's tensors become the weights
+    with bounded_build(path, WHAT, tensors), torch.device("meta"):  # the file's tensors become the weights
         unet = UNet(**{**config["unet"], "schedule": config["schedule"]})
     fill(unet, tensors, path, assign=True)
     return unet.eval().requires_grad_(False).to(device)
 
 
 def _from_folder(folder: Path) -> UNet:
-    from ..checkpoints.building import building
+    from ..checkpoints.bounded_build import bounded_build
     from ..checkpoints.safetensors_io import fill, tensors_of
 
     inside = folder / "unet" if (folder / "unet").is_dir() else folder
@@ -102,7 +102,7 @@ def _from_folder(folder: Path) -> UNet:
     schedules = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     schedule = next((read_json(file) for file in schedules if file.is_file()), {})
     tensors = {key: x.float() for key, x in tensors_of(weights).items()}
-    with building(config_file, WHAT, tensors), torch.device("meta"):
+    with bounded_build(config_file, WHAT, tensors), torch.device("meta"):
         unet = UNet(**{**{k: v for k, v in config.items() if not k.startswith("_")}, "schedule": schedule})
     fill(unet, tensors, weights, assign=True)
     return unet

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io, weights
-from ..checkpoints.building import building
+from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.formats.open_clip import state_dict
 from ..common.errors import InputError, check_whole
 from ..common.files import read_json
@@ -116,7 +116,7 @@ class ClipTowers(nn.Module):
         if not os.path.exists(file):
             file, about = pretrained_file(name, file)
         model = _named(name, load_weights=False, force_quick_gelu=bool(about.get("quick_gelu")))
-        safetensors_io.fill(model, weights.owned(state_dict(file)), file)
+        safetensors_io.fill(model, weights.own_storage(state_dict(file)), file)
         shown = model.visual.preprocess_cfg | {key: about[key] for key in ("mean", "std") if key in about}
         size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
         preprocess = Preprocess(size, tuple(shown["mean"]), tuple(shown["std"]), view)
@@ -187,7 +187,7 @@ def _named(name: str, **kwargs) -> nn.Module:
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:
     """Frozen towers from a file of any known format; open_clip_config.json beside a foreign one says what it lacks."""
     tensors, config = weights.load(path, "clip")
-    with building(path, "a picture and text model", tensors):
+    with bounded_build(path, "a picture and text model", tensors):
         config = _stated(path, config) if config.get("quick_gelu", False) is None else config
         towers = ClipTowers.from_config(config)
     safetensors_io.fill(towers.model, tensors, path)

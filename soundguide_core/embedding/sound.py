@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..audio.mel import MelSpec
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import safetensors_io, weights
-from ..checkpoints.building import building
+from ..checkpoints.bounded_build import bounded_build
 from ..common.errors import InputError
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
@@ -115,13 +115,13 @@ def save_sound(
 def load_sound(path: str | os.PathLike) -> tuple[nn.Module, MelSpec | WaveSpec]:
     """An encoder from a file of any known format, frozen and in evaluation mode, and the front end that it takes."""
     tensors, config = weights.load(path, "sound")
-    with building(path, "a sound encoder", tensors):
+    with bounded_build(path, "a sound encoder", tensors):
         values = dict(config["encoder"])
         spec = WaveSpec.from_dict(config["wave"]) if "wave" in config else MelSpec.from_dict(config["mel"])
         network = import_module(NETWORKS[values.pop("architecture", "timm")], __package__).Encoder
     if hasattr(network, "complete"):  # a file may hold a part whose rest lies beside it
         tensors, values = network.complete(path, tensors, values)
-    with building(path, "a sound encoder", tensors):
+    with bounded_build(path, "a sound encoder", tensors):
         encoder = network.from_config(values)
     safetensors_io.fill(encoder, tensors, path)
     return encoder.eval().requires_grad_(False), spec

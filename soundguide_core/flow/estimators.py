@@ -76,7 +76,7 @@ def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.dev
     from torchvision.models import optical_flow
 
     from ..checkpoints import registry, weights
-    from ..checkpoints.building import building
+    from ..checkpoints.bounded_build import bounded_build
     from ..checkpoints.formats.raft import NETWORKS
     from ..checkpoints.safetensors_io import fill
 
@@ -87,7 +87,7 @@ def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.dev
         raise InputError(
             f"{path} holds a flow network of architecture {architecture!r}.", f"Use one of {', '.join(NETWORKS)}."
         )
-    with building(path, "a flow network", tensors):
+    with bounded_build(path, "a flow network", tensors):
         network = getattr(optical_flow, architecture)(weights=None)
     fill(network, tensors, path, assign=True)
     return RAFT(network).eval().requires_grad_(False).to(device)

@@ -43,11 +43,11 @@ def load_styleganv(name_or_path: str | Path | None = None, device: str | torch.d
 
 def _load(path: Path, device: str | torch.device, *kinds: str) -> StyleGenerator:
     from ..checkpoints import safetensors_io, weights
-    from ..checkpoints.building import building
+    from ..checkpoints.bounded_build import bounded_build
 
     tensors, config = weights.load(path, *kinds, channels_last=True)
     network = _network(path, config)
-    with building(path, "a generator", tensors), _Undrawn():
+    with bounded_build(path, "a generator", tensors), SkipInit():
         generator = network(network.config_type.from_dict(config))
     measured = "mapping.w_avg" in tensors
     for name in ("mapping.w_avg", "mapping.w_std"):  # a foreign checkpoint may lack both
@@ -59,8 +59,8 @@ def _load(path: Path, device: str | torch.device, *kinds: str) -> StyleGenerator
     return generator.to(device, memory_format=torch.channels_last)
 
 
-class _Undrawn(TorchFunctionMode):
-    """New weights are memory that nobody has touched yet: the file's tensors take their place.
+class SkipInit(TorchFunctionMode):
+    """Replaces torch.randn by torch.empty while a network is built, whose weights come from a file.
 
     The meta device would do the same, but its first use in a process imports for seconds.
     """

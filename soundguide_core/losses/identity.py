@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints import registry, safetensors_io, weights
-from ..checkpoints.building import building
+from ..checkpoints.bounded_build import bounded_build
 from ..common.shapes import check_shape
 from ..embedding.ir_se import ArcFace, IRSEConfig
 from .semantic import cosine_distance
@@ -45,7 +45,7 @@ def load_identity(name_or_path: str | os.PathLike, device: str | torch.device = 
     """A frozen ArcFace for identity_distance: a registry name, or a file of any known format."""
     path = registry.find("identity", name_or_path).files["identity"]
     tensors, config = weights.load(path, "identity")
-    with building(path, "a face network", tensors), torch.device("meta"):  # the file's tensors become the weights
+    with bounded_build(path, "a face network", tensors), torch.device("meta"):  # the file's tensors become the weights
         network = ArcFace(IRSEConfig.from_dict(config["arcface"]))
     safetensors_io.fill(network, tensors, path, assign=True)
     return FaceIdentity(network).eval().requires_grad_(False).to(device)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
 from ..checkpoints import registry, weights
-from ..checkpoints.building import building
+from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.safetensors_io import fill
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
@@ -133,7 +133,7 @@ def _network(path: Path, part: str, build: Callable[[dict], nn.Module]) -> tuple
     """(the network that config[part] describes, with its weights; config)"""
     tensors, config = weights.load(path, "released-trajectory")
     what = f"a {part.replace('_', ' ')} network"
-    with building(path, what, tensors), torch.device("meta"):  # the file's tensors become the weights
+    with bounded_build(path, what, tensors), torch.device("meta"):  # the file's tensors become the weights
         network = build(config[part])
     fill(network, tensors, path, assign=True)
     return network, config

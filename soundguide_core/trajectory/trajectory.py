@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
 from ..checkpoints import registry, safetensors_io
-from ..checkpoints.building import building
+from ..checkpoints.bounded_build import bounded_build
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..generators.latents import layer_groups
@@ -197,7 +197,7 @@ def load_trajectory(name_or_path: str | os.PathLike | None = None, device: str |
     file."""
     path = registry.find("trajectory", name_or_path).files["trajectory"]
     tensors, config = safetensors_io.load(path)
-    with building(path, "a trajectory", tensors):
+    with bounded_build(path, "a trajectory", tensors):
         trajectory = Trajectory(TrajectoryConfig(**config["trajectory"]), MelSpec.from_dict(config["mel"]))
     safetensors_io.fill(trajectory, tensors, path)
     return trajectory.to(device).eval().requires_grad_(False)

@@ -55,7 +55,7 @@ def test_a_foreign_safetensors_file(tmp_path, made_up):
 
 def test_shared_memory_is_parted_and_the_rest_left_alone():
     big = torch.randn(10, 10)
-    owned = weights.owned({"a": X, "b": X, "c": X.T, "d": big[:2], "e": X.half(), "n": torch.empty(0)})
+    owned = weights.own_storage({"a": X, "b": X, "c": X.T, "d": big[:2], "e": X.half(), "n": torch.empty(0)})
     assert owned["a"] is X or owned["a"].data_ptr() == X.data_ptr()
     pointers = {x.data_ptr() for key, x in owned.items() if key != "n"}
     assert len(pointers) == 5 and all(x.is_contiguous() for x in owned.values())

@@ -31,7 +31,7 @@ def test_every_option_that_takes_words_says_whether_it_is_a_path():
     known = {*paths.OUTPUTS, *paths.INPUTS, *paths.MODELS, *paths.NEITHER}
     for action in actions(parser()):
         takes_words = action.nargs != 0 and action.choices is None and action.type in (None, str, Path)
-        assert not takes_words or action.dest in known, action.dest
+        assert not takes_words or action.dest in known, f"say in cli/paths.py what --{action.dest} is"
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Parts of safe_pickle: the opcode machine, what names mean, arrays and tensors, torch's two containers."""
+"""Parts of safe_pickle: the opcode machine, the resolver of names, arrays and tensors, torch's two containers."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .machine import DISTRUST, Budget, Unreadable
+from .machine import REMEDY_DISTRUST, Budget, Unreadable
 
 STORAGES = {
     "FloatStorage": torch.float32,
@@ -62,7 +62,7 @@ def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, d
     if type(storage) is not Storage or not whole:
         raise Unreadable("is damaged (a tensor has no storage or shape)")
     if not all(type(n) is int and 0 <= n < 2**48 for n in (offset, *shape, *stride)):
-        raise Unreadable("holds a tensor of impossible size", DISTRUST)
+        raise Unreadable("holds a tensor of impossible size", REMEDY_DISTRUST)
     flat = storage.flat
     if dtype is not None and dtype != flat.dtype:
         if flat.dtype != torch.uint8 or flat.numel() % dtype.itemsize:
@@ -73,11 +73,11 @@ def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, d
         numel *= n
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride)) if numel else 0
     if last >= max(flat.numel(), 1) or numel > max(flat.numel(), 1):
-        raise Unreadable("holds a tensor that reaches beyond its data", DISTRUST)
+        raise Unreadable("holds a tensor that reaches beyond its data", REMEDY_DISTRUST)
     budget.spend(numel * flat.element_size())
     if not numel or not flat.numel():
         if numel:
-            raise Unreadable("holds a tensor that reaches beyond its data", DISTRUST)
+            raise Unreadable("holds a tensor that reaches beyond its data", REMEDY_DISTRUST)
         return torch.empty(shape, dtype=flat.dtype)
     return flat.as_strided(shape, stride, offset)
 
@@ -121,7 +121,7 @@ def array(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Tens
     if not good or type(shape) is not tuple or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
         raise Unreadable("is damaged (an array is not whole)")
     if len(shape) > 32:
-        raise Unreadable("holds an array of too many axes", DISTRUST)
+        raise Unreadable("holds an array of too many axes", REMEDY_DISTRUST)
     numel = 1
     for n in shape:
         numel *= n

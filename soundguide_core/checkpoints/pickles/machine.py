@@ -1,7 +1,7 @@
 """A small machine for the pickle opcodes that weights need: it imports nothing and calls nothing that a file names.
 
-Opcodes as Python's pickletools describes them (protocols 2 to 5). What a name, a call or a state stands for is asked
-of a `Meaning`; there is no way from here to Python's own import or getattr.
+Opcodes as Python's pickletools describes them (protocols 2 to 5). Names, calls and states are handed to a `Resolver`;
+there is no way from here to Python's own import or getattr.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-AGAIN = "Download or copy it again."
-DISTRUST = "Do not open it with other programs either; get the weights from somebody whom you trust."
+REMEDY_AGAIN = "Download or copy it again."
+REMEDY_DISTRUST = "Do not open it with other programs either; get the weights from somebody whom you trust."
 VALUE = 64  # bytes that one value in a container costs, about
 SMALL = 65536  # longer byte strings stay views of the file until somebody needs them
 LONGEST_NUMBER = 256  # bytes in an integer
@@ -23,7 +23,7 @@ LARGEST_KEY = 2**60  # larger integers can be made to collide in a dict
 class Unreadable(ValueError):
     """Why a file is not read, as the end of a sentence that begins with its path; and what to do about it."""
 
-    def __init__(self, reason: str, remedy: str = AGAIN):
+    def __init__(self, reason: str, remedy: str = REMEDY_AGAIN):
         super().__init__(reason)
         self.reason, self.remedy = reason, remedy
 
@@ -37,12 +37,12 @@ class Budget:
     def step(self, count: int = 1) -> None:
         self.opcodes -= count
         if self.opcodes < 0:
-            raise Unreadable("takes more steps to read than weights ever do", DISTRUST)
+            raise Unreadable("takes more steps to read than weights ever do", REMEDY_DISTRUST)
 
     def spend(self, size: int) -> None:
         self.size -= size
         if self.size < 0:
-            raise Unreadable("asks for far more memory than it has data", DISTRUST)
+            raise Unreadable("asks for far more memory than it has data", REMEDY_DISTRUST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Name(Foreign):
         return f"{self.module}.{self.name}"
 
 
-class Meaning(Protocol):
+class Resolver(Protocol):
     def name(self, module: str, name: str) -> Name: ...
     def call(self, name: Name, args: tuple) -> Any: ...
     def new(self, name: Name, args: tuple) -> Any: ...
@@ -76,8 +76,8 @@ class Meaning(Protocol):
 class Machine:
     """Runs one pickle in `data` from `at` on; afterwards `at` is where it ended."""
 
-    def __init__(self, data: memoryview, at: int, meaning: Meaning, budget: Budget):
-        self.data, self.at, self.meaning, self.budget = data, at, meaning, budget
+    def __init__(self, data: memoryview, at: int, resolver: Resolver, budget: Budget):
+        self.data, self.at, self.resolver, self.budget = data, at, resolver, budget
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -86,7 +86,7 @@ class Machine:
         while (code := self.byte()) != STOP:
             self.budget.step()
             if code not in OPCODES:
-                raise Unreadable(f"uses a pickle opcode (0x{code:02x}) that weights never need", DISTRUST)
+                raise Unreadable(f"uses a pickle opcode (0x{code:02x}) that weights never need", REMEDY_DISTRUST)
             OPCODES[code](self)
         value = self.pop()
         if self.stack or self.marks:
@@ -151,7 +151,7 @@ class Machine:
 
     def long(self, size: int) -> None:
         if not 0 <= size <= LONGEST_NUMBER:
-            raise Unreadable("holds a number of absurd length", DISTRUST)
+            raise Unreadable("holds a number of absurd length", REMEDY_DISTRUST)
         self.push(int.from_bytes(self.take(size), "little", signed=True))
 
     def binary(self, size: int) -> None:
@@ -195,7 +195,7 @@ class Machine:
     def name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise Unreadable("is damaged (a name is not text)")
-        self.push(self.meaning.name(module, name))
+        self.push(self.resolver.name(module, name))
 
     def stack_name(self) -> None:
         name, module = self.pop(), self.pop()
@@ -204,12 +204,12 @@ class Machine:
     def call(self, ask: Callable[[Name, tuple], Any]) -> None:
         args, name = self.pop(), self.pop()
         if type(name) is not Name or type(args) is not tuple:
-            raise Unreadable("asks for something to be called that has no name", DISTRUST)
+            raise Unreadable("asks for something to be called that has no name", REMEDY_DISTRUST)
         self.push(ask(name, args))
 
     def build(self) -> None:
         state = self.pop()
-        self.meaning.build(self.top(), state)
+        self.resolver.build(self.top(), state)
 
 
 def text(data: Any) -> str:
@@ -224,7 +224,7 @@ def key(value: Any) -> Any:
     if type(value) not in (str, int, float, bool, bytes, type(None)):
         raise Unreadable(f"has a {type(value).__name__} as a key")
     if type(value) is int and abs(value) > LARGEST_KEY:
-        raise Unreadable("has an absurd number as a key", DISTRUST)
+        raise Unreadable("has an absurd number as a key", REMEDY_DISTRUST)
     return value
 
 
@@ -278,8 +278,8 @@ OPCODES: dict[int, Callable[[Machine], None]] = {
     # names and what is asked of them
     ord("c"): lambda m: m.name(m.line(), m.line()),
     0x93: Machine.stack_name,
-    ord("R"): lambda m: m.call(m.meaning.call),
-    0x81: lambda m: m.call(m.meaning.new),
+    ord("R"): lambda m: m.call(m.resolver.call),
+    0x81: lambda m: m.call(m.resolver.new),
     ord("b"): Machine.build,
-    ord("Q"): lambda m: m.push(m.meaning.persistent(m.pop())),
+    ord("Q"): lambda m: m.push(m.resolver.persistent(m.pop())),
 }

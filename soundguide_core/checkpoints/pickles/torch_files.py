@@ -12,7 +12,7 @@ from typing import Any
 
 from .arrays import STORAGES, Storage
 from .machine import Budget, Machine, Name, Unreadable
-from .names import Meaning
+from .resolver import Resolver
 from .zip_archive import entries
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -20,8 +20,8 @@ LEGACY_PROTOCOL = 1001
 DAMAGED = "is damaged (a storage is not whole)"
 
 
-class TorchMeaning(Meaning):
-    """A Meaning with storages: found(key) fills one at once, or returns None where its numbers come later."""
+class TorchResolver(Resolver):
+    """Resolver of a torch file. found(key): the bytes of a storage, or None where they follow the pickle."""
 
     def __init__(self, budget: Budget, found: Callable[[str], memoryview | None], storage_of: Callable[[Any], Any]):
         super().__init__(budget, storage_of)
@@ -61,8 +61,8 @@ def read_zip(data: memoryview, budget: Budget, storage_of: Callable[[Any], Any])
     root = roots[0].removesuffix("data.pkl")
     if bytes(records.get(root + "byteorder", b"little")) != b"little":
         raise _big_endian()
-    meaning = TorchMeaning(budget, lambda key: _record(records, f"{root}data/{key}"), storage_of)
-    return Machine(records[roots[0]], 0, meaning, budget).run()
+    resolver = TorchResolver(budget, lambda key: _record(records, f"{root}data/{key}"), storage_of)
+    return Machine(records[roots[0]], 0, resolver, budget).run()
 
 
 def _record(records: dict[str, memoryview], name: str) -> memoryview:
@@ -82,12 +82,12 @@ def is_legacy(data: memoryview) -> bool:
 
 def read_legacy(data: memoryview, budget: Budget, storage_of: Callable[[Any], Any]) -> Any:
     """torch.save before 1.6: pickles of magic, protocol, machine, object and storage keys; then each storage."""
-    meaning = TorchMeaning(budget, lambda key: None, storage_of)
+    resolver = TorchResolver(budget, lambda key: None, storage_of)
     at = 0
 
     def run() -> Any:
         nonlocal at
-        machine = Machine(data, at, meaning, budget)
+        machine = Machine(data, at, resolver, budget)
         value = machine.run()
         at = machine.at
         return value
@@ -103,10 +103,10 @@ def read_legacy(data: memoryview, budget: Budget, storage_of: Callable[[Any], An
     keys = run()
     if type(keys) is not list or not all(type(key) is str for key in keys) or len(set(keys)) != len(keys):
         raise Unreadable(DAMAGED)
-    if set(keys) != meaning.storages.keys():
+    if set(keys) != resolver.storages.keys():
         raise Unreadable(DAMAGED)
     for key in keys:
-        storage = meaning.storages[key]
+        storage = resolver.storages[key]
         if at + 8 + storage.size > len(data):
             raise Unreadable("is cut short")
         (numel,) = struct.unpack("<q", data[at : at + 8])

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checkpoints import registry, safetensors_io, weights
-from ...checkpoints.building import building
+from ...checkpoints.bounded_build import bounded_build
 from ...common.shapes import check_shape
 
 
@@ -62,7 +62,7 @@ def load_scene_classifier(
     """A trained classifier by registry name (None: its default) or path, in evaluation mode."""
     path = registry.find("scene-classifier", name_or_path).files["classifier"]
     tensors, config = weights.load(path, "scene-classifier")
-    with building(path, "a scene classifier", tensors):
+    with bounded_build(path, "a scene classifier", tensors):
         classifier = SceneClassifier(config)
     safetensors_io.fill(classifier, tensors, path)
     return classifier.to(device).eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a file that holds no weights is, by its first bytes: what people hand over by mistake."""
+"""The type of a file that holds no weights, by its first bytes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ KINDS = (
 )
 
 
-def kind_of(start: bytes) -> str | None:
+def describe_start(start: bytes) -> str | None:
     """start: the first 32 bytes or more => "a PNG picture"; None where they say nothing."""
     return next((kind for magic, kind in KINDS if start.startswith(magic)), None)

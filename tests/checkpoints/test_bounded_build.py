@@ -11,7 +11,7 @@ import torch
 from soundguide_core.audio.mel import RELEASED
 from soundguide_core.audio.wave_windows import SPECS
 from soundguide_core.checkpoints import safetensors_io
-from soundguide_core.checkpoints.building import building
+from soundguide_core.checkpoints.bounded_build import bounded_build
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.embedding.ir_se import IRSEConfig
@@ -176,8 +176,8 @@ def test_what_is_counted(tmp_path):
         lambda: [torch.nn.Identity() and torch.zeros(1) for _ in range(MANY)],
     ]  # fmt: skip
     for way in ways:
-        with pytest.raises(InputError, match=LARGER), building("a.pt", "a network", SMALL):
+        with pytest.raises(InputError, match=LARGER), bounded_build("a.pt", "a network", SMALL):
             way()
-    with building("a.pt", "a network", SMALL):
+    with bounded_build("a.pt", "a network", SMALL):
         made = [torch.nn.Linear(1000, 1000), torch.arange(0.5, 3.5), torch.arange(end=4), torch.zeros(2, 3)]
     assert [tuple(x.shape) for x in made[1:]] == [(3,), (4,), (2, 3)]

@@ -1,4 +1,4 @@
-"""What the names in a pickle stand for: a table of re-implemented makers, inert records, and refusal of the rest."""
+"""Resolves the names in a pickle: to re-implemented constructors (CALLS), to inert records, or to a refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import arrays
-from .machine import DISTRUST, LONGEST_NAME, VALUE, Budget, Foreign, Name, Unreadable, key
+from .machine import LONGEST_NAME, REMEDY_DISTRUST, VALUE, Budget, Foreign, Name, Unreadable, key
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ GUARDED = {*sys.stdlib_module_names, "torch", "torchvision", "numpy"}
 CALLED_INERT = re.compile(r"(pathlib|datetime|functools|uuid|types|numpy\.random)\..*|torch\.device")
 
 
-class Meaning:
-    """The five questions that a machine asks, answered for one file.
+class Resolver:
+    """Resolves the names, calls, states and persistent ids of one file for the machine.
 
     storage_of: the storage in a nested torch file's bytes; where files do not nest, it refuses.
     """
@@ -57,7 +57,7 @@ class Meaning:
 
     def checked(self, module: str, name: str) -> Name:
         if len(module) + len(name) > LONGEST_NAME or not IDENTIFIERS.fullmatch(module) or not name.isidentifier():
-            raise Unreadable("names something that has no proper name", DISTRUST)
+            raise Unreadable("names something that has no proper name", REMEDY_DISTRUST)
         named = Name(PYTHON_2.get(module, module), name)
         full = str(named)
         if full not in CALLS and module.split(".")[0] in GUARDED and not INERT.fullmatch(full):
@@ -104,7 +104,7 @@ class Meaning:
             raise Unreadable("is damaged (a value that has no state is given one)")
 
     def persistent(self, pid: Any) -> Any:
-        raise Unreadable("refers to data outside itself", DISTRUST)
+        raise Unreadable("refers to data outside itself", REMEDY_DISTRUST)
 
 
 def persistent(meta: Any, budget: Budget) -> Persistent:
@@ -121,106 +121,108 @@ def persistent(meta: Any, budget: Budget) -> Persistent:
 
 
 def _refused(name: Name) -> Unreadable:
-    return Unreadable(f"asks for {ascii(str(name))[1:-1]}, which weights never need; nothing of it was run", DISTRUST)
+    return Unreadable(
+        f"asks for {ascii(str(name))[1:-1]}, which weights never need; nothing of it was run", REMEDY_DISTRUST
+    )
 
 
-# The makers, each (meaning, *args); a TypeError means wrong arguments
+# Constructors, each (resolver, *args); a TypeError means wrong arguments
 
 
-def _values(meaning: Meaning, values: Any) -> Any:
+def _values(resolver: Resolver, values: Any) -> Any:
     if type(values) not in (list, tuple, dict):
         raise TypeError
-    meaning.budget.spend(VALUE * len(values))
+    resolver.budget.spend(VALUE * len(values))
     return values
 
 
-def _dict(meaning: Meaning, pairs: Any = ()) -> dict:
-    if type(_values(meaning, pairs)) is dict:
+def _dict(resolver: Resolver, pairs: Any = ()) -> dict:
+    if type(_values(resolver, pairs)) is dict:
         return dict(pairs)
     if not all(type(p) in (list, tuple) and len(p) == 2 for p in pairs):
         raise TypeError
     return {key(k): value for k, value in pairs}
 
 
-def _default_dict(_: Meaning, factory: Any = None) -> dict:
+def _default_dict(_: Resolver, factory: Any = None) -> dict:
     return {}
 
 
-def _set(meaning: Meaning, values: Any = ()) -> set:
-    return {key(value) for value in _values(meaning, values)}
+def _set(resolver: Resolver, values: Any = ()) -> set:
+    return {key(value) for value in _values(resolver, values)}
 
 
-def _encode(meaning: Meaning, text: Any, encoding: Any = "latin1") -> bytes:
+def _encode(resolver: Resolver, text: Any, encoding: Any = "latin1") -> bytes:
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise TypeError
-    meaning.budget.spend(len(text))
+    resolver.budget.spend(len(text))
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
         raise TypeError from None
 
 
-def _bytes(meaning: Meaning, *args: Any) -> bytes:
-    return _encode(meaning, *args) if args else b""
+def _bytes(resolver: Resolver, *args: Any) -> bytes:
+    return _encode(resolver, *args) if args else b""
 
 
-def _complex(_: Meaning, real: Any, imag: Any) -> complex:
+def _complex(_: Resolver, real: Any, imag: Any) -> complex:
     if type(real) is not float or type(imag) is not float:
         raise TypeError
     return complex(real, imag)
 
 
-def _size(meaning: Meaning, values: Any) -> tuple:
-    return tuple(_values(meaning, values))
+def _size(resolver: Resolver, values: Any) -> tuple:
+    return tuple(_values(resolver, values))
 
 
-def _reconstructor(_: Meaning, cls: Any, base: Any, state: Any) -> Foreign:
+def _reconstructor(_: Resolver, cls: Any, base: Any, state: Any) -> Foreign:
     if type(cls) is not Name or str(cls) in CALLS or str(base) != "builtins.object" or state is not None:
         raise TypeError
     return Foreign(cls.module, cls.name, (), None)
 
 
-def _tensor(meaning: Meaning, storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
-    return arrays.tensor(storage, offset, shape, stride, meaning.budget)
+def _tensor(resolver: Resolver, storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
+    return arrays.tensor(storage, offset, shape, stride, resolver.budget)
 
 
-def _tensor_v3(meaning: Meaning, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> Any:
+def _tensor_v3(resolver: Resolver, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> Any:
     dtype = arrays.DTYPES.get(rest[2].name) if len(rest) > 2 and type(rest[2]) is Name else None
     if dtype is None:
         raise TypeError
-    return arrays.tensor(storage, offset, shape, stride, meaning.budget, dtype)
+    return arrays.tensor(storage, offset, shape, stride, resolver.budget, dtype)
 
 
-def _parameter(_: Meaning, data: Any, *__: Any) -> Any:
+def _parameter(_: Resolver, data: Any, *__: Any) -> Any:
     return data
 
 
-def _from_type(meaning: Meaning, function: Any, cls: Any, args: Any, state: Any) -> Any:
+def _from_type(resolver: Resolver, function: Any, cls: Any, args: Any, state: Any) -> Any:
     if type(function) is not Name or not str(function).startswith("torch._utils._rebuild_") or type(args) is not tuple:
         raise TypeError
-    return meaning.call(function, args)
+    return resolver.call(function, args)
 
 
-def _load_from_bytes(meaning: Meaning, data: Any) -> Any:
-    return meaning.storage_of(data)
+def _load_from_bytes(resolver: Resolver, data: Any) -> Any:
+    return resolver.storage_of(data)
 
 
-def _array(_: Meaning, cls: Any, shape: Any, code: Any) -> arrays.Array:
+def _array(_: Resolver, cls: Any, shape: Any, code: Any) -> arrays.Array:
     if str(cls) != "numpy.ndarray":
         raise TypeError
     return arrays.Array()
 
 
-def _dtype(_: Meaning, code: Any, *__: Any) -> arrays.Dtype:
+def _dtype(_: Resolver, code: Any, *__: Any) -> arrays.Dtype:
     return arrays.Dtype(code)
 
 
-def _scalar(_: Meaning, dtype: Any, data: Any) -> Any:
+def _scalar(_: Resolver, dtype: Any, data: Any) -> Any:
     return arrays.scalar(dtype, data)
 
 
-def _from_buffer(meaning: Meaning, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    return arrays.array(data, dtype, shape, order, meaning.budget)
+def _from_buffer(resolver: Resolver, data: Any, dtype: Any, shape: Any, order: Any) -> Any:
+    return arrays.array(data, dtype, shape, order, resolver.budget)
 
 
 CALLS: dict[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""A network is built as the config of its file says, but no larger than the file: a config may say anything."""
+"""Builds a network from the config of its file, with an upper bound on its size: a config may state any numbers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ SMALLEST = 1000  # what each tensor counts as at least, so that a million empty 
 
 
 @contextmanager
-def building(path: str | os.PathLike, what: str, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """Around the making of a network from a config that says how large it is, for these tensors to fill.
+def bounded_build(path: str | os.PathLike, what: str, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Context for building a network from an untrusted config; the network is to be filled with these tensors.
+
+    what: what the network is, as in "a sound encoder".
 
     Raises:
-        InputError: it would hold far more numbers than there are; or the config fits nothing. what: "a sound encoder".
+        InputError: the network would be far larger than the tensors, or the config does not fit it.
     """
     remedy = "Get the file again from the people who made it, or convert it again."
     try:
