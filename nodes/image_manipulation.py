@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.systems.configs.image_manipulation import PAPER, RELEASED, ManipulationConfig
+from ..soundguide_core.systems.configs.projection import ProjectionConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import image_of, img_of, io, on_device, on_step, with_grad
@@ -24,37 +24,7 @@ class InvertImage(io.ComfyNode):
             inputs=[
                 generator_input(),
                 io.Image.Input("image", tooltip="One picture or a batch; cropped to the generator's square."),
-                io.Int.Input(
-                    "steps",
-                    default=200,
-                    min=1,
-                    max=5000,
-                    tooltip="Steps of search: more is closer, to a point. Time grows in proportion; 200 take 10 to "
-                    "30 seconds on two CPU cores with the miniature.",
-                ),
-                io.Float.Input(
-                    "step_size", default=0.1, min=0.01, max=1.0, step=0.01, tooltip="How far one step goes, at most."
-                ),
-                io.Float.Input(
-                    "stay_editable",
-                    default=0.1,
-                    min=0.0,
-                    max=10.0,
-                    step=0.01,
-                    tooltip="Pull toward the generator's usual pictures: higher is easier to change later, lower "
-                    "is more faithful.",
-                ),
-                io.Int.Input(
-                    "candidates",
-                    default=256,
-                    min=16,
-                    max=4096,
-                    step=16,
-                    tooltip="Random pictures looked at for a start. Each costs one rendering.",
-                ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=2**32 - 1, control_after_generate=True, tooltip="Of these starts."
-                ),
+                *config_inputs(ProjectionConfig, "schedule.steps", "schedule.lr", "prior", "candidates", "seed"),
                 sockets.Joint.Input(
                     "encoder",
                     optional=True,
@@ -71,21 +41,17 @@ class InvertImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, image, steps, step_size, stay_editable, candidates, seed, encoder=None):
-        from ..soundguide_core.latents.projection import project
-        from ..soundguide_core.latents.schedule import Schedule
+    def execute(cls, generator, image, encoder=None, **settings):
+        from ..soundguide_core.pipelines.image_manipulation import find_picture
 
         network, *joint = on_device(generator, *([encoder] if encoder else []))
         found = with_grad(
-            project,
+            find_picture,
             img_of(image).to(generator.device),
             network,
-            features=joint[0].encode_image if joint else None,
-            schedule=Schedule(steps=steps, lr=step_size),
-            prior=stay_editable,
-            candidates=candidates,
-            seed=seed,
-            on_step=on_step(),
+            joint[0] if joint else None,
+            config_of(ProjectionConfig, settings),
+            on_step(),
         )
         plot = plots.loss_picture(found.history, "finding the picture")
         return io.NodeOutput(Latents(found.ws.float().cpu(), generator.name), image_of(found.img), plot)
@@ -148,31 +114,25 @@ class SoundManipulate(io.ComfyNode):
 
     @classmethod
     def execute(cls, generator, encoder, latents, embeds, also_weight, also=None, **settings):
-        from ..soundguide_core.systems.image_manipulation import manipulate
+        from ..soundguide_core.pipelines.image_manipulation import change_picture
 
         if also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
         check_encoder([embeds], encoder.name)
-        ws, meaning = latents.ws, embeds.clip
-        if len(ws) == 1:
-            ws = ws.expand(len(meaning), -1, -1)
-        elif len(meaning) not in (1, len(ws)):
-            raise InputError(
-                f"{len(meaning)} meanings meet {len(ws)} pictures.", "Send one of either, or as many of each."
-            )
         network, joint = on_device(generator, encoder)
-        result = with_grad(
-            manipulate,
-            ws.to(generator.device),
-            meaning.to(encoder.device),
+        changed = with_grad(
+            change_picture,
+            latents.ws.to(generator.device),
+            embeds.clip.to(encoder.device),
             generator=network,
             joint=joint,
             config=config_of(ManipulationConfig, settings),
             on_step=on_step(),
         )
+        result = changed.result
         plot = plots.loss_picture(result.history, embeds.label)
-        changed = Latents(result.ws.float().cpu(), latents.generator)
-        return io.NodeOutput(changed, image_of(result.img), plot, image_of(result.img_src))
+        ws = Latents(result.ws.float().cpu(), latents.generator)
+        return io.NodeOutput(ws, image_of(changed.img), plot, image_of(result.img_src))
 
 
 NODES = [InvertImage, SoundManipulate]

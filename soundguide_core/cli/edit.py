@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ..common.errors import check_number
+from ..common.errors import InputError, check_number
 from ..common.files import check_writable
+from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
 from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
-from .edit_inputs import Source, kept_sound, listen, masks_of
+from .settings import add_config_arguments, config_from, dest_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from ..media.video import Sound
+    from ..pipelines.hearing import Recording
+    from ..pipelines.video_source import VideoSource
 
 OFF = "off"
 
@@ -31,36 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
     mask = parser.add_argument_group("where")
     mask.add_argument("--mask", metavar="M", help="picture, video or folder, white where to edit (default: everything)")
-    mask.add_argument("--invert-mask", action="store_true", help="edit what is black")
+    add_config_arguments(mask, EditConfig, "invert", "feather", invert="edit what is black")
     mask.add_argument("--soft-mask", action="store_true", help="take grey as a part; without it a mask is cut at half")
-    mask.add_argument("--feather", type=int, default=0, metavar="PX", help="pixels over which an edit fades in (0)")
     what = parser.add_argument_group("what is heard")
     what.add_argument("--text", metavar="T", help="words that are meant as well")
     what.add_argument("--text-weight", type=float, default=1.0, metavar="W", help="of these words beside the sound (1)")
     what.add_argument("--whole", action="store_true", help="one meaning for all frames, not one for each moment")
-    what.add_argument("--steady", action="store_true", help="edit alike at all times, not more where it is louder")
+    add_config_arguments(what, LeadConfig, "strength", "loudness")
+    what.add_argument(
+        "--steady", action="store_const", const=CONSTANT, dest=dest_of(LeadConfig, "loudness"),
+        help="the same as --loudness constant",
+    )  # fmt: skip
     what.add_argument("--repeat", action="store_true", help="repeat a recording that is shorter than the video")
     how = parser.add_argument_group("how")
-    how.add_argument("--strength", type=float, default=1.0, help="how far the sound leads (1)")
-    how.add_argument("--steps", type=int, help="diffusion steps from noise to picture; time grows in proportion")
-    how.add_argument("--skip", type=int, help="the first of them left out; the more, the nearer to the video")
-    how.add_argument(
-        "--variant", choices=("clean", "paper", "score"),
-        help="guidance on the score (default), on the mean as published, or at the clean estimate, which is faster",
-    )  # fmt: skip
-    how.add_argument(
-        "--sampler", choices=("ddpm", "ddim", "dpm-solver"), help="with fresh noise in every step, or none"
-    )
-    how.add_argument(
-        "--weight", action="append", default=[], type=_weight, metavar="NAME=W",
-        help="of a term: sound, direction, flow, background, perceptual, range; may be repeated",
-    )  # fmt: skip
+    add_config_arguments(how, EditConfig, "variant", "steps", "skip", "sampler", "weights")
     how.add_argument(
         "--flow", default="tv-l1", metavar="NAME", help="estimator of movement: tv-l1, a RAFT file, or off"
     )
-    how.add_argument("--window", type=int, metavar="N", help="frames edited together; memory grows in proportion")
-    how.add_argument("--chunk", type=int, metavar="N", help="of these in the networks at once")
-    how.add_argument("--size", type=int, metavar="PX", help="shorter side in the model (default: as it was trained)")
+    add_config_arguments(how, EditConfig, "window", "chunk", "size")
     add_model(how, "--unet", "unet", "pixel diffusion: a registry name or a file", "U")
     add_joint(how)
     result = parser.add_argument_group("the result")
@@ -74,19 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def _weight(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a name and a number, such as flow=2") from None
-
-
 def run(args: argparse.Namespace) -> int:
     from ..media.video import check_video_target
 
-    config = settings(args)
-    check_number(args.strength, "--strength", low=0, high=1e6)
+    config = config_from(args, EditConfig, seed=args.seed, **({"weights.flow": 0.0} if args.flow == OFF else {}))
+    lead = config_from(args, LeadConfig)
     check_number(args.text_weight, "--text-weight", low=-100, high=100)
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1e-3, high=24 * 3600)
@@ -95,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
 
     began = time.monotonic()
-    report = edit(args, config)
+    report = edit(args, config, lead)
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
         emit_json(report, args.json)
@@ -103,113 +84,73 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def settings(args: argparse.Namespace):
-    """The EditConfig of the options."""
-    from ..systems.video_editing import EditConfig
-
-    given = ("steps", "skip", "variant", "sampler", "window", "chunk", "size")
-    usual = EditConfig()
-    weights = {**usual.weights, **dict(args.weight)}
-    if args.flow == OFF:
-        weights["flow"] = 0.0
-    return EditConfig(
-        **{name: getattr(args, name) for name in given if getattr(args, name) is not None},
-        weights=weights, feather=args.feather, invert=args.invert_mask, seed=args.seed,
-    )  # fmt: skip
-
-
-def edit(args: argparse.Namespace, config) -> dict:
+def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict:
     """Writes the video; its report."""
-    from ..audio.features import sones
     from ..common.memory import keep_freed_memory
-    from ..diffusion.denoiser import load_denoiser
     from ..embedding.joint import load_joint
-    from ..flow.estimators import load_flow
-    from ..losses.perceptual import load_lpips
     from ..media.video import writing
-    from ..systems.video_editing import stream_edit
+    from ..pipelines.hearing import Hearing, recording_of_file
+    from ..pipelines.video_editing import EditMeter, edit_stream, load_networks
+    from ..pipelines.video_source import VideoSource, read_masks
 
     device = pick_device(args)
     if device.type == "cpu":
         keep_freed_memory()
-    video = Source(args)
-    masks = masks_of(args, video)
+    video = VideoSource(args.video, fps=args.fps, seconds=args.seconds)
+    if config.invert and args.mask is None:
+        raise InputError("There is no mask to invert.", "Give one with --mask.")
+    masks = args.mask and read_masks(args.mask, video.fps, soft=args.soft_mask, invert=config.invert)
     joint = load_joint(args.joint, device)
-    embeds, loudness = listen(args, joint, video)
-    denoiser = load_denoiser(args.unet, device)
-    weighed = {name for name, weight in config.weights.items() if weight}
-    estimator = load_flow(args.flow, device) if "flow" in weighed else None
-    perceptual = load_lpips(device=device) if "perceptual" in weighed else None
-    curve = args.strength * (loudness * 0 + 1 if args.steady else sones(loudness))
-    figures = Figures(joint, embeds) if args.json else None
+    recording = recording_of_file(args.audio, video.seconds if args.repeat else None)
+    hearing = Hearing(joint, recording)
+    check_length(args, hearing.seconds, video)
+    heard = hearing.heard(video.fps, video.num_frames, whole=args.whole)
+    if not heard.loudness.any():
+        raise InputError(f"{args.audio} is silent.", "Give a recording in which something is to be heard.")
+    if args.text is not None:
+        heard = heard.mixed(joint.encode_text([args.text]), args.text_weight)
+    networks = load_networks(config, joint, device, unet=args.unet, flow=args.flow)
+    meter = EditMeter(joint, heard.embeds) if args.json else None
     with (
-        writing(args.out, video.fps, kept_sound(args, video), overwrite=args.overwrite) as write,
+        writing(args.out, video.fps, kept_sound(args, video, recording), overwrite=args.overwrite) as write,
         progress("editing") as on_step,
     ):
-        read = deque()
-        frames = remembered(video.frames(), read) if figures else video.frames()
-        for part in stream_edit(
-            frames, embeds, denoiser=denoiser, joint=joint, masks=masks, flow=estimator, perceptual=perceptual,
-            curves={"sound": curve}, num_frames=video.num_frames, config=config, on_step=on_step,
+        for part in edit_stream(
+            meter.watch(video.frames()) if meter else video.frames(), heard, networks, config,
+            num_frames=video.num_frames, lead=lead, masks=masks, on_step=on_step,
         ):  # fmt: skip
             write(part.frames)
-            if figures:
-                figures.add(part, [read.popleft() for _ in part.frames])
-    names = "video audio mask soft_mask text text_weight whole steady repeat strength flow unet joint sound seed"
+            if meter:
+                meter.add(part)
+    names = "video audio mask soft_mask text text_weight whole repeat flow unet joint sound seed"
     return {
         "out": args.out,
         "frames": video.num_frames,
         "fps": video.fps,
         "seconds": round(video.seconds, 4),
         "size": [video.info.width, video.info.height],
-        **(figures.summary() if figures else {}),
+        **(meter.summary() if meter else {}),
         "settings": {
             **{name: getattr(args, name) for name in names.split()},
+            **asdict(lead),
             "device": str(device),
             "config": asdict(config),
         },
     }
 
 
-def remembered(frames: Iterable[Tensor], into: deque) -> Iterator[Tensor]:
-    for img in frames:
-        into.append(img)
-        yield img
+def check_length(args: argparse.Namespace, seconds: float, video: VideoSource) -> None:
+    """Refuse a recording that ends more than a frame before the video, unless one meaning holds for all of it."""
+    if not args.whole and round(seconds * video.fps) < video.num_frames - 1:
+        raise InputError(
+            f"{args.audio} lasts {seconds:.1f} s, the video {video.seconds:.1f} s.",
+            "Add --repeat, or --whole for one meaning throughout, or --seconds for the beginning only.",
+        )
 
 
-class Figures:
-    """Nearness of the frames to the sound before and after; how much changed inside the mask, and outside."""
-
-    def __init__(self, joint, embeds: Tensor):
-        self.joint, self.embeds = joint, embeds.cpu()
-        self.rows: list[tuple[float, float, float]] = []
-        self.outside = 0
-
-    def add(self, part, sources: list[Tensor]) -> None:
-        """part: the EditedVideo of one window, and its source frames."""
-        import torch
-
-        from ..media.images import to_uint8
-
-        for img, img_src, mask in zip(part.frames.split(1), sources, part.mask.split(1)):
-            heard = self.embeds[len(self.rows) if len(self.embeds) > 1 else 0]
-            with torch.no_grad():
-                before, after = (
-                    float(self.joint.encode_image(x.to(self.joint.device))[0].cpu() @ heard) for x in (img_src, img)
-                )
-            changed = (to_uint8(img).int() - to_uint8(img_src).int()).abs().amax(dim=-1)[:, None]  # [1,1,H,W]
-            self.outside = max(self.outside, int((changed * (mask == 0)).max()))
-            difference = (img - img_src).abs().mean(dim=1, keepdim=True) / 2
-            self.rows.append((before, after, float((mask * difference).sum() / mask.sum().clamp(min=1e-6))))
-
-    def summary(self) -> dict:
-        """change: mean difference of values in 0..1 where the mask is; outside: the largest, of 255 levels."""
-        before, after, change = zip(*self.rows)
-        mean = {name: sum(row) / len(row) for name, row in (("before", before), ("after", after), ("change", change))}
-        return {
-            "similarity": {
-                "before": mean["before"], "after": mean["after"], "per_frame": [round(x, 4) for x in after],
-            },
-            "change": {"mean": mean["change"], "per_frame": [round(x, 5) for x in change]},
-            "outside": self.outside,
-        }  # fmt: skip
+def kept_sound(args: argparse.Namespace, video: VideoSource, recording: Recording) -> Sound | None:
+    """What the result sounds like."""
+    if args.sound == "none":
+        return None
+    own = video.sound() if args.sound == "video" else None
+    return recording() if own is None else own

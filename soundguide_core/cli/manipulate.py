@@ -67,67 +67,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def edit(args: argparse.Namespace, config) -> tuple[dict, Tensor]:
+def edit(args: argparse.Namespace, config: ManipulationConfig) -> tuple[dict, Tensor]:
     """(report, changed picture [1,3,H,W])"""
-    import torch
-
-    from ..systems.image_manipulation import manipulate, mix_styles
+    from ..pipelines.image_manipulation import change_picture, source_latents, target_by_layers, target_embeds
 
     joint, generator = load_models(args)
-    embeds = target_embeds(args, joint)
-    ws_src = source_latents(args, generator, joint)
-    with progress("changing") as on_step:
-        result = manipulate(
-            ws_src.expand(len(embeds), -1, -1), embeds,
-            generator=generator, joint=joint, config=config, on_step=on_step,
+    sounds = encode_files(joint, args.audio).split(1) if args.audio else ()
+    texts = joint.encode_text(args.text).split(1) if args.text else ()
+    by_layers, weights = args.mix == "layers", args.weight or None
+    embeds = target_by_layers(sounds, texts, weights) if by_layers else target_embeds([*sounds, *texts], weights)
+    with progress("finding the picture") as on_step:
+        ws_src = source_latents(
+            generator, joint, image=args.image, seed=args.seed, psi=args.psi, on_step=on_step
         )  # fmt: skip
-    img = result.img
-    if len(embeds) == 2:
-        with torch.no_grad():
-            img = generator.synthesis(mix_styles(result.ws[:1], result.ws[1:]))
-    with torch.no_grad():
-        before, after = ((joint.encode_image(x) * embeds).sum(-1).mean().item() for x in (result.img_src[:1], img))
-    settings = {
-        **{key: getattr(args, key) for key in ("audio", "text", "weight", "mix", "image", "psi", "seed")},
-        **{key: getattr(args, key) for key in ("generator", "joint")},
-        "device": str(joint.device),
-        "config": asdict(config),
-    }
+    with progress("changing") as on_step:
+        changed = change_picture(
+            ws_src, embeds, generator=generator, joint=joint, config=config, by_layers=by_layers, on_step=on_step
+        )
+    names = "audio text weight mix image psi seed generator joint"
     return {
         "out": args.out,
-        "similarity": {"before": before, "after": after},
-        "layer_mask": result.layer_mask.mean(dim=0).tolist(),
-        "history": result.history,
-        "settings": settings,
-    }, img
-
-
-def target_embeds(args: argparse.Namespace, joint) -> Tensor:
-    """[1,D], or [2,D] of sounds and texts apart where they are mixed by layers."""
-    import torch
-
-    from ..embedding.mixing import mix_embeds
-
-    sounds = list(encode_files(joint, args.audio).split(1)) if args.audio else []
-    texts = list(joint.encode_text(args.text).split(1)) if args.text else []
-    weights = args.weight or [1.0] * (len(sounds) + len(texts))
-    if args.mix == "embedding":
-        return mix_embeds(sounds + texts, weights)
-    if not sounds or not texts:
-        raise InputError("Mixing by layers needs a sound and a text.", "Give both --audio and --text.")
-    return torch.cat([mix_embeds(sounds, weights[: len(sounds)]), mix_embeds(texts, weights[len(sounds) :])])
-
-
-def source_latents(args: argparse.Namespace, generator, joint) -> Tensor:
-    """ws [1,L,D] of --image by projection, or of --seed."""
-    if args.image is None:
-        return generator.sample_ws([args.seed], psi=args.psi)
-
-    from ..latents.projection import project
-    from ..media.images import load_image
-
-    with progress("finding the picture") as on_step:
-        found = project(
-            load_image(args.image), generator, features=joint.encode_image, seed=args.seed, on_step=on_step
-        )  # fmt: skip
-    return found.ws
+        **changed.figures(),
+        "settings": {
+            **{key: getattr(args, key) for key in names.split()},
+            "device": str(joint.device),
+            "config": asdict(config),
+        },
+    }, changed.img

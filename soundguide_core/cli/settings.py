@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from ..common.settings import KEY, Leaf, build, leaves
 
 T = TypeVar("T")
-DEST = "config:"  # before the path of a setting, so that it meets no other option's name
 
 
 def add_config_arguments(parser: argparse._ActionsContainer, config: type, *paths: str, **helps: str) -> None:
@@ -21,12 +20,13 @@ def add_config_arguments(parser: argparse._ActionsContainer, config: type, *path
     for path in paths:
         if path in known:
             leaf = known[path]
-            _add_one(parser, leaf, helps.get(leaf.name, leaf.setting.help), _under_variants(config, path))
+            help = helps.get(leaf.name, leaf.setting.help)
+            _add_one(parser, leaf, dest_of(config, path), help, _under_variants(config, path))
         else:
             setting = config.__dataclass_fields__[path].metadata[KEY]  # type: ignore[attr-defined]
             parser.add_argument(
                 f"--{setting.option or path}", action="append", type=_named_number, metavar="NAME=W",
-                dest=DEST + path, help=helps.get(path, setting.help),
+                dest=dest_of(config, path), help=helps.get(path, setting.help),
             )  # fmt: skip
 
 
@@ -34,14 +34,19 @@ def config_from(args: argparse.Namespace, config: type[T], **fixed: Any) -> T:
     """The config of the options that were given. fixed: fields that come from elsewhere."""
     values = dict(fixed)
     for name, value in vars(args).items():
-        if name.startswith(DEST) and value is not None:
-            path = name[len(DEST) :]
+        of, _, path = name.partition(":")
+        if of == config.__name__ and value is not None:
             values |= {f"{path}.{key}": number for key, number in value} if isinstance(value, list) else {path: value}
     return build(config, values)
 
 
-def _add_one(parser: argparse._ActionsContainer, leaf: Leaf, help: str, variants: str) -> None:
-    default, setting, dest = leaf.default, leaf.setting, DEST + leaf.path
+def dest_of(config: type, path: str) -> str:
+    """The attribute of the parsed arguments that holds a setting, which meets no other option's name."""
+    return f"{config.__name__}:{path}"
+
+
+def _add_one(parser: argparse._ActionsContainer, leaf: Leaf, dest: str, help: str, variants: str) -> None:
+    default, setting = leaf.default, leaf.setting
     if isinstance(default, bool):
         option = f"--no-{leaf.option}" if default else f"--{leaf.option}"
         parser.add_argument(option, action="store_const", const=not default, dest=dest, help=help.replace("%", "%%"))

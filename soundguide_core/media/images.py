@@ -100,7 +100,7 @@ def to_uint8(img: Tensor) -> Tensor:
 def from_uint8(pixels: Tensor) -> Tensor:
     """[B,H,W,3] uint8 => [B,3,H,W] in -1..1."""
     check_shape(pixels, "B H W 3", name="the picture")
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return from_host(pixels.float() / 255)
 
 
 def resize(img: Tensor, size: tuple[int, int], policy: str = "cover") -> Tensor:

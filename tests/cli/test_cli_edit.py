@@ -179,12 +179,12 @@ MISTAKES = {
     "more skipped than there are": ({"skip": "3"}, "steps to skip"),
     "no length": ({"seconds": "0"}, "--seconds is 0"),
     "no rate": ({"fps": "0"}, "--fps is 0"),
-    "no strength": ({"strength": "inf"}, "--strength is inf."),
+    "no strength": ({"strength": "inf"}, "The strength is inf."),
     "an unknown term": ({"weight": "colour=1"}, "There is no term 'colour'"),
     "an unknown flow": ({"flow": "fast"}, "no flow called 'fast'"),
     "a joint encoder as diffusion": ({"unet": "{joint}/clip.safetensors"}, "unet"),
     "an unknown ending": ({"out": "{out}/a.gif"}, "does not end like a video"),
-    "over the source": ({"out": "{frames}"}, "is the video that is read."),
+    "over the source": ({"out": "{frames}"}, "is also read"),
     "no such place": ({"out": "{out}/none/a.mp4"}, ""),
 }
 

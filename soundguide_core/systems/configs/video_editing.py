@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...common.errors import InputError
+from ...common.errors import check_whole
 from ...common.settings import Setting, check_settings, config, seed_setting, setting
 
 SCORE, PAPER, CLEAN = "score", "paper", "clean"
@@ -41,6 +41,29 @@ WEIGHTS = {
     "perceptual": _weight("perceptual", "LPIPS of what surrounds the mask"),
     "range": _weight("range", "the clean estimate stays within -1..1"),
 }  # fmt: skip
+
+
+CONSTANT, SONES, DECIBELS = "constant", "sones", "decibels"
+LOUDNESS_LAWS = (SONES, DECIBELS, CONSTANT)
+
+
+@dataclass(frozen=True)
+class LeadConfig:
+    """How far the sound leads: strength times how loud it is at each frame, by a law of loudness."""
+
+    strength: float = setting(
+        1.0, "how far the sound leads", what="The strength", low=0, high=1e6, offered=(0.0, 100.0), step=0.05,
+        tooltip="How far the sound leads: 0 leaves only what the diffusion model does by itself.",
+    )  # fmt: skip
+    loudness: str = setting(
+        SONES, "how the strength follows the loudness: as loud as it seems, in decibels, or not",
+        what="law of loudness", choices=LOUDNESS_LAWS,
+        tooltip="Whether the strength follows how loud the sound is at each frame. constant: not. sones: as loud as it "
+        "seems, half for 10 dB less. decibels: evenly over the 60 below the loudest. Needs embeds per frame.",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @config(renamed={"surroundings": "outside_mask", "steady": "smooth_frames"})
@@ -139,5 +162,4 @@ class EditConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.skip >= self.steps:
-            raise InputError(f"{self.skip} of {self.steps} steps are skipped.", "Skip fewer, or take more steps.")
+        check_whole(self.skip, "The number of steps to skip", low=0, high=self.steps - 1)

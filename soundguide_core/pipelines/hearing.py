@@ -1,0 +1,149 @@
+"""Hearing: from a recording to what is heard at each video frame, and how loud it is there.
+
+Axes: F frames, D dims, C channels, N samples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..audio.features import sones
+from ..audio.mel import RELEASED, MelSpec
+from ..audio.track import MelTrack
+from ..audio.waveform import check_wave, stream_audio, to_mono
+from ..common.errors import InputError
+from ..embedding.mixing import mix_embeds
+from ..systems.configs.video_editing import CONSTANT, DECIBELS, SONES, LeadConfig
+
+if TYPE_CHECKING:
+    from ..embedding.joint import JointEncoder
+    from ..media.video import Sound
+
+BLOCK = 1 << 16  # samples
+FRAMES_AT_ONCE = 64
+
+Recording = Callable[[], "Sound"]  # opens a recording from its beginning, as often as one likes
+
+LAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    SONES: sones,
+    DECIBELS: lambda loudness: loudness,
+    CONSTANT: torch.ones_like,
+}
+
+
+def recording_of_wave(wave: Tensor, sample_rate: float) -> Recording:
+    """A recording in memory, wave [N] or [C,N]."""
+    check_wave(wave, sample_rate)
+    wave = (wave[None] if wave.ndim == 1 else wave).detach().float().cpu()
+    return lambda: (iter(wave.split(BLOCK, dim=-1)), sample_rate)
+
+
+def recording_of_file(path: str | os.PathLike, seconds: float | None = None) -> Recording:
+    """The sound of any container. seconds: repeat it up to this length, and cut it there."""
+    return lambda: stream_audio(path) if seconds is None else _repeated(path, seconds)
+
+
+def _repeated(path: str | os.PathLike, seconds: float) -> Sound:
+    first, sample_rate = stream_audio(path)
+
+    def blocks() -> Iterator[Tensor]:
+        left, part = round(seconds * sample_rate), first
+        while True:
+            for block in part:
+                yield block[:, :left]
+                left -= block.shape[-1]
+                if left <= 0:
+                    return
+            part, _ = stream_audio(path)
+
+    return blocks(), sample_rate
+
+
+def mono_of(recording: Recording) -> tuple[Tensor, int]:
+    """A recording whole in memory: (wave [N], rate)."""
+    blocks, sample_rate = recording()
+    return to_mono(torch.cat(list(blocks), dim=-1)), sample_rate
+
+
+@dataclass(frozen=True)
+class Heard:
+    """embeds: [F,D], what is heard at each frame, or [1,D] for all, unit norm.
+
+    loudness: [F] in 0..1, decibels over the 60 below the loudest moment; None where it is not known.
+    """
+
+    embeds: Tensor
+    loudness: Tensor | None = None
+
+    def mixed(self, embeds: Tensor, weight: float) -> Heard:
+        """With another meaning [1,D] beside it; the loudness stays the recording's."""
+        return replace(self, embeds=mix_embeds([self.embeds, embeds], [1.0, weight]))
+
+
+class Hearing:
+    """A joint encoder that listens to one recording. seconds: of the recording."""
+
+    def __init__(self, joint: JointEncoder, recording: Recording) -> None:
+        self.joint, self.recording = joint, recording
+        self.has_mel = isinstance(joint.spec, MelSpec)
+        self.track = MelTrack.of_blocks(*recording(), joint.spec if self.has_mel else RELEASED)
+
+    @property
+    def seconds(self) -> float:
+        return self.track.seconds
+
+    def frames(self, fps: float) -> int:
+        """How many video frames it lasts, one at least."""
+        return self.track.frames(fps)
+
+    def loudness(self, fps: float, num_frames: int) -> Tensor:
+        """[F] in 0..1: see MelTrack.loudness."""
+        return torch.from_numpy(self.track.loudness(fps, num_frames))
+
+    def whole(self) -> Tensor:
+        """The meaning of the whole recording, [1,D]."""
+        return self.joint.encode_audio(*mono_of(self.recording))
+
+    def at_frames(self, fps: float, num_frames: int) -> Tensor:
+        """What is heard around each of the first frames, [F,D]."""
+        if not self.has_mel:  # an encoder that takes samples
+            return self.joint.encode_audio_frames(*mono_of(self.recording), fps=fps, num_frames=num_frames)
+        return torch.cat(
+            [
+                self.joint.hear(self.track.windows(first, min(FRAMES_AT_ONCE, num_frames - first), fps))
+                for first in range(0, num_frames, FRAMES_AT_ONCE)
+            ]
+        )
+
+    def heard(self, fps: float, num_frames: int, *, whole: bool = False) -> Heard:
+        """What is heard at each frame and how loud it is; whole: one meaning for all frames."""
+        embeds = self.whole() if whole else self.at_frames(fps, num_frames)
+        return Heard(embeds, self.loudness(fps, num_frames))
+
+
+def lead_curve(lead: LeadConfig, loudness: Tensor | None, num_frames: int, curve: Tensor | None = None) -> Tensor:
+    """How far the sound leads at each frame: strength * law(loudness) * curve => [F].
+
+    loudness: [F], needed unless the law is "constant". curve: [F] or [1] numbers that multiply it.
+
+    Raises:
+        InputError: the loudness is not known, or there are not as many values as frames.
+    """
+    law = LAWS[lead.loudness]
+    if loudness is None and lead.loudness != CONSTANT:
+        raise InputError(
+            f"The strength cannot follow the loudness in {lead.loudness}, which is not known frame by frame.",
+            "Encode the sound per frame, or choose a constant strength.",
+        )
+    values = torch.ones(num_frames) if loudness is None else law(loudness)
+    given = torch.ones(1) if curve is None else torch.as_tensor(curve, dtype=torch.float32).flatten()
+    for count, what in ((len(values), "values of loudness"), (len(given), "values of the curve")):
+        if count != num_frames and not (count == 1 and what.endswith("curve")):
+            raise InputError(f"{count} {what} meet {num_frames} frames.", "Give one for each frame.")
+    return lead.strength * (values * given)

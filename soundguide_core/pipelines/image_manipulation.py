@@ -1,0 +1,118 @@
+"""Sound-guided image manipulation from a picture or a seed, sounds and texts, to the changed picture and a report.
+
+Axes: B batch, L layers, D dims, H W picture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..common.errors import InputError
+from ..embedding.joint import JointEncoder
+from ..embedding.mixing import mix_embeds
+from ..generators.generator import StyleGenerator
+from ..latents.optimisation import OnStep
+from ..latents.projection import Projection, project
+from ..media.images import load_image
+from ..systems.configs.image_manipulation import ManipulationConfig
+from ..systems.configs.projection import ProjectionConfig
+from ..systems.image_manipulation import Manipulation, manipulate, mix_styles
+
+Parts = Sequence[Tensor]  # embeds, each [B,D] or [1,D]
+
+
+def target_embeds(parts: Parts, weights: Sequence[float] | None = None) -> Tensor:
+    """What a picture shall mean: one embedding as it is, or the weighted mix of several => [B,D] unit norm."""
+    if len(parts) == 1 and (weights is None or (len(weights) == 1 and weights[0] > 0)):
+        return parts[0]
+    return mix_embeds(parts, weights)
+
+
+def target_by_layers(sounds: Parts, texts: Parts, weights: Sequence[float] | None = None) -> Tensor:
+    """The sounds' meaning and the texts', apart: [2,D], for mixed_layers. weights: of the sounds, then of the texts."""
+    if not sounds or not texts:
+        raise InputError("Mixing by layers needs a sound and a text.", "Give both --audio and --text.")
+    weights = list(weights or [1.0] * (len(sounds) + len(texts)))
+    return torch.cat([target_embeds(sounds, weights[: len(sounds)]), target_embeds(texts, weights[len(sounds) :])])
+
+
+def source_latents(
+    generator: StyleGenerator,
+    joint: JointEncoder,
+    *,
+    image: str | os.PathLike | None,
+    seed: int,
+    psi: float,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """ws [1,L,D] of a picture file, by projection, or of a seed."""
+    if image is None:
+        return generator.sample_ws([seed], psi=psi)
+    return find_picture(load_image(image), generator, joint, ProjectionConfig(seed=seed), on_step).ws
+
+
+def find_picture(
+    img: Tensor,
+    generator: StyleGenerator,
+    joint: JointEncoder | None,
+    config: ProjectionConfig,
+    on_step: OnStep | None = None,
+) -> Projection:
+    """img [B,3,H,W] in -1..1 as the generator knows it; with a joint encoder by what it shows, too."""
+    return project(
+        img, generator, features=None if joint is None else joint.encode_image, schedule=config.schedule,
+        prior=config.prior, candidates=config.candidates, seed=config.seed, on_step=on_step,
+    )  # fmt: skip
+
+
+@dataclass
+class ChangedPicture:
+    """The manipulation, the picture to show [B,3,H,W], and the mean cosine with the meaning before and after."""
+
+    result: Manipulation
+    img: Tensor
+    before: float
+    after: float
+
+    def figures(self) -> dict:
+        """For a report."""
+        return {
+            "similarity": {"before": self.before, "after": self.after},
+            "layer_mask": self.result.layer_mask.mean(dim=0).tolist(),
+            "history": self.result.history,
+        }
+
+
+def change_picture(
+    ws_src: Tensor,
+    embeds: Tensor,
+    *,
+    generator: StyleGenerator,
+    joint: JointEncoder,
+    config: ManipulationConfig,
+    by_layers: bool = False,
+    identity: Callable[[Tensor], Tensor] | None = None,
+    on_step: OnStep | None = None,
+) -> ChangedPicture:
+    """One picture and many meanings, many pictures and one, or as many of each; ws_src [B,L,D], embeds [B,D].
+
+    by_layers: embeds are those of target_by_layers, and the picture has coarse layers of the sound, fine of the text.
+    """
+    if len(ws_src) == 1:
+        ws_src = ws_src.expand(len(embeds), -1, -1)
+    elif len(embeds) not in (1, len(ws_src)):
+        raise InputError(
+            f"{len(embeds)} meanings meet {len(ws_src)} pictures.", "Send one of either, or as many of each."
+        )
+    result = manipulate(
+        ws_src, embeds, generator=generator, joint=joint, identity=identity, config=config, on_step=on_step
+    )
+    with torch.no_grad():
+        img = generator.synthesis(mix_styles(result.ws[:1], result.ws[1:])) if by_layers else result.img
+        before, after = ((joint.encode_image(x) * embeds).sum(dim=-1).mean() for x in (result.img_src, img))
+    return ChangedPicture(result, img, float(before), float(after))

@@ -1,0 +1,148 @@
+"""Soundini from frames and what is heard at them to the edited video, and the figures of a report.
+
+Axes: F frames, D dims, H W picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..common.errors import InputError
+from ..diffusion.denoiser import Denoiser, load_denoiser
+from ..embedding.joint import JointEncoder
+from ..flow.estimators import load_flow
+from ..flow.optical_flow import Estimator, Flow
+from ..losses.perceptual import load_lpips
+from ..media.images import to_uint8
+from ..systems import video_editing as system
+from ..systems.configs.video_editing import EditConfig, LeadConfig
+from ..systems.video_editing import EditedVideo
+from .hearing import Heard, lead_curve
+
+if TYPE_CHECKING:
+    from ..latents.optimisation import OnStep
+
+
+class EditNetworks(NamedTuple):
+    """What paints, what compares with the sound, what estimates movement (or the flow itself), and LPIPS."""
+
+    denoiser: Denoiser
+    joint: JointEncoder
+    flow: Flow | Estimator | None = None
+    perceptual: nn.Module | None = None
+
+
+def load_networks(
+    config: EditConfig, joint: JointEncoder, device: torch.device, *, unet: str | None, flow: str
+) -> EditNetworks:
+    """Those that the config's weights need, by name."""
+    weighed = {name for name, weight in config.weights.items() if weight}
+    return EditNetworks(
+        load_denoiser(unet, device),
+        joint,
+        load_flow(flow, device) if "flow" in weighed else None,
+        load_lpips(device=device) if "perceptual" in weighed else None,
+    )
+
+
+def edit_stream(
+    frames: Iterable[Tensor],
+    heard: Heard,
+    networks: EditNetworks,
+    config: EditConfig,
+    *,
+    num_frames: int,
+    lead: LeadConfig | None = None,
+    curve: Tensor | None = None,
+    masks: Iterable[Tensor] | Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> Iterator[EditedVideo]:
+    """The edited video a window at a time.
+
+    frames: one or a few at a time, [n,3,H,W] in -1..1. heard: of these frames. lead, curve: see lead_curve.
+    masks: one for all [1,1,h,w], or as many as frames, 1 where to edit; None edits everything.
+    """
+    flow = networks.flow
+    if isinstance(flow, Flow) and len(flow) != num_frames - 1:
+        raise InputError(
+            f"The movement of {len(flow) + 1} frames meets {num_frames} frames.",
+            "Estimate it from the same frames.",
+        )
+    led = lead_curve(lead or LeadConfig(), heard.loudness, num_frames, curve)
+    return system.stream_edit(
+        frames, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
+        perceptual=networks.perceptual, curves={"sound": led}, num_frames=num_frames, config=config, on_step=on_step,
+    )  # fmt: skip
+
+
+def edit_whole(frames: Tensor, heard: Heard, networks: EditNetworks, config: EditConfig, **how) -> EditedVideo:
+    """The same for a video in memory: frames [F,3,H,W]; masks [F,1,h,w] or [1,1,h,w]. how: as in edit_stream."""
+    masks = how.pop("masks", None)
+    if masks is not None and len(masks) not in (1, len(frames)):
+        raise InputError(f"{len(masks)} masks meet {len(frames)} frames.", "Give one for each frame, or one for all.")
+    if len(heard.embeds) not in (1, len(frames)):
+        raise InputError(
+            f"{len(heard.embeds)} embeddings meet {len(frames)} frames.", "Give one for each frame, or one for all."
+        )
+    parts = list(
+        edit_stream(
+            frames.split(1), heard, networks, config, num_frames=len(frames),
+            masks=masks if masks is None or len(masks) == 1 else masks.split(1), **how,
+        )
+    )  # fmt: skip
+    return EditedVideo(
+        torch.cat([part.frames for part in parts]),
+        torch.cat([part.mask for part in parts]),
+        [terms for part in parts for terms in part.history],
+    )
+
+
+class EditMeter:
+    """Nearness of the frames to the sound before and after; how much changed inside the mask, and outside."""
+
+    def __init__(self, joint: JointEncoder, embeds: Tensor) -> None:
+        self.joint, self.embeds = joint, embeds.cpu()
+        self.rows: list[tuple[float, float, float]] = []
+        self.outside = 0
+        self.sources: deque[Tensor] = deque()
+
+    def watch(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The source frames as they are read, each [1,3,H,W]: kept until `add` has seen what became of them."""
+        for img in frames:
+            self.sources.append(img)
+            yield img
+
+    def add(self, part: EditedVideo) -> None:
+        """The next window of the edited video."""
+        for img, mask in zip(part.frames.split(1), part.mask.split(1)):
+            img_src = self.sources.popleft()
+            heard = self.embeds[len(self.rows) if len(self.embeds) > 1 else 0]
+            before, after = self._nearness(img_src, heard), self._nearness(img, heard)
+            changed = (to_uint8(img).int() - to_uint8(img_src).int()).abs().amax(dim=-1)[:, None]  # [1,1,H,W]
+            self.outside = max(self.outside, int((changed * (mask == 0)).max()))
+            difference = (img - img_src).abs().mean(dim=1, keepdim=True) / 2
+            self.rows.append((before, after, float((mask * difference).sum() / mask.sum().clamp(min=1e-6))))
+
+    @torch.no_grad()
+    def _nearness(self, img: Tensor, heard: Tensor) -> float:
+        return float(self.joint.encode_image(img.to(self.joint.device))[0].cpu() @ heard)
+
+    def summary(self) -> dict:
+        """change: mean difference of values in 0..1 where the mask is; outside: the largest, of 255 levels."""
+        before, after, change = zip(*self.rows)
+        return {
+            "similarity": {
+                "before": _mean(before), "after": _mean(after), "per_frame": [round(x, 4) for x in after],
+            },
+            "change": {"mean": _mean(change), "per_frame": [round(x, 5) for x in change]},
+            "outside": self.outside,
+        }  # fmt: skip
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    return sum(values) / len(values)
