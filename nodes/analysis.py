@@ -58,7 +58,7 @@ class SoundReport(io.ComfyNode):
             wanted = joint.encode_audio_frames(mono, sample_rate, fps=fps, num_frames=count).cpu()
         else:
             check_encoder([embeds], encoder.name)
-            wanted = embeds.clip if embeds.frames is None else embeds.frames
+            wanted = embeds.at_frames
             if len(wanted) not in (1, count):
                 raise InputError(f"{len(wanted)} meanings meet {count} frames.", "Send one, or one for each frame.")
         meter, step = VideoMeter(joint.encode_image), on_step()

@@ -181,7 +181,7 @@ def _content(network, joint, mono, sample_rate, embeds, encoder, seed: int, moti
         return network.sample_ws([seed], psi)
     if embeds is not None:
         check_encoder([embeds], encoder.name)
-        wanted = embeds.clip[:1].to(joint[0].device)
+        wanted = embeds.whole[:1].to(joint[0].device)
     elif mono is not None:
         wanted = joint[0].encode_audio(mono, sample_rate)
     else:

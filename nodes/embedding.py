@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from ..soundguide_core.audio.mel import log_mel
-from ..soundguide_core.audio.waveform import resample, to_mono
+from ..soundguide_core.audio.waveform import to_mono
 from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
 from .host import img_of, in_chunks, io, wave_of
@@ -83,46 +82,32 @@ class AudioEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, encoder, audio, fps, num_frames, per_frame, words):
+        from ..soundguide_core.pipelines.hearing import Hearing, likeliest, log_mel_of, recording_of_wave
+
         wave, sample_rate = wave_of(audio)
-        mono = to_mono(wave)  # [B,N]
-        if per_frame and len(mono) > 1:
+        if per_frame and len(wave) > 1:
             raise InputError(
-                f"A batch of {len(mono)} sounds cannot be encoded per frame.",
+                f"A batch of {len(wave)} sounds cannot be encoded per frame.",
                 "Send one sound, or switch 'per_frame' off.",
             )
         joint = encoder.on_device()
-        clip = joint.encode_audio(mono, sample_rate).cpu()
-        frames = None
+        mono = to_mono(wave)  # [B,N]
+        whole = joint.encode_audio(mono, sample_rate)
+        moments = {}
         if per_frame:
-            count = frames_of(mono.shape[-1], sample_rate, fps, num_frames)
-            frames = joint.encode_audio_frames(mono[0], sample_rate, fps=fps, num_frames=count).cpu()
-        heard = _heard_as(joint, clip, words)
-        titles = [f"heard as {line}" if line else "what the encoder is given" for line in heard]
-        mel = torch.cat([_mel_picture(line, sample_rate, joint.spec.drawn, title) for line, title in zip(mono, titles)])
-        label = heard[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
-        return io.NodeOutput(Embeds(clip, frames, fps, label, encoder.name), mel, "\n".join(heard))
-
-
-def _heard_as(joint, clip: Tensor, words: str) -> list[str]:
-    """clip [B,D] => for each "rain 71 %, wind 20 %, waves 5 %"; empty where there are no words to choose from."""
-    labels = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
-    if not labels:
-        return [""] * len(clip)
-    p = joint.classify(clip.to(joint.device), labels).cpu()  # [B,K]
-    best = p.topk(min(3, len(labels)), dim=-1)
-    return [
-        ", ".join(f"{labels[i]} {share:.0%}" for share, i in zip(shares, indices))
-        for shares, indices in zip(best.values.tolist(), best.indices.tolist())
-    ]
-
-
-def _mel_picture(wave: Tensor, sample_rate: int, spec, title: str) -> Tensor:
-    """wave [N] => IMAGE [1,H,W,3] of the log-mel that `spec` describes."""
-    from librosa import mel_frequencies
-
-    mel = log_mel(resample(wave[None], sample_rate, spec.sample_rate), spec)[0, 0]  # [M,T]
-    hz = torch.from_numpy(mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1])
-    return plots.mel_picture(mel, len(wave) / sample_rate, hz, title)
+            count = frames_of(wave.shape[-1], sample_rate, fps, num_frames)
+            heard = Hearing(joint, recording_of_wave(wave[0], sample_rate)).heard(fps, count)
+            moments = {"per_frame": heard.embeds.cpu(), "loudness": heard.loudness}
+        labels = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
+        heard_as = [
+            ", ".join(f"{word} {share:.0%}" for word, share in best) for best in likeliest(joint, whole, labels)
+        ]
+        titles = [f"heard as {line}" if line else "what the encoder is given" for line in heard_as]
+        mels = [log_mel_of(line, sample_rate, joint.spec.drawn) for line in mono]
+        pictures = [plots.mel_picture(*mel, title) for mel, title in zip(mels, titles)]
+        label = heard_as[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
+        embeds = Embeds(whole.cpu(), label, encoder.name, fps=fps, **moments)
+        return io.NodeOutput(embeds, torch.cat(pictures), "\n".join(heard_as))
 
 
 class TextEncode(io.ComfyNode):
@@ -151,7 +136,7 @@ class TextEncode(io.ComfyNode):
         line = " ".join(text.split())
         if not line:
             raise InputError("The text is empty.", "Write a few words, such as: heavy rain.")
-        return io.NodeOutput(Embeds(encoder.on_device().encode_text([line]).cpu(), None, 0.0, line, encoder.name))
+        return io.NodeOutput(Embeds(encoder.on_device().encode_text([line]).cpu(), line, encoder.name))
 
 
 class ImageEncode(io.ComfyNode):
@@ -174,8 +159,8 @@ class ImageEncode(io.ComfyNode):
     @classmethod
     def execute(cls, encoder, image):
         img = img_of(image)
-        clip = in_chunks(encoder.on_device().encode_image, img, 32, encoder.device).float().cpu()
-        return io.NodeOutput(Embeds(clip, None, 0.0, "picture", encoder.name))
+        whole = in_chunks(encoder.on_device().encode_image, img, 32, encoder.device).float().cpu()
+        return io.NodeOutput(Embeds(whole, "picture", encoder.name))
 
 
 class MixEmbeds(io.ComfyNode):
@@ -217,33 +202,37 @@ class MixEmbeds(io.ComfyNode):
 
 
 def mix(parts: Sequence[Embeds], weights: Sequence[float]) -> Embeds:
-    """One meaning out of several; it has frames where a part has them, and a part without counts the same in all."""
-    from ..soundguide_core.embedding.mixing import mix_embeds
+    """One meaning out of several; it has frames where a part has them, and a part without counts the same in all.
 
-    first = parts[0]
-    check_encoder(parts, first.encoder)
-    if len({len(part.clip) for part in parts} - {1}) > 1:
-        sizes = " and ".join(str(len(part.clip)) for part in parts)
+    Of several loudnesses the greatest counts at each frame.
+    """
+    from ..soundguide_core.pipelines.image_manipulation import target_embeds
+
+    check_encoder(parts, parts[0].encoder)
+    if len({len(part.whole) for part in parts} - {1}) > 1:
+        sizes = " and ".join(str(len(part.whole)) for part in parts)
         raise InputError(f"Batches of {sizes} meanings cannot be mixed.", "Use batches of one size, or single ones.")
-    clip = mix_embeds([part.clip for part in parts], weights)
-    moving = [part for part in parts if part.frames is not None]
-    frames = None
-    if moving:
-        if len(clip) > 1:
-            raise InputError(
-                f"A batch of {len(clip)} meanings meets a sound that has one for each frame.",
-                "Send single ones, or switch 'per_frame' off.",
-            )
-        if len({(len(part.frames), part.fps) for part in moving}) > 1:
-            lengths = " and ".join(f"{len(part.frames)} frames at {part.fps:g} a second" for part in moving)
-            raise InputError(
-                f"Sounds of {lengths} cannot be mixed.", "Give each Encode Sound the same fps and num_frames."
-            )
-        frames = mix_embeds([part.clip if part.frames is None else part.frames for part in parts], weights)
     label = " + ".join(
         part.label if weight == 1 else f"{weight:g} {part.label}" for weight, part in zip(weights, parts) if weight
     )
-    return Embeds(clip, frames, moving[0].fps if moving else 0.0, label, first.encoder)
+    mixed = Embeds(target_embeds([part.whole for part in parts], weights), label, parts[0].encoder)
+    moving = [part for part in parts if part.per_frame is not None]
+    if not moving:
+        return mixed
+    if len(mixed.whole) > 1:
+        raise InputError(
+            f"A batch of {len(mixed.whole)} meanings meets a sound that has one for each frame.",
+            "Send single ones, or switch 'per_frame' off.",
+        )
+    if len({(len(part.per_frame), part.fps) for part in moving}) > 1:
+        lengths = " and ".join(f"{len(part.per_frame)} frames at {part.fps:g} a second" for part in moving)
+        raise InputError(f"Sounds of {lengths} cannot be mixed.", "Give each Encode Sound the same fps and num_frames.")
+    return replace(
+        mixed,
+        per_frame=target_embeds([part.at_frames for part in parts], weights),
+        fps=moving[0].fps,
+        loudness=torch.stack([part.loudness for part in moving]).amax(dim=0),
+    )
 
 
 def check_encoder(parts: Sequence[Embeds], encoder: str) -> None:

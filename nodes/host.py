@@ -6,6 +6,7 @@ can never be differentiated; so models are made, moved and optimised through thi
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
@@ -72,6 +73,10 @@ def _each_tensor(value, change: Callable[[Tensor], Tensor]):
         return type(value)(_each_tensor(item, change) for item in value)
     if type(value) is dict:
         return {key: _each_tensor(item, change) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        now = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
+        new = {name: _each_tensor(item, change) for name, item in now.items() if isinstance(item, Tensor)}
+        return dataclasses.replace(value, **new) if new else value
     return value
 
 

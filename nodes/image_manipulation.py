@@ -123,7 +123,7 @@ class SoundManipulate(io.ComfyNode):
         changed = with_grad(
             change_picture,
             latents.ws.to(generator.device),
-            embeds.clip.to(encoder.device),
+            embeds.whole.to(encoder.device),
             generator=network,
             joint=joint,
             config=config_of(ManipulationConfig, settings),

@@ -25,20 +25,27 @@ WLatents = io.Custom("SOUNDGUIDE_WS")
 
 @dataclass(frozen=True)
 class Embeds:
-    """Meanings of sounds, texts or pictures, unit norm.
+    """Embeddings of sounds, texts or pictures, unit norm.
 
-    clip: [B,D], one for each whole. frames: [F,D] at fps, one for each video frame, or None. encoder: the space they
-    are in. label: in a few words, for titles.
+    whole: [B,D], one for each of a batch. per_frame: [F,D] at fps, one for each video frame of a single sound, or None.
+    label: in a few words, for titles. encoder: the space that they are in. loudness: [F] in 0..1 on a scale of
+    decibels, of the sound that per_frame is of.
     """
 
-    clip: Tensor
-    frames: Tensor | None
-    fps: float
+    whole: Tensor
     label: str
     encoder: str
+    per_frame: Tensor | None = None
+    fps: float = 0.0
+    loudness: Tensor | None = None
+
+    @property
+    def at_frames(self) -> Tensor:
+        """[F,D], or [B,D] for all frames where there is no embedding for each."""
+        return self.whole if self.per_frame is None else self.per_frame
 
     def get_ram_usage(self) -> int:
-        return sum(x.nbytes for x in (self.clip, self.frames) if x is not None)
+        return sum(x.nbytes for x in (self.whole, self.per_frame, self.loudness) if x is not None)
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,8 @@ class Latents:
 
 
 @dataclass(frozen=True)
-class Motion:
-    """How the neighbours of a video's frames move into each other."""
+class VideoFlow:
+    """Optical flow between neighbouring frames of a video."""
 
     flow: optical_flow.Flow
 

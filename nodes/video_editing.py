@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.common.errors import InputError
-from ..soundguide_core.systems.configs.video_editing import EditConfig
+from ..soundguide_core.systems.configs.video_editing import CONSTANT, DECIBELS, SONES, EditConfig, LeadConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, with_grad
@@ -82,7 +82,7 @@ class FlowGuidance(io.ComfyNode):
         )
         shown = flow.resized(*size)
         hidden = (1 - 2 * shown.visible_fw).expand(-1, 3, -1, -1)
-        return io.NodeOutput(sockets.Motion(flow), image_of(flow_picture(shown.fw)), image_of(hidden))
+        return io.NodeOutput(sockets.VideoFlow(flow), image_of(flow_picture(shown.fw)), image_of(hidden))
 
 
 class SoundiniSampler(io.ComfyNode):
@@ -106,14 +106,7 @@ class SoundiniSampler(io.ComfyNode):
                     tooltip="What shall be seen. From Encode Sound with 'per_frame' and the video's fps and number of "
                     "frames, each frame follows its moment; otherwise one meaning holds for all.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.05,
-                    tooltip="How far the sound leads: 0 leaves only what the diffusion model does by itself.",
-                ),
+                *config_inputs(LeadConfig, "strength"),
                 *config_inputs(EditConfig, "steps", "skip", "seed"),
                 io.Mask.Input(
                     "mask",
@@ -149,6 +142,12 @@ class SoundiniSampler(io.ComfyNode):
                     *("crops", "feather", "invert", "window", "chunk", "size"),
                     also=advanced(),
                 ),
+                *config_inputs(
+                    LeadConfig,
+                    "loudness",
+                    also=advanced(),
+                    loudness={"default": CONSTANT, "options": [CONSTANT, SONES, DECIBELS], "optional": True},
+                ),
             ],
             outputs=[
                 io.Image.Output("edited", display_name="image", tooltip="The edited frames."),
@@ -160,39 +159,30 @@ class SoundiniSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, diffusion, encoder, image, embeds, strength, also_weight, mask=None, flow=None, also=None, curve=None,
-        **settings,
-    ):  # fmt: skip
+        cls, diffusion, encoder, image, embeds, also_weight, mask=None, flow=None, also=None, curve=None, **settings
+    ):
         import torch
 
-        from ..soundguide_core.systems.video_editing import edit_video
+        from ..soundguide_core.pipelines.hearing import Heard
+        from ..soundguide_core.pipelines.video_editing import EditNetworks, edit_whole
 
-        frames = img_of(image)
         if also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
         check_encoder([embeds], encoder.name)
-        if flow is not None and flow.num_frames != len(frames):
-            raise InputError(
-                f"The movement of {flow.num_frames} frames meets {len(frames)} frames.",
-                "Connect the same frames to Video Movement.",
-            )
-        config = config_of(EditConfig, settings)
-        values = torch.as_tensor([1.0] if curve is None else curve, dtype=torch.float32).flatten()
         denoiser, joint = on_device(diffusion, encoder)
-        result = with_grad(
-            edit_video,
-            frames,
-            (embeds.clip if embeds.frames is None else embeds.frames),
-            denoiser=denoiser,
-            joint=joint,
-            mask=None if mask is None else mask_of(mask),
-            flow=None if flow is None else flow.flow,
-            curves={"sound": strength * (values.expand(len(frames)) if len(values) == 1 else values)},
-            config=config,
+        edited = with_grad(
+            edit_whole,
+            img_of(image),
+            Heard(embeds.at_frames, embeds.loudness),
+            EditNetworks(denoiser, joint, None if flow is None else flow.flow),
+            config_of(EditConfig, settings),
+            lead=config_of(LeadConfig, {"loudness": CONSTANT, **settings}),
+            curve=None if curve is None else torch.as_tensor(curve, dtype=torch.float32),
+            masks=None if mask is None else mask_of(mask),
             on_step=on_step(),
         )
-        history = result.history or [{"no step was guided": 0.0}]  # with few steps all may lie below the guided noise
-        return io.NodeOutput(image_of(result.frames), plots.loss_picture(history, embeds.label))
+        history = edited.history or [{"no step was guided": 0.0}]  # with few steps all may lie below the guided noise
+        return io.NodeOutput(image_of(edited.frames), plots.loss_picture(history, embeds.label))
 
 
 NODES = [FlowGuidance, SoundiniSampler]

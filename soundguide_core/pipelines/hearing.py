@@ -6,7 +6,7 @@ Axes: F frames, D dims, C channels, N samples.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ..audio.features import sones
-from ..audio.mel import RELEASED, MelSpec
+from ..audio.mel import RELEASED, MelSpec, log_mel
 from ..audio.track import MelTrack
-from ..audio.waveform import check_wave, stream_audio, to_mono
+from ..audio.waveform import check_wave, resample, stream_audio, to_mono
 from ..common.errors import InputError
 from ..embedding.mixing import mix_embeds
 from ..systems.configs.video_editing import CONSTANT, DECIBELS, SONES, LeadConfig
@@ -125,6 +125,29 @@ class Hearing:
         """What is heard at each frame and how loud it is; whole: one meaning for all frames."""
         embeds = self.whole() if whole else self.at_frames(fps, num_frames)
         return Heard(embeds, self.loudness(fps, num_frames))
+
+
+def likeliest(
+    joint: JointEncoder, embeds: Tensor, labels: Sequence[str], most: int = 3
+) -> list[list[tuple[str, float]]]:
+    """embeds [B,D] of sounds => for each the likeliest labels with their probabilities; none where there are none."""
+    if not labels:
+        return [[] for _ in embeds]
+    best = joint.classify(embeds.to(joint.device), labels).cpu().topk(min(most, len(labels)), dim=-1)
+    return [
+        [(labels[i], share) for share, i in zip(shares, indices)]
+        for shares, indices in zip(best.values.tolist(), best.indices.tolist())
+    ]
+
+
+def log_mel_of(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, float, Tensor]:
+    """What an encoder is given, to be shown: wave [N] => (mel [M,T] in 0..1, its seconds, the middle of each band in Hz
+    [M])."""
+    from librosa import mel_frequencies
+
+    mel = log_mel(resample(wave[None], sample_rate, spec.sample_rate), spec)[0, 0]
+    hz = mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1]
+    return mel, len(wave) / sample_rate, torch.from_numpy(hz)
 
 
 def lead_curve(lead: LeadConfig, loudness: Tensor | None, num_frames: int, curve: Tensor | None = None) -> Tensor:

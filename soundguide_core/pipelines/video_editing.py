@@ -71,7 +71,7 @@ def edit_stream(
     if isinstance(flow, Flow) and len(flow) != num_frames - 1:
         raise InputError(
             f"The movement of {len(flow) + 1} frames meets {num_frames} frames.",
-            "Estimate it from the same frames.",
+            "Take the movement from the same frames.",
         )
     led = lead_curve(lead or LeadConfig(), heard.loudness, num_frames, curve)
     return system.stream_edit(
