@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 import torch.nn.functional as F
@@ -16,35 +17,26 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.files import replacing
 from ..common.shapes import check_shape
+from .picture_file import read_picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")  # of pictures that are written
+READ_SUFFIXES = (*SUFFIXES, ".bmp", ".tif", ".tiff")  # of what is surely a picture, not a video
+ROWS = 256  # of a picture that become floats at once
 
 
-def load_image(path: str | os.PathLike) -> Tensor:
+def load_image(source: str | os.PathLike | BinaryIO) -> Tensor:
     """Read a picture file as [1,3,H,W] in -1..1: upright by its EXIF mark, transparency laid on white.
+
+    PNG, JPEG, WEBP, BMP, TIFF and GIF are read. What has more than 24 million pixels is shrunk by a whole factor.
 
     Raises:
         InputError: the file is missing, is not a picture, is damaged, or is unreasonably large.
     """
-    import numpy as np
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no picture at {path}.", "Check the path.")
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I;16"):
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            rgba = np.array(picture.convert("RGBA"))
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path} has too many pixels to be a photograph.", "Scale it down and try again.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be read as a picture.", "Save it as PNG or JPEG with an image editor and try again."
-        ) from error
-    return from_host(torch.from_numpy(rgba)[None].float() / 255)
+    pixels = torch.from_numpy(read_picture(source))
+    img = torch.empty(1, 3, *pixels.shape[:2])
+    for rows, out in zip(pixels.split(ROWS), img.split(ROWS, dim=2)):  # a large one is not held three times over
+        out.copy_(from_host((rows.float() / 255 if rows.dtype == torch.uint8 else rows)[None]))
+    return img
 
 
 def save_image(img: Tensor, path: str | os.PathLike) -> None:

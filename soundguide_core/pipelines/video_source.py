@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..audio.waveform import stream_audio
 from ..common.errors import InputError, check_number
-from ..media.images import SUFFIXES, load_image
+from ..media.images import READ_SUFFIXES, load_image
 from ..media.video import Sound, probe, read_frames
 
 
@@ -59,7 +59,7 @@ def read_masks(
         mask = img.mean(dim=1, keepdim=True) / 2 + 0.5
         return mask if soft else (mask >= 0.5).to(mask)
 
-    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+    if path.suffix.lower() in READ_SUFFIXES and not path.is_dir():
         mask = grey(load_image(path))
         if not (1 - mask if invert else mask).any():
             raise InputError(f"{path} marks nothing to edit.", "Make the part to edit white, or use --invert-mask.")

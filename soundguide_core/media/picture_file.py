@@ -1,0 +1,139 @@
+"""The one place where picture files are opened: named formats only, nothing enormous, every kind of pixel as painted.
+
+PNG, JPEG, WEBP, BMP, TIFF and GIF are read, whatever the name of the file; of several pictures in one, the first.
+Pillow opens far more, some of it with other programs: an EPS goes to Ghostscript, under any name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from ..common.errors import InputError
+from ..common.files import check_input
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+MOST_PIXELS = 50_000_000  # that are decoded; a larger JPEG is decoded at a half, a quarter or an eighth
+KEPT_PIXELS = 24_000_000  # larger pictures are shrunk by a whole factor, before they take 12 bytes a pixel
+ORIENTATION = 0x0112  # the EXIF tag
+OTHERWISE = "Save it as PNG or JPEG with an image editor and try again."
+WHITE = {"I;16": 65535.0, "I;16L": 65535.0, "I;16B": 65535.0, "I;16N": 65535.0}  # white, of modes that say it
+
+
+def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
+    """A picture as [H,W,C], upright by its EXIF mark: uint8, or float32 in 0..1. C is 1, 3, or 4 with alpha.
+
+    A picture of more than KEPT_PIXELS is shrunk. Values of floats and of 32 bits are taken as 0..1 where none is above
+    2, as 0..255 where none is above 255, as 0..65535 where none is above that, and else against the largest.
+
+    Raises:
+        InputError: the file is missing, is not a picture of a known format, is damaged, or has too many pixels.
+    """
+    import PIL.Image
+    from PIL import UnidentifiedImageError
+
+    name = getattr(source, "name", "The picture") if hasattr(source, "read") else check_input(source, "picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which are judged here, and of odd metadata
+            with PIL.Image.open(source, formats=FORMATS) as picture:
+                _fit(picture, name)
+                return _pixels(_upright(_shrunk(picture)), name)
+    except PIL.Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not a picture that can be read, such as PNG, JPEG or WEBP.", OTHERWISE) from error
+    except MemoryError as error:
+        raise InputError(f"There is not enough memory for the picture {name}.", "Scale it down.") from error
+    except InputError:
+        raise
+    except Exception as error:  # each decoder has exceptions of its own for damaged files: struct.error, KeyError, ...
+        raise InputError(f"{name} cannot be read as a picture.", OTHERWISE) from error
+
+
+def _fit(picture: Image, name: object) -> None:
+    """Have a large JPEG decoded smaller; refuse what is too large and cannot be."""
+    if picture.format in ("JPEG", "MPO"):
+        factor = 1
+        while picture.width * picture.height > MOST_PIXELS * factor**2:
+            factor *= 2
+        if factor > 1:
+            picture.draft("RGB", (picture.width // factor, picture.height // factor))
+    if picture.width * picture.height > MOST_PIXELS:
+        raise _too_large(name)
+
+
+def _shrunk(picture: Image) -> Image:
+    factor = math.ceil(math.sqrt(picture.width * picture.height / KEPT_PIXELS))
+    if factor <= 1:
+        return picture
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode.startswith("I;"):
+        picture = picture.convert("I")
+        picture.info["white"] = 65535.0
+    premultiplied = {"LA": "La", "RGBA": "RGBa"}.get(picture.mode)  # a colour counts as far as it is seen
+    if premultiplied:
+        return picture.convert(premultiplied).reduce(factor).convert(picture.mode)
+    white = picture.info.get("white")
+    picture = picture.reduce(factor)
+    if white:
+        picture.info["white"] = white
+    return picture
+
+
+def _upright(picture: Image) -> Image:
+    import PIL.Image
+
+    turns = PIL.Image.Transpose
+    turn = {
+        2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM, 5: turns.TRANSPOSE,
+        6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90,
+    }  # fmt: skip
+    try:
+        orientation = picture.getexif().get(ORIENTATION, 1)
+    except Exception:  # a broken EXIF block says nothing
+        return picture
+    return picture.transpose(turn[orientation]) if orientation in turn else picture
+
+
+def _pixels(picture: Image, name: object) -> np.ndarray:
+    """[H,W,C] uint8, or float32 in 0..1"""
+    mode = picture.mode
+    if mode in WHITE or mode in ("I", "F"):
+        values = np.asarray(picture).astype(np.float32)[..., None]
+        if not np.isfinite(values).all():
+            raise InputError(f"The picture {name} holds values that are not numbers.", OTHERWISE)
+        white = WHITE.get(mode) or picture.info.get("white") or _white(float(values.max()), floats=mode == "F")
+        return np.clip(values / white, 0, 1)
+    if mode == "1":
+        picture = picture.convert("L")
+    elif picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    elif mode not in ("L", "RGB"):
+        picture = picture.convert("RGB")
+    pixels = np.array(picture)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _white(largest: float, *, floats: bool) -> float:
+    """The value of white of a picture whose mode does not say it."""
+    for white, most in ((1.0, 2.0 if floats else 0.0), (255.0, 255.0), (65535.0, 65535.0)):
+        if largest <= most:
+            return white
+    return largest
+
+
+def _too_large(name: object) -> InputError:
+    return InputError(
+        f"The picture {name} has more than {MOST_PIXELS // 10**6} million pixels.", "Scale it down, or save it as JPEG."
+    )

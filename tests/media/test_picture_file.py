@@ -1,0 +1,160 @@
+"""Picture files of every kind are read as painted; what is no picture, or enormous, is refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from soundguide_core.common.errors import InputError
+from soundguide_core.media import picture_file
+from soundguide_core.media.images import load_image
+
+RAMP = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+
+
+def save(path, pixels, **options):
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(path, **options)
+    return path
+
+
+def png(width: int, height: int, colour: int = 2) -> bytes:
+    """A PNG of zeros, a thousandth the size of its pixels."""
+    pack = zlib.compressobj(9)
+    row = b"\0" + bytes(width * {2: 3, 6: 4}[colour])
+    data = b"".join([pack.compress(row) for _ in range(height)] + [pack.flush()])
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.eps", "a.jpg"])
+def test_a_picture_starts_no_program(tmp_path, monkeypatch, name):
+    for start in ("subprocess.Popen", "os.system", "os.posix_spawn"):
+        monkeypatch.setattr(start, lambda *_, **__: pytest.fail("a program was started"))
+    (tmp_path / name).write_bytes(EPS)
+    with pytest.raises(InputError, match="not a picture"):
+        load_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["PPM", "TGA", "PCX", "SGI", "ICO", "PDF"])
+def test_other_formats_are_refused_under_any_name(tmp_path, kind):
+    save(tmp_path / "a.png", np.zeros((16, 16, 3), np.uint8), format=kind)
+    with pytest.raises(InputError, match="not a picture"):
+        load_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_the_known_formats_are_read_under_any_name(tmp_path, kind):
+    path = save(tmp_path / "a.picture", Image.new("RGB", (8, 8), (200, 100, 50)), format=kind)
+    expected = torch.tensor([200, 100, 50]) / 127.5 - 1
+    assert (load_image(path)[0, :, 4, 4] - expected).abs().max() < 0.03
+    assert torch.equal(load_image(io.BytesIO(path.read_bytes())), load_image(path))
+
+
+def test_enormous_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
+    (tmp_path / "a.png").write_bytes(png(12000, 9000))
+    with pytest.raises(InputError, match="more than 50 million pixels"):
+        load_image(tmp_path / "a.png")
+    head = b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\0\0\0"
+    (tmp_path / "a.gif").write_bytes(head + b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x08\x00;")
+    with pytest.raises(InputError):
+        load_image(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "I;16", "F", "CMYK"])
+def test_large_pictures_are_shrunk_and_keep_their_colours(tmp_path, monkeypatch, mode):
+    kind = {"CMYK": "TIFF", "F": "TIFF"}.get(mode, "PNG")
+    colour = {"F": 0.5, "I;16": 32768, "CMYK": (0, 0, 0, 127), "RGBA": (128, 128, 128, 255), "LA": (128, 255)}
+    flat = Image.new(mode, (40, 20), colour.get(mode, 1 if mode == "1" else 128 if mode in ("L", "P") else (128,) * 3))
+    path = save(tmp_path / "a", flat, format=kind)
+    whole = load_image(path)
+    monkeypatch.setattr(picture_file, "KEPT_PIXELS", 100)
+    small = load_image(path)
+    assert small.shape == (1, 3, 7, 14)
+    assert (small - whole[..., :7, :14]).abs().max() < 0.02
+
+
+def test_a_large_jpeg_is_decoded_smaller(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.jpg", Image.new("RGB", (400, 300), (10, 200, 30)))
+    monkeypatch.setattr(picture_file, "MOST_PIXELS", 10_000)
+    img = load_image(path)
+    assert img.shape == (1, 3, 75, 100)
+    assert (img[0, :, 5, 5] - (torch.tensor([10, 200, 30]) / 127.5 - 1)).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 1e6])
+def test_float_pictures_are_as_painted(tmp_path, white):
+    path = save(tmp_path / "a.png", RAMP * white, format="TIFF")
+    torch.testing.assert_close(load_image(path)[0, 1] / 2 + 0.5, torch.from_numpy(RAMP), atol=1e-5, rtol=0)
+
+
+def test_a_float_picture_a_little_above_one_is_clipped(tmp_path):
+    path = save(tmp_path / "a.tiff", RAMP * 1.3)
+    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP * 1.3).clamp(max=1))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_float_pictures_without_numbers_are_refused(tmp_path, value):
+    with pytest.raises(InputError, match="not numbers"):
+        load_image(save(tmp_path / "a.tiff", np.full((4, 4), value, np.float32)))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_as_painted(tmp_path, kind):
+    path = save(tmp_path / "a", (RAMP * 65535).round().astype(np.uint16), format=kind)
+    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=1e-4, rtol=0)
+    dark = save(tmp_path / "b", np.full((4, 4), 200, np.uint16), format=kind)
+    assert load_image(dark).max() < -0.98
+
+
+def test_thirty_two_bits_are_as_painted(tmp_path):
+    path = save(tmp_path / "a.tiff", (RAMP * 65535).round().astype(np.int32))
+    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=1e-4, rtol=0)
+
+
+def test_palettes_bits_and_printing_colours(tmp_path):
+    colours = Image.new("RGB", (8, 8), (255, 0, 0))
+    for path in (
+        save(tmp_path / "a.png", colours.convert("P", palette=Image.Palette.ADAPTIVE)),
+        save(tmp_path / "b.jpg", colours.convert("CMYK"), quality=100),
+    ):
+        assert (load_image(path)[0, :, 0, 0] - torch.tensor([1.0, -1, -1])).abs().max() < 0.05
+    bits = save(tmp_path / "c.png", Image.fromarray(RAMP > 0.5))
+    assert torch.equal(load_image(bits)[0, 0] > 0, torch.from_numpy(RAMP > 0.5))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_alpha_is_laid_on_white(tmp_path, mode):
+    painted = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    painted.paste((0, 0, 0, 255), (0, 0, 2, 4))
+    path = save(tmp_path / "a.png", painted.convert(mode))
+    img = load_image(path)
+    assert (img[..., :2] == -1).all() and (img[..., 2:] == 1).all()
+
+
+def test_a_broken_exif_block_says_nothing(tmp_path):
+    path = save(tmp_path / "a.jpg", Image.new("RGB", (6, 4)), exif=b"Exif\0\0II*\0\xff\xff\xff\xff\x99")
+    assert load_image(path).shape == (1, 3, 4, 6)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 8, 20, 60, 100])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_cut_pictures_are_refused_in_a_sentence(tmp_path, kind, cut):
+    noise = np.random.default_rng(0).integers(256, size=(20, 20, 3), dtype=np.uint8)
+    path = save(tmp_path / "a", noise, format=kind)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError):
+        load_image(path)
