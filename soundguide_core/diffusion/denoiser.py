@@ -8,7 +8,6 @@ Axes: B batch, H W picture, T noise levels of training.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 import torch
 from diffusers import DDPMScheduler
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
+from ..common.types import Estimate
 from .unet import UNet, load_unet
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -29,19 +29,6 @@ LEVELS = (
     "trained_betas",
     "rescale_betas_zero_snr",
 )
-
-
-class Estimate(NamedTuple):
-    """What a model says of the picture below the noise.
-
-    x0_hat: [B,3,H,W], not clamped.
-    variance_mix: how wide a random step is: -1 is the variance beta_tilde of the step that is taken, 1 its beta, and
-        between them the logarithm is interpolated. [B,3,H,W] where the model has learned it (A. Nichol and
-        P. Dhariwal, "Improved Denoising Diffusion Probabilistic Models", ICML 2021, equation 15).
-    """
-
-    x0_hat: Tensor
-    variance_mix: Tensor | float = -1.0
 
 
 class Denoiser(nn.Module):

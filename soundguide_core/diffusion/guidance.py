@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..common.errors import InputError
-from .denoiser import Estimate
+from ..common.types import Estimate
 from .sampler import Denoise, Step
 
 Losses = Callable[[Tensor, int], Mapping[str, Tensor]]

@@ -18,10 +18,10 @@ from torch import Tensor
 from ..common.errors import InputError, check_whole
 from ..common.rng import torch_generator
 from ..common.shapes import check_shape
-from .denoiser import CLEAN, Estimate, alpha_bars, levels
+from ..common.types import Estimate, OnStep
+from .denoiser import CLEAN, alpha_bars, levels
 
 Denoise = Callable[[Tensor, int], Estimate]
-OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor]], None]
 
 # name -> (scheduler, its keyword arguments). DPM-Solver-1 is DDIM (Lu et al. 2022, section 4.1).
 SOLVERS = {

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
+from ..common.types import FlowEstimator, OnStep
 from ..media.images import from_uint8
 
 RESIZE = "Estimate it on the same frames, or resize it to theirs."
-Estimator = Callable[[Tensor, Tensor], Tensor]  # two pictures [B,3,H,W] in -1..1 => where each point went, [B,2,H,W]
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ def _pixels(h: int, w: int, like: Tensor) -> Tensor:
 @torch.no_grad()
 def estimate_flow(
     frames: Tensor,
-    estimator: Estimator,
+    estimator: FlowEstimator,
     chunk: int = 8,
-    on_step: Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Flow:
     """The flow between neighbours of frames [F,3,H,W] in -1..1, `chunk` pairs in the estimator at once.
 

@@ -5,12 +5,13 @@ Axes: B batch, L layers (num_ws), D dims.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.types import ImageGenerator, JointSpace, OnStep, no_preview
 
 SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
 CHUNK = 16  # samples rendered at once
@@ -66,7 +67,13 @@ def mix_layers(ws_a: Tensor, ws_b: Tensor, layers: str | slice | Iterable[int]) 
 
 @torch.no_grad()
 def sampled_start(
-    img_src: Tensor, embeds: Tensor, *, generator, joint, samples: int, on_step: Callable | None = None
+    img_src: Tensor,
+    embeds: Tensor,
+    *,
+    generator: ImageGenerator,
+    joint: JointSpace,
+    samples: int,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """The way from what the source shows to what the sound means, in random pictures of the generator. => [B,1,D]
 
@@ -79,7 +86,7 @@ def sampled_start(
         ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
         seen.append(joint.encode_image(generator.synthesis(ws[-1])))
         if on_step is not None:
-            on_step(first // CHUNK, -(-samples // CHUNK), {}, lambda: None)
+            on_step(first // CHUNK, -(-samples // CHUNK), {}, no_preview)
     w, seen = torch.cat(ws).mean(dim=1), torch.cat(seen)  # [N,D], [N,D]
     nearest = max(1, samples // 16)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
+from ..common.types import VideoGenerator
 from .motion import Noise
 
 DRIVES = ("codes", "amplitude", "speed")
@@ -70,7 +71,11 @@ class Sound:
 
 
 def motion_at(
-    generator, seconds: np.ndarray, motion_z: Noise | int, sound: Sound | None = None, period_sec: float | None = None
+    generator: VideoGenerator,
+    seconds: np.ndarray,
+    motion_z: Noise | int,
+    sound: Sound | None = None,
+    period_sec: float | None = None,
 ) -> Tensor:
     """Motion codes [1,F,V] at any times [F] in seconds, in any order."""
     noise = generator.motion_noise([motion_z]) if isinstance(motion_z, int) else motion_z
@@ -95,13 +100,13 @@ def motion_at(
     return generator.motion_codes(torch.from_numpy(seconds * generator.fps)[None], noise, loop=loop, **how)
 
 
-def drive_of(sound: Sound, generator) -> str:
+def drive_of(sound: Sound, generator: VideoGenerator) -> str:
     """The drive that is asked for, or the best that the generator has.
 
     Raises:
         InputError: the generator's codes have not learned to listen.
     """
-    learned = generator.config.sound_dim == 2
+    learned = generator.sound_dim == 2
     if sound.drive == "codes" and not learned:
         raise InputError(
             "This generator's codes have not learned to listen.", "Let the sound drive amplitude or speed instead."

@@ -120,6 +120,15 @@ class Generator(StyleGenerator):
         super().__init__(config, Mapping(config), VideoSynthesis(config))
         self.fps = config.fps
 
+    @property
+    def sound_dim(self) -> int:
+        """How many numbers of a sound its motion codes take, 0 for none."""
+        return self.config.sound_dim
+
+    def motion_anchors(self, last: float) -> int:
+        """How many anchors of motion noise times up to `last`, in frames, need."""
+        return self.synthesis.motion_encoder.anchors(last)
+
     def motion_noise(self, seeds) -> TrajectoryNoise:
         """Motion noise without an end, one trajectory per seed."""
         return TrajectoryNoise(tuple(seeds), self.config.motion_z_dim)

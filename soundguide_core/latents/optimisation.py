@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.types import OnStep
 from .schedule import Schedule
 
 Losses = Callable[[Tensor], Mapping[str, Tensor]]
-OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 
 
 @dataclass

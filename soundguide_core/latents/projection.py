@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ..common.errors import check_number
 from ..common.shapes import check_shape
+from ..common.types import ImageGenerator, OnStep, no_preview
 from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance
 from ..media.images import resize
-from .optimisation import OnStep, Schedule, optimise
+from .optimisation import Schedule, optimise
 
 CHUNK = 16
 
@@ -34,7 +35,7 @@ class Projection:
 
 def project(
     img: Tensor,
-    generator,
+    generator: ImageGenerator,
     *,
     features: Callable[[Tensor], Tensor] | None = None,
     schedule: Schedule | None = None,
@@ -91,7 +92,9 @@ def project(
 
 
 @torch.no_grad()
-def nearest_sample(target: Tensor, generator, candidates: int, seed: int, on_step: OnStep | None = None) -> Tensor:
+def nearest_sample(
+    target: Tensor, generator: ImageGenerator, candidates: int, seed: int, on_step: OnStep | None = None
+) -> Tensor:
     """ws [B,L,D] of the random samples (psi 1) whose renderings, 16 pixels wide, are nearest to target [B,3,H,W]."""
     small = F.adaptive_avg_pool2d(target, 16).flatten(1)  # [B,768]
     best_ws, best = None, None
@@ -106,5 +109,5 @@ def nearest_sample(target: Tensor, generator, candidates: int, seed: int, on_ste
             closer = distance < best
             best_ws, best = torch.where(closer[:, None, None], ws[index], best_ws), torch.minimum(distance, best)
         if on_step is not None:
-            on_step(start // CHUNK, -(-candidates // CHUNK), {}, lambda: None)
+            on_step(start // CHUNK, -(-candidates // CHUNK), {}, no_preview)
     return best_ws

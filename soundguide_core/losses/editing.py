@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.shapes import check_shape
+from ..common.types import PerceptualDistance
 from ..flow.optical_flow import Flow, backward_warp
 
 STILL = 1e-3  # differences of unit embeddings that are shorter have no direction
@@ -51,7 +52,7 @@ def background_distance(img: Tensor, img_src: Tensor, mask: Tensor) -> Tensor:
     return ((1 - mask) * (img - img_src)).abs().mean(dim=(1, 2, 3))
 
 
-def background_perceptual(perceptual, img: Tensor, img_src: Tensor, mask: Tensor) -> Tensor:
+def background_perceptual(perceptual: PerceptualDistance, img: Tensor, img_src: Tensor, mask: Tensor) -> Tensor:
     """The LPIPS half of L_back, both sides masked: perceptual(x (1 - m), x_src (1 - m)) => [F]."""
     return perceptual(img * (1 - mask), img_src * (1 - mask))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +11,12 @@ from torch import Tensor, nn
 from ..checkpoints import registry, safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
 from ..common.shapes import check_shape
+from ..common.types import FaceRecognition
 from ..embedding.ir_se import ArcFace, IRSEConfig
 from .semantic import cosine_distance
 
 
-def identity_distance(recognise: Callable[[Tensor], Tensor], img: Tensor, img_src: Tensor) -> Tensor:
+def identity_distance(recognise: FaceRecognition, img: Tensor, img_src: Tensor) -> Tensor:
     """L_ID = 1 - <R(img_src), R(img)> for img, img_src [B,3,H,W] in -1..1 => [B]; the source carries no gradient."""
     with torch.no_grad():
         source = F.normalize(recognise(img_src), dim=-1)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.types import OnStep
 from ..embedding.joint import JointEncoder
 from ..embedding.mixing import mix_embeds
 from ..generators.generator import StyleGenerator
-from ..latents.optimisation import OnStep
 from ..latents.projection import Projection, project
 from ..media.images import load_image
 from ..systems.configs.image_manipulation import ManipulationConfig

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..common.errors import InputError
-from ..diffusion.denoiser import Denoiser, load_denoiser
-from ..embedding.joint import JointEncoder
+from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
+from ..diffusion.denoiser import load_denoiser
 from ..flow.estimators import load_flow
-from ..flow.optical_flow import Estimator, Flow
+from ..flow.optical_flow import Flow
 from ..losses.perceptual import load_lpips
 from ..media.images import to_uint8
 from ..systems import video_editing as system
@@ -24,21 +24,18 @@ from ..systems.configs.video_editing import EditConfig, LeadConfig
 from ..systems.video_editing import EditedVideo
 from .hearing import Heard, lead_curve
 
-if TYPE_CHECKING:
-    from ..latents.optimisation import OnStep
-
 
 class EditNetworks(NamedTuple):
     """What paints, what compares with the sound, what estimates movement (or the flow itself), and LPIPS."""
 
     denoiser: Denoiser
-    joint: JointEncoder
-    flow: Flow | Estimator | None = None
-    perceptual: nn.Module | None = None
+    joint: JointSpace
+    flow: Flow | FlowEstimator | None = None
+    perceptual: PerceptualDistance | None = None
 
 
 def load_networks(
-    config: EditConfig, joint: JointEncoder, device: torch.device, *, unet: str | None, flow: str
+    config: EditConfig, joint: JointSpace, device: torch.device, *, unet: str | None, flow: str
 ) -> EditNetworks:
     """Those that the config's weights need, by name."""
     weighed = {name for name, weight in config.weights.items() if weight}
@@ -105,7 +102,7 @@ def edit_whole(frames: Tensor, heard: Heard, networks: EditNetworks, config: Edi
 class EditMeter:
     """Nearness of the frames to the sound before and after; how much changed inside the mask, and outside."""
 
-    def __init__(self, joint: JointEncoder, embeds: Tensor) -> None:
+    def __init__(self, joint: JointSpace, embeds: Tensor) -> None:
         self.joint, self.embeds = joint, embeds.cpu()
         self.rows: list[tuple[float, float, float]] = []
         self.outside = 0

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ..common.errors import check_number
 from ..common.shapes import check_shape
+from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.latents import sampled_start
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
-from ..latents.optimisation import OnStep, OptimiseResult, optimise
+from ..latents.optimisation import OptimiseResult, optimise
 from ..latents.schedule import Schedule
 from ..losses.latent import layer_masked_distance
 from ..losses.perceptual import pyramid_distance
@@ -27,11 +28,18 @@ from ..losses.semantic import cosine_distance
 
 @torch.no_grad()
 def choose_content(
-    embeds: Tensor, *, generator, joint, candidates: int = 64, psi: float = 0.7, seed: int = 0, motion_z: int = 0
+    embeds: Tensor,
+    *,
+    generator: VideoGenerator,
+    joint: JointSpace,
+    candidates: int = 64,
+    psi: float = 0.7,
+    seed: int = 0,
+    motion_z: int = 0,
 ) -> Tensor:
     """The content whose video means most what embeds [1,D] mean, among random ones => ws [1,L,D]."""
     check_number(candidates, "The number of candidates", low=1, high=100_000)
-    loud = Sound(np.ones(1), 1.0) if generator.config.sound_dim == 2 else None
+    loud = Sound(np.ones(1), 1.0) if generator.sound_dim == 2 else None
     motion_v = motion_at(generator, np.array([0.0]), motion_z, loud)
     best_ws, best = None, -2.0
     for first in range(0, candidates, 16):
@@ -70,8 +78,8 @@ def edit_continuous(
     ws_src: Tensor,
     embeds: Tensor,
     *,
-    generator,
-    joint,
+    generator: VideoGenerator,
+    joint: JointSpace,
     motion_z: Noise | int = 0,
     config: ContinuousEditConfig | None = None,
     on_step: OnStep | None = None,
@@ -130,7 +138,7 @@ def project_clip(
     frames: Tensor,
     fps: float,
     *,
-    generator,
+    generator: VideoGenerator,
     contents: int = 64,
     motions: int = 16,
     seed: int = 0,
@@ -156,8 +164,9 @@ def project_clip(
         tried = [generator.render(ws, motion_at(generator, seconds[few], seed + i))[0] for i in range(motions)]
         distances = [float(pyramid_distance(made, frames[few]).mean()) for made in tried]
     motion_seed = seed + int(np.argmin(distances))
-    encoder = generator.synthesis.motion_encoder
-    motion_z = generator.motion_noise([motion_seed]).tensor(encoder.anchors(float(seconds[-1]) * generator.fps))
+    motion_z = generator.motion_noise([motion_seed]).tensor(
+        generator.motion_anchors(float(seconds[-1]) * generator.fps)
+    )
     motion_z = motion_z.to(generator.w_avg)
     spread = generator.w_std.clamp(min=0.01 * float(generator.w_std.max()))
 

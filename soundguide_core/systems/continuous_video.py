@@ -9,7 +9,7 @@ continuous_content.py. Axes: B batch, F frames, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,9 @@ from torch import Tensor
 from ..audio.features import curves
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
+from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
-
-OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,11 @@ class ContinuousVideo:
 def generate_continuous(
     ws: Tensor,
     *,
-    generator,
+    generator: VideoGenerator,
     motion_z: Noise | int = 0,
     sound: Sound | None = None,
     config: ContinuousConfig | None = None,
-    on_step: OnChunk | None = None,
+    on_step: OnStep | None = None,
 ) -> ContinuousVideo:
     """A video whole in memory; stream_continuous gives the same in chunks.
 
@@ -94,11 +93,11 @@ def generate_continuous(
 def stream_continuous(
     ws: Tensor,
     *,
-    generator,
+    generator: VideoGenerator,
     motion_z: Noise | int = 0,
     sound: Sound | None = None,
     config: ContinuousConfig | None = None,
-    on_step: OnChunk | None = None,
+    on_step: OnStep | None = None,
 ) -> Iterator[ContinuousVideo]:
     """The video a chunk at a time: an hour needs the memory of a second."""
     config = config or ContinuousConfig()
@@ -128,7 +127,7 @@ def sound_of(
     *,
     rate: float = 12.0,
     feature: str = "loudness",
-    joint=None,
+    joint: JointSpace | None = None,
     drive: str | None = None,
     strength: float | None = None,
 ) -> Sound:

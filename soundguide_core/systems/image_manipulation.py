@@ -7,7 +7,6 @@ Axes: B batch, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
+from ..common.types import FaceRecognition, ImageGenerator, JointSpace, OnStep
 from ..generators.latents import mix_layers, sampled_start
-from ..latents.optimisation import OnStep, optimise
+from ..latents.optimisation import optimise
 from ..losses.identity import identity_distance
 from ..losses.latent import layer_masked_distance, learned_mask, released_mask, released_mask_update
 from ..losses.semantic import RELEASED_SCALE, cosine_distance
@@ -40,9 +40,9 @@ def manipulate(
     ws_src: Tensor,
     embeds: Tensor,
     *,
-    generator,
-    joint,
-    identity: Callable[[Tensor], Tensor] | None = None,
+    generator: ImageGenerator,
+    joint: JointSpace,
+    identity: FaceRecognition | None = None,
     config: ManipulationConfig | None = None,
     on_step: OnStep | None = None,
 ) -> Manipulation:
@@ -124,7 +124,9 @@ def manipulate(
     return Manipulation(ws, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
 
 
-def sound_distance(joint, img: Tensor, embeds: Tensor, config: ManipulationConfig, views: torch.Generator) -> Tensor:
+def sound_distance(
+    joint: JointSpace, img: Tensor, embeds: Tensor, config: ManipulationConfig, views: torch.Generator
+) -> Tensor:
     """d_cos(img, a), averaged over the whole picture and config.crops augmented views of it. => [B]"""
     scale = RELEASED_SCALE if config.variant == RELEASED else 1.0
     whole = cosine_distance(joint.encode_image(img), embeds, scale)

@@ -10,7 +10,7 @@ code heard the sound once and drifted. Axes: F frames, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -21,10 +21,9 @@ from ..audio.steady_hearing import among_few, averaged, decided
 from ..audio.track import MelTrack
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
+from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
 from ..trajectory.sound_events import kinds_heard
-from ..trajectory.trajectory import Trajectory, TrajectoryState, smooth
-
-OnChunk = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
+from ..trajectory.trajectory import smooth
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,11 @@ def generate_video(
     sample_rate: float,
     ws_src: Tensor,
     *,
-    generator,
-    trajectory: Trajectory,
+    generator: ImageGenerator,
+    trajectory: TrajectoryModel,
     num_frames: int | None = None,
     config: VideoConfig | None = None,
-    on_step: OnChunk | None = None,
+    on_step: OnStep | None = None,
 ) -> GeneratedVideo:
     """A video of a sound, whole in memory; stream_video gives the same in chunks.
 
@@ -106,11 +105,11 @@ def stream_video(
     track: MelTrack,
     ws_src: Tensor,
     *,
-    generator,
-    trajectory: Trajectory,
+    generator: ImageGenerator,
+    trajectory: TrajectoryModel,
     num_frames: int | None = None,
     config: VideoConfig | None = None,
-    on_step: OnChunk | None = None,
+    on_step: OnStep | None = None,
 ) -> Iterator[GeneratedVideo]:
     """The video a chunk at a time: a long one needs the memory of a short one. track: made by trajectory.spec."""
     config = config or VideoConfig()
@@ -128,11 +127,11 @@ def stream_video(
 
 
 def invert_sound(
-    track: MelTrack, ws_src: Tensor, trajectory: Trajectory, num_frames: int, config: VideoConfig
+    track: MelTrack, ws_src: Tensor, trajectory: TrajectoryModel, num_frames: int, config: VideoConfig
 ) -> Iterator[Tensor]:
     """w_hat = E_a(x_a) + w, of every frame's segment: chunks [F,L,D]."""
     check_shape(ws_src, "1 L D", name="the source latents")
-    fps, events = config.fps, trajectory.encoder.events
+    fps, events = config.fps, trajectory.events
     chunks = [(first, min(config.chunk, num_frames - first)) for first in range(0, num_frames, config.chunk)]
 
     def kinds() -> Iterator[Tensor]:
@@ -155,16 +154,15 @@ def invert_sound(
 
 
 def stream_path(
-    w_hats: Iterator[Tensor], ws_src: Tensor, trajectory: Trajectory, config: VideoConfig
+    w_hats: Iterator[Tensor], ws_src: Tensor, trajectory: TrajectoryModel, config: VideoConfig
 ) -> Iterator[Tensor]:
     """The path that the recurrent modules take through chunks of w_hat [F,L,D]: chunks of the same size."""
-    state: TrajectoryState | None = None
-    last = None
+    state = last = None
     for w_hat in w_hats:
         with torch.no_grad():
             if state is None:
-                state = trajectory.begin(ws_src, w_hat[:1], seed=config.seed if config.noise else None)
-            ws, state = trajectory.follow(w_hat[None], state)
+                state = trajectory.init_state(ws_src, w_hat[:1], seed=config.seed if config.noise else None)
+            ws, state = trajectory.rollout(w_hat[None], state)
             ws = smooth(ws_src + config.strength * (ws[0] - ws_src), last, config.smoothing)
             last = ws[-1]
         yield ws
@@ -172,7 +170,14 @@ def stream_path(
 
 @torch.no_grad()
 def start_from_text(
-    text: Sequence[str], *, generator, joint, candidates: int = 128, psi: float = 0.7, seed: int = 0, chunk: int = 16
+    text: Sequence[str],
+    *,
+    generator: ImageGenerator,
+    joint: JointSpace,
+    candidates: int = 128,
+    psi: float = 0.7,
+    seed: int = 0,
+    chunk: int = 16,
 ) -> Tensor:
     """The source picture that means most what the text says, among random pictures of the generator => ws [1,L,D]."""
     if not text:

@@ -21,20 +21,19 @@ from torch.utils.checkpoint import checkpoint
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
+from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.windows import next_masks, taken, windows, working_size
 from ..embedding.clip import augmented_crops
 from ..embedding.joint import steadied
 from ..flow.estimators import load_flow
-from ..flow.optical_flow import Estimator, Flow, estimate_flow
+from ..flow.optical_flow import Flow, estimate_flow
 from ..losses import editing
 from ..losses.semantic import cosine_distance
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import PER_PAIR, TERMS, EditConfig
-
-OnStep = Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]
 
 
 @dataclass
@@ -53,11 +52,11 @@ def edit_video(
     frames: Tensor,
     embeds: Tensor,
     *,
-    denoiser,
-    joint,
+    denoiser: Denoiser,
+    joint: JointSpace,
     mask: Tensor | None = None,
-    flow: Flow | Estimator | None = None,
-    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+    flow: Flow | FlowEstimator | None = None,
+    perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
@@ -100,11 +99,11 @@ def stream_edit(
     frames: Iterable[Tensor],
     embeds: Tensor,
     *,
-    denoiser,
-    joint,
+    denoiser: Denoiser,
+    joint: JointSpace,
     masks: Iterable[Tensor] | Tensor | None = None,
-    flow: Flow | Estimator | None = None,
-    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+    flow: Flow | FlowEstimator | None = None,
+    perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
     num_frames: int = 0,
     config: EditConfig | None = None,
@@ -173,7 +172,7 @@ class Window:
     mask: Tensor
     before: Before | None
     audio: Tensor
-    flow: Flow | Estimator | None
+    flow: Flow | FlowEstimator | None
     curves: Mapping[str, Tensor]
 
     def coupled(self, x: Tensor, name: str) -> Tensor:
@@ -187,7 +186,7 @@ def edit_window(
     weights: Mapping[str, float],
     steps: Sequence[Step],
     sampler: SamplerConfig,
-    denoiser,
+    denoiser: Denoiser,
     config: EditConfig,
     on_step: OnStep | None,
 ) -> tuple[Tensor, list[dict[str, float]]]:
@@ -212,7 +211,12 @@ def edit_window(
 
 
 def window_losses(
-    window: Window, joint, perceptual, weights: Mapping[str, float], config: EditConfig, num_levels: int
+    window: Window,
+    joint: JointSpace,
+    perceptual: PerceptualDistance | None,
+    weights: Mapping[str, float],
+    config: EditConfig,
+    num_levels: int,
 ) -> guidance.Losses:
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
     x_src, m = window.x_src, window.mask
@@ -248,7 +252,9 @@ def window_losses(
     return losses
 
 
-def see(joint, x: Tensor, x_src: Tensor, m: Tensor, config: EditConfig, *, views: int = 0, t: int = 0) -> Tensor:
+def see(
+    joint: JointSpace, x: Tensor, x_src: Tensor, m: Tensor, config: EditConfig, *, views: int = 0, t: int = 0
+) -> Tensor:
     """f_v(x . m) => [1 + views,F,D]: of the whole, and of augmented views, the same ones for all frames.
 
     Like the network, the encoder computes a chunk again when its part of the gradient comes back.

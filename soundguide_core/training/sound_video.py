@@ -173,7 +173,7 @@ class SoundVideoTraining:
         w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.float().unflatten(0, mels.shape[:2])
         if not stage.path:
             return Walked(w_hats, w_hats, own.float(), heard)
-        path, _ = self.trajectory.follow(w_hats, self.trajectory.begin(drawn.ws, w_hats[:, 0]), drawn.noise)
+        path, _ = self.trajectory.rollout(w_hats, self.trajectory.init_state(drawn.ws, w_hats[:, 0]), drawn.noise)
         return Walked(path[:, -stage.frames :], w_hats, own.float(), heard)
 
     def render(self, shown: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ class SoundVideoTraining:
             events = self.average.encoder.events
             heard = None if events is None else events(batch.stretch, batch.columns)[0]
             w_hats = self.average.invert(batch.mels[0], ws, heard)[None]
-            whole, _ = self.average.follow(w_hats, self.average.begin(ws, w_hats[:, 0]))
+            whole, _ = self.average.rollout(w_hats, self.average.init_state(ws, w_hats[:, 0]))
             path = whole[0] if s.stages[-1].path else w_hats[0]
             at = np.linspace(0, length - 1, columns).round().astype(int)
             pictures += [batch.real[0, at].cpu(), self.generator.synthesis(path[at]).cpu()]

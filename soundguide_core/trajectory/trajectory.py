@@ -26,7 +26,9 @@ from ..checkpoints import registry, safetensors_io
 from ..checkpoints.bounded_build import bounded_build
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
+from ..common.types import ImageGenerator
 from ..generators.latents import layer_groups
+from .sound_events import SoundEvents
 from .sound_inversion import SoundInversionEncoder
 
 GROUPS = ("three", "one")
@@ -112,12 +114,17 @@ class Trajectory(nn.Module):
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
         self.register_buffer("w_scale", torch.ones(config.w_dim))
 
-    def measure(self, generator) -> None:
+    @property
+    def events(self) -> SoundEvents | None:
+        """The part of E_a that tells kinds of sound apart, None where a segment is all there is."""
+        return self.encoder.events
+
+    def measure(self, generator: ImageGenerator) -> None:
         """Takes the mean and the spread of w from the generator, dim by dim; some dims may never move."""
         self.w_avg.copy_(generator.w_avg)
         self.w_scale.copy_(generator.w_std.clamp(min=0.05 * float(generator.w_std.max())))
 
-    def check(self, generator) -> None:
+    def check(self, generator: ImageGenerator) -> None:
         """InputError where the generator's latents are of another size."""
         if (generator.num_ws, generator.w_dim) != (self.config.num_ws, self.config.w_dim):
             raise InputError(
@@ -130,7 +137,9 @@ class Trajectory(nn.Module):
         """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard: see the encoder."""
         return ws + self.w_scale * self.encoder(mel, heard)
 
-    def begin(self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP) -> TrajectoryState:
+    def init_state(
+        self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP
+    ) -> TrajectoryState:
         """The state before the first frame, of a path from the source ws [B,L,D] that has come to rest at the first
         segment's w_hat [B,L,D].
 
@@ -141,10 +150,10 @@ class Trajectory(nn.Module):
         memories = {name: w_hat.new_zeros(len(w_hat), self.config.hidden) for name in self.steps}
         state = TrajectoryState(w_hat, ws, memories)
         for _ in range(warmup):
-            state = self.advance(state, w_hat)
+            state = self.step(state, w_hat)
         return replace(state, rng=None if seed is None else torch.Generator().manual_seed(seed))
 
-    def advance(self, state: TrajectoryState, w_hat: Tensor, noise: Tensor | None = None) -> TrajectoryState:
+    def step(self, state: TrajectoryState, w_hat: Tensor, noise: Tensor | None = None) -> TrajectoryState:
         """One step: w_hat [B,L,D] of the next segment. noise [B,Z]: None draws it, or zeros where there is no seed."""
         if noise is None:
             shape = (len(w_hat), self.config.noise_dim)
@@ -160,13 +169,13 @@ class Trajectory(nn.Module):
         ws = self.w_avg + self.w_scale * torch.cat(parts, dim=1)
         return TrajectoryState(ws, state.source, memories, state.rng)
 
-    def follow(
+    def rollout(
         self, w_hats: Tensor, state: TrajectoryState, noise: Tensor | None = None
     ) -> tuple[Tensor, TrajectoryState]:
         """w_hats [B,F,L,D] of F segments => ws [B,F,L,D] of F frames, and the state to go on from. noise [B,F,Z]."""
         path = []
         for i, w_hat in enumerate(w_hats.unbind(dim=1)):
-            state = self.advance(state, w_hat, None if noise is None else noise[:, i])
+            state = self.step(state, w_hat, None if noise is None else noise[:, i])
             path.append(state.ws)
         return torch.stack(path, dim=1), state
 

@@ -55,9 +55,9 @@ def test_it_is_the_paper_step_by_step(models):
     mel = track.windows(0, 24, 12.0)
     heard = trajectory.encoder.events(track.stretch(0, track.level_db.shape[1]), track.columns(0, 24, 12.0))[0]
     w_hats = [ws + trajectory.w_scale * trajectory.encoder(x[None], p[None]) for x, p in zip(mel, heard)]
-    state = trajectory.begin(ws, w_hats[0])
+    state = trajectory.init_state(ws, w_hats[0])
     for i, w_hat in enumerate(w_hats):
-        state = trajectory.advance(state, w_hat)
+        state = trajectory.step(state, w_hat)
         assert torch.allclose(state.ws[0], video.ws[i], atol=1e-4)
 
 

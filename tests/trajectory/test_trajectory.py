@@ -40,8 +40,8 @@ def source(batch: int = 1, seed: int = 5) -> torch.Tensor:
 
 
 def path_of(model, ws, mels, state=None, seed=None):
-    state = model.begin(ws, model.invert(mels[:, 0], ws), seed=seed) if state is None else state
-    return model.follow(torch.stack([model.invert(mel, ws) for mel in mels.unbind(1)], dim=1), state)
+    state = model.init_state(ws, model.invert(mels[:, 0], ws), seed=seed) if state is None else state
+    return model.rollout(torch.stack([model.invert(mel, ws) for mel in mels.unbind(1)], dim=1), state)
 
 
 def test_inversion_is_an_offset_from_the_source():
@@ -80,7 +80,7 @@ def test_the_recurrent_step_is_the_written_equation(groups):
     h = {name: np.linspace(-0.5, 0.5, 5) for name in model.steps}
     memories = {name: torch.tensor(x)[None].float() for name, x in h.items()}
     state = tr.TrajectoryState(torch.tensor(w)[None].float(), torch.tensor(ws)[None].float(), memories)
-    after = model.advance(state, torch.tensor(w_hat)[None].float(), torch.tensor(noise)[None].float())
+    after = model.step(state, torch.tensor(w_hat)[None].float(), torch.tensor(noise)[None].float())
 
     w_avg, scale = model.w_avg.double().numpy(), SCALE.double().numpy()
     slices = layer_groups(10) if groups == "three" else {"all": slice(0, 10)}
@@ -128,10 +128,10 @@ def test_groups_are_the_generators():
 def test_a_group_moves_its_own_layers_only():
     model, ws, mel = build(), source(), segments(1)[:, 0]
     w_hat = model.invert(mel, ws)
-    state = model.begin(ws, w_hat)
-    before = model.advance(state, w_hat).ws
+    state = model.init_state(ws, w_hat)
+    before = model.step(state, w_hat).ws
     model.steps["mid"].outlet.bias.data += 1.0
-    moved = (model.advance(state, w_hat).ws - before).abs().amax(dim=(0, 2)) > 1e-6
+    moved = (model.step(state, w_hat).ws - before).abs().amax(dim=(0, 2)) > 1e-6
     assert moved.tolist() == [False] * 4 + [True] * 4 + [False] * 2
 
 
@@ -157,7 +157,7 @@ def test_the_first_frames_do_not_jump():
     model = build(scale=0.8)
     mels = segments(1).expand(-1, 6, -1, -1, -1)
     path, _ = path_of(model, source(), mels)
-    cold = model.begin(source(), model.invert(mels[:, 0], source()), warmup=0)
+    cold = model.init_state(source(), model.invert(mels[:, 0], source()), warmup=0)
     jump = (path[:, 1] - path[:, 0]).abs().mean()
     assert jump < 0.05 * (path_of(model, source(), mels, cold)[0][:, 0] - path[:, 0]).abs().mean()
 
@@ -166,10 +166,10 @@ def test_a_long_path_stays_where_its_sound_is():
     model, ws = build(scale=1.0), source()
     mel = segments(1)[:, 0]
     w_hat = model.invert(mel, ws)
-    state = model.begin(ws, w_hat, seed=0)
-    early, _ = model.follow(w_hat[:, None].expand(-1, 200, -1, -1), state)
+    state = model.init_state(ws, w_hat, seed=0)
+    early, _ = model.rollout(w_hat[:, None].expand(-1, 200, -1, -1), state)
     for _ in range(4):
-        late, state = model.follow(w_hat[:, None].expand(-1, 500, -1, -1), state)
+        late, state = model.rollout(w_hat[:, None].expand(-1, 500, -1, -1), state)
     assert torch.isfinite(late).all()
     assert (late.mean(1) - early.mean(1)).abs().max() < 0.5 * early.std() + 0.2 * early.abs().mean()
 
@@ -178,7 +178,7 @@ def test_a_path_knows_what_its_source_shows():
     """One w_hat, reached from two sources: the modules take different ways, and hold to their own."""
     model, w_hat = build(), source(seed=3)
     one, other = (
-        model.follow(w_hat[:, None].expand(-1, 5, -1, -1), model.begin(ws, w_hat)) for ws in (w_hat, source())
+        model.rollout(w_hat[:, None].expand(-1, 5, -1, -1), model.init_state(ws, w_hat)) for ws in (w_hat, source())
     )
     assert (one[0] - other[0]).abs().mean() > 1e-2
     assert torch.equal(one[1].source, w_hat) and torch.equal(other[1].source, source())
@@ -222,8 +222,8 @@ def test_saved_and_loaded(tmp_path):
 def test_wrong_shapes_are_refused():
     model = build()
     with pytest.raises(InputError, match="first latents"):
-        model.begin(source(), torch.zeros(1, 9, 6))
+        model.init_state(source(), torch.zeros(1, 9, 6))
     with pytest.raises(InputError, match="source latents"):
-        model.begin(torch.zeros(1, 10, 5), source())
+        model.init_state(torch.zeros(1, 10, 5), source())
     with pytest.raises(InputError, match="segments"):
         model.invert(torch.zeros(1, 16, 32), source())
