@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.common.errors import InputError
+import torch
+
+from ..soundguide_core.common.errors import InputError, check_number
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input
-from .host import img_of, io, on_step, wave_of
+from .host import img_of, io, on_step, recording_of
 
 CHUNK = 32
 
@@ -45,41 +46,33 @@ class SoundReport(io.ComfyNode):
 
     @classmethod
     def execute(cls, encoder, image, audio, fps, embeds=None):
-        from ..soundguide_core.audio.features import curves
-        from ..soundguide_core.metrics.reactivity import reactivity
-        from ..soundguide_core.metrics.video_meter import VideoMeter
+        from ..soundguide_core.pipelines.hearing import heard_at
+        from ..soundguide_core.pipelines.report import ReportMeter
 
-        wave, sample_rate = wave_of(audio)
-        if len(wave) > 1:
-            raise InputError(f"A batch of {len(wave)} sounds meets one video.", "Send one sound.")
-        mono, count = to_mono(wave)[0], len(image)
+        recording, count = recording_of(audio), len(image)
+        check_number(fps, "The frame rate", low=0.01, high=1000)
         joint = encoder.on_device()
         if embeds is None:
-            wanted = joint.encode_audio_frames(mono, sample_rate, fps=fps, num_frames=count).cpu()
+            heard = heard_at(joint, recording, fps)
         else:
             check_encoder([embeds], encoder.name)
             wanted = embeds.at_frames
             if len(wanted) not in (1, count):
                 raise InputError(f"{len(wanted)} meanings meet {count} frames.", "Send one, or one for each frame.")
-        meter, step = VideoMeter(joint.encode_image), on_step()
-        wanted = wanted.expand(count, -1)
+            wanted = wanted.expand(count, -1)
+
+            def heard(first: int, count: int) -> torch.Tensor:
+                return wanted[first : first + count]
+
+        meter, step = ReportMeter(fps, joint, heard), on_step()
         for first in range(0, count, CHUNK):
-            part = slice(first, first + CHUNK)
-            meter.add(img_of(image[part]).to(encoder.device), wanted[part])
+            meter.add(img_of(image[first : first + CHUNK]).to(encoder.device))
             step(first // CHUNK, -(-count // CHUNK), {}, lambda: None)
-        figures = meter.figures()
-        loudness = curves(mono, sample_rate, fps, count)["loudness"]
-        found = reactivity(loudness, figures.seen, fps)
-        lines = [
-            f"nearness to the sound: {figures.similarity.mean():.3f} (least {figures.similarity.min():.3f})",
-            f"movement with the loudness: {found.correlation:.2f} at a lag of {found.lag:+d} frames; "
-            f"99 % of {len(found.nulls)} shuffled sounds stay below {found.null_99:.2f}, so it "
-            + ("follows the sound" if found.reacts else "cannot be told from chance"),
-            f"neighbouring frames: {figures.adjacent.mean():.4f} alike (least {figures.adjacent.min():.4f}), "
-            f"while {figures.motion.mean():.4f} of the brightness range moves (most {figures.motion.max():.4f})",
-        ]
-        plot = plots.report_picture(loudness, figures, found, fps)
-        return io.NodeOutput(plot, "\n".join(lines), [float(x) for x in figures.similarity], float(found.correlation))
+        report = meter.finish(recording.loudness(fps, count, joint.spec.drawn), refuse_short=True)
+        similarity = [float(x) for x in report.figures.similarity]
+        return io.NodeOutput(
+            plots.report_picture(report, fps), report.to_text(), similarity, float(report.reactivity.correlation)
+        )
 
 
 NODES = [SoundReport]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.common.errors import InputError
 from . import plots
-from .embedding import frame_inputs, frames_of
-from .host import check_choice, io, wave_of
+from .embedding import frame_inputs
+from .host import check_choice, io, recording_of
 
 CURVES = ("loudness", "onset", "beat", "centroid")
 
@@ -58,20 +56,14 @@ class SoundSchedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio, curve, fps, num_frames, low, high, smoothing):
-        from scipy.ndimage import gaussian_filter1d
-
-        from ..soundguide_core.audio.features import curves
+        from ..soundguide_core.pipelines.recording import sound_curve
 
         check_choice("curve", curve, CURVES)
-        wave, sample_rate = wave_of(audio)
-        if len(wave) > 1:
-            raise InputError(f"A batch of {len(wave)} sounds has no one curve.", "Send one sound.")
-        count = frames_of(wave.shape[-1], sample_rate, fps, num_frames)
-        values = curves(to_mono(wave)[0], sample_rate, fps, count)[curve]
-        if smoothing:
-            values = gaussian_filter1d(values, smoothing * fps / 2, mode="nearest")
-        values = [float(low + (high - low) * value) for value in values]
-        return io.NodeOutput(values, plots.curve_picture(values, fps, f"{curve}, {count} frames"), count)
+        values = sound_curve(
+            recording_of(audio), curve, fps, num_frames=num_frames, low=low, high=high, smoothing_sec=smoothing
+        )
+        title = f"{curve}, {len(values)} frames"
+        return io.NodeOutput(values.tolist(), plots.curve_picture(values.tolist(), fps, title), len(values))
 
 
 NODES = [SoundSchedule]

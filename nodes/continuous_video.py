@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ..soundguide_core.audio.waveform import to_mono
-from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.generators.sound_motion import DRIVES
 from . import sockets
 from .embedding import check_encoder
-from .host import check_choice, image_of, io, on_device, on_step, wave_of
+from .host import check_choice, image_of, io, on_device, on_step, recording_of
 
 AUTO, OFF = "auto", "off"
 FEATURES = ("loudness", "onset", "beat", "centroid")
@@ -122,71 +120,24 @@ class StyleGANVRender(io.ComfyNode):
         cls, generator, seed, motion_seed, fps, seconds, psi, loop, drive, strength, feature, chunk, audio=None,
         curve=None, encoder=None, embeds=None,
     ):  # fmt: skip
-        from ..soundguide_core.systems.continuous_video import ContinuousConfig, stream_continuous
+        from ..soundguide_core.pipelines.continuous_video import ContentConfig, MotionConfig, listen, plan
+        from ..soundguide_core.systems.continuous_video import ContinuousConfig
 
         check_choice("drive", drive, (AUTO, *DRIVES, OFF))
         check_choice("feature", feature, FEATURES)
-        mono, sample_rate = _mono(audio)
-        if not seconds:
-            if mono is None:
-                raise InputError("The video has no length.", "Set the seconds, or connect a sound.")
-            seconds = len(mono) / sample_rate
+        heard, seconds = listen(None if audio is None else recording_of(audio), seconds or None)
+        if embeds is not None and encoder is not None:
+            check_encoder([embeds], encoder.name)
         config = ContinuousConfig(seconds, fps, loop, chunk)
         network, *joint = on_device(generator, *([encoder] if encoder else []))
-        sound = _sound(network, mono, sample_rate, curve, config, drive, strength, feature)
-        ws = _content(network, joint, mono, sample_rate, embeds, encoder, seed, motion_seed, psi)
-        parts = stream_continuous(
-            ws, generator=network, motion_z=motion_seed, sound=sound, config=config, on_step=on_step()
-        )
-        frames = torch.cat([part.frames.cpu() for part in parts])
+        wanted = None if embeds is None else embeds.whole[:1]
+        motion = MotionConfig(motion_seed, feature, drive, gain=strength)
+        video = plan(
+            network, joint[0] if joint else None, heard, config, embeds=wanted, curve=curve,
+            content=ContentConfig(seed, psi), motion=motion,
+        )  # fmt: skip
+        frames = torch.cat([part.frames.cpu() for part in video.render(on_step())])
         return io.NodeOutput(image_of(frames), fps, len(frames))
-
-
-def _mono(audio):
-    """AUDIO => (wave [N], rate), or two Nones."""
-    if audio is None:
-        return None, None
-    wave, sample_rate = wave_of(audio)
-    if len(wave) > 1:
-        raise InputError(f"A batch of {len(wave)} sounds has no one video.", "Send one sound.")
-    return to_mono(wave)[0], sample_rate
-
-
-def _sound(network, mono, sample_rate, curve, config, drive: str, strength: float, feature: str):
-    """What moves the video, or None."""
-    import numpy as np
-
-    from ..soundguide_core.generators.sound_motion import STRENGTH, Sound, drive_of
-    from ..soundguide_core.systems.continuous_video import sound_of
-
-    if drive == OFF or (mono is None and curve is None):
-        return None
-    chosen = None if drive == AUTO else drive
-    if curve is not None:
-        values = np.atleast_1d(np.asarray(curve, np.float64))
-        sound = Sound(values, config.fps, chosen)
-    else:
-        sound = sound_of(mono, sample_rate, config.seconds, feature=feature, drive=chosen)
-    chosen = drive_of(sound, network)
-    return Sound(sound.curve, sound.rate, chosen, strength * STRENGTH[chosen])
-
-
-def _content(network, joint, mono, sample_rate, embeds, encoder, seed: int, motion_seed: int, psi: float):
-    """ws [1,L,D]: the seed's scene, or the one that means most what is wanted."""
-    from ..soundguide_core.systems.continuous_content import choose_content
-
-    if not joint:
-        if embeds is not None:
-            raise InputError("A meaning has arrived without the encoder that made it.", "Connect the encoder too.")
-        return network.sample_ws([seed], psi)
-    if embeds is not None:
-        check_encoder([embeds], encoder.name)
-        wanted = embeds.whole[:1].to(joint[0].device)
-    elif mono is not None:
-        wanted = joint[0].encode_audio(mono, sample_rate)
-    else:
-        raise InputError("The encoder has nothing to hear.", "Connect a sound or embeds, or leave the encoder out.")
-    return choose_content(wanted, generator=network, joint=joint[0], psi=psi, seed=seed, motion_z=motion_seed)
 
 
 NODES = [StyleGANVRender]

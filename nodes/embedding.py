@@ -39,10 +39,6 @@ def frame_inputs():
     ]
 
 
-def frames_of(samples: int, sample_rate: int, fps: float, num_frames: int) -> int:
-    return num_frames or max(round(samples / sample_rate * fps), 1)
-
-
 class AudioEncode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -82,7 +78,8 @@ class AudioEncode(io.ComfyNode):
 
     @classmethod
     def execute(cls, encoder, audio, fps, num_frames, per_frame, words):
-        from ..soundguide_core.pipelines.hearing import Hearing, likeliest, log_mel_of, recording_of_wave
+        from ..soundguide_core.pipelines.hearing import Hearing, likeliest, log_mel_of
+        from ..soundguide_core.pipelines.recording import Recording, frame_count
 
         wave, sample_rate = wave_of(audio)
         if per_frame and len(wave) > 1:
@@ -95,8 +92,8 @@ class AudioEncode(io.ComfyNode):
         whole = joint.encode_audio(mono, sample_rate)
         moments = {}
         if per_frame:
-            count = frames_of(wave.shape[-1], sample_rate, fps, num_frames)
-            heard = Hearing(joint, recording_of_wave(wave[0], sample_rate)).heard(fps, count)
+            count = frame_count(wave.shape[-1] / sample_rate, fps, num_frames=num_frames)
+            heard = Hearing(joint, Recording.of_wave(wave[0], sample_rate)).heard(fps, count)
             moments = {"per_frame": heard.embeds.cpu(), "loudness": heard.loudness}
         labels = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
         heard_as = [

@@ -42,6 +42,7 @@ __all__ = [
     "model_stamp",
     "on_device",
     "on_step",
+    "recording_of",
     "ui",
     "wave_of",
     "with_grad",
@@ -247,6 +248,20 @@ def wave_of(audio) -> tuple[Tensor, int]:
     check_wave(wave, sample_rate)
     wave = wave.detach().to("cpu", torch.float32)
     return wave.reshape((1,) * (3 - wave.ndim) + tuple(wave.shape)), int(sample_rate)
+
+
+def recording_of(audio):
+    """AUDIO => the one Recording that the core reads it as.
+
+    Raises:
+        InputError: as wave_of, and for a batch of several sounds.
+    """
+    from ..soundguide_core.pipelines.recording import Recording
+
+    wave, sample_rate = wave_of(audio)
+    if len(wave) > 1:
+        raise InputError(f"A batch of {len(wave)} sounds has arrived where one is wanted.", "Send one sound.")
+    return Recording.of_wave(wave[0], sample_rate)
 
 
 def audio_of(wave: Tensor, sample_rate: int) -> dict:

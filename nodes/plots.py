@@ -6,9 +6,13 @@ Drawn on matplotlib's own canvas, never through pyplot, which keeps state and is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from ..soundguide_core.pipelines.report import VideoReport
 
 PAPER, INK, LINE, SOFT = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6"
 DPI = 100
@@ -48,8 +52,9 @@ def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
     return _picture(figure)
 
 
-def report_picture(loudness, figures, found, fps: float) -> Tensor:
-    """loudness [F] with what is seen, nearness to the sound, motion. figures: VideoFigures; found: Reactivity."""
+def report_picture(report: VideoReport, fps: float) -> Tensor:
+    """Loudness [F] with what is seen, nearness to the sound, motion; of a report that has all three."""
+    loudness, figures, found = report.curve, report.figures, report.reactivity
     figure, axes = _figure(720, 560, 1, 3)
     seconds = [i / fps for i in range(len(loudness))]
     seen = figures.seen - figures.seen.mean()

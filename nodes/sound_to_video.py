@@ -9,11 +9,9 @@ import torch
 
 from ..soundguide_core.common.errors import InputError
 from . import sockets
-from .embedding import frame_inputs, frames_of
-from .host import io, on_step, wave_of
+from .embedding import frame_inputs
+from .host import io, on_step, recording_of
 from .sockets import Latents
-
-CHUNK = 64  # segments in the network at once
 
 
 def trajectory_input():
@@ -49,19 +47,15 @@ class SoundInversion(io.ComfyNode):
 
     @classmethod
     def execute(cls, trajectory, audio, start, fps, num_frames):
-        from ..soundguide_core.audio.track import MelTrack
-        from ..soundguide_core.systems.sound_to_video import VideoConfig, invert_sound
+        from ..soundguide_core.pipelines.sound_to_video import invert
+        from ..soundguide_core.systems.sound_to_video import VideoConfig
 
-        wave, sample_rate = wave_of(audio)
-        if len(wave) > 1:
-            raise InputError(f"A batch of {len(wave)} sounds has no one video.", "Send one sound.")
         network = trajectory.on_device()
-        ws = _start(start, network).to(trajectory.device)
-        count = frames_of(wave.shape[-1], sample_rate, fps, num_frames)
-        track = MelTrack.of_wave(wave[0], sample_rate, network.spec)
-        config = VideoConfig(fps=fps, chunk=CHUNK)
-        segments = _gathered(invert_sound(track, ws, network, count, config), count)
-        return io.NodeOutput(Latents(segments, start.generator), count)
+        ws = start.ws.to(trajectory.device)
+        segments, count = invert(
+            recording_of(audio), ws, network, num_frames=num_frames, config=VideoConfig(fps=fps)
+        )  # fmt: skip
+        return io.NodeOutput(Latents(_gathered(segments, count), start.generator), count)
 
 
 class LatentTrajectoryRNN(io.ComfyNode):
@@ -111,7 +105,8 @@ class LatentTrajectoryRNN(io.ComfyNode):
 
     @classmethod
     def execute(cls, trajectory, start, segments, strength, smoothing, noise, seed):
-        from ..soundguide_core.systems.sound_to_video import VideoConfig, stream_path
+        from ..soundguide_core.pipelines.sound_to_video import follow
+        from ..soundguide_core.systems.sound_to_video import VideoConfig
 
         if start.generator != segments.generator:
             raise InputError(
@@ -119,33 +114,19 @@ class LatentTrajectoryRNN(io.ComfyNode):
                 "Connect the same start to Sound Inversion and to Latent Path.",
             )
         network = trajectory.on_device()
-        ws = _start(start, network).to(trajectory.device)
         config = VideoConfig(strength=strength, smoothing=smoothing, noise=noise, seed=seed)
-        w_hats = (part.to(trajectory.device) for part in segments.ws.split(CHUNK))
-        latents = _gathered(stream_path(w_hats, ws, network, config), len(segments.ws))
-        return io.NodeOutput(replace(segments, ws=latents))
+        path = follow(segments.ws, start.ws.to(trajectory.device), network, config)
+        return io.NodeOutput(replace(segments, ws=_gathered(path, len(segments.ws))))
 
 
 def _gathered(chunks: Iterable[torch.Tensor], count: int) -> torch.Tensor:
     """Chunks [F,L,D] as one on the CPU, with progress and Stop between them."""
-    step, parts = on_step(), []
-    for i, part in enumerate(chunks):
+    step, parts, done = on_step(), [], 0
+    for part in chunks:
         parts.append(part.float().cpu())
-        step(i, -(-count // CHUNK), {}, lambda: None)
+        done += len(part)
+        step(done - 1, count, {}, lambda: None)
     return torch.cat(parts)
-
-
-def _start(start: Latents, network) -> torch.Tensor:
-    """ws [1,L,D] of the one start picture, fit for these networks."""
-    if len(start.ws) != 1:
-        raise InputError(f"{len(start.ws)} start pictures have no one video.", "Send one picture.")
-    num_ws, w_dim = network.config.num_ws, network.config.w_dim
-    if tuple(start.ws.shape[1:]) != (num_ws, w_dim):
-        raise InputError(
-            f"The start picture's latents are {list(start.ws.shape[1:])}, these networks move [{num_ws}, {w_dim}].",
-            "Load the generator that they were trained with.",
-        )
-    return start.ws
 
 
 NODES = [SoundInversion, LatentTrajectoryRNN]

@@ -49,16 +49,17 @@ class MelTrack:
 
         def counted() -> Iterator[Tensor]:
             nonlocal count
-            for block in _resampled(blocks, sample_rate, spec.sample_rate):
+            for block in blocks:
                 if not torch.isfinite(block).all():
                     raise InputError("The sound holds values that are not finite.", "Export the recording again.")
-                count += len(block)
+                count += block.shape[-1]
                 yield block
 
-        level = [(10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(counted(), spec)]
+        resampled = _resampled(counted(), sample_rate, spec.sample_rate)
+        level = [(10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(resampled, spec)]
         if not count:
             raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
-        return cls(torch.cat(level, dim=1), spec, count / spec.sample_rate)
+        return cls(torch.cat(level, dim=1), spec, count / sample_rate)
 
     def frames(self, fps: float) -> int:
         """How many video frames it lasts, one at least."""

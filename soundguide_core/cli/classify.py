@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .common import add_common, add_joint, add_json_flag, emit_json, encode_files, pick_device, split_list
+from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, split_list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +19,11 @@ def run(args: argparse.Namespace) -> int:
     labels = split_list(args.labels, "--labels")
 
     from ..embedding.joint import load_joint
+    from ..pipelines.classification import classify_files
 
     joint = load_joint(args.joint, device=pick_device(args))
-    p = joint.classify(encode_files(joint, args.audio), labels)
-    results = [
-        {"audio": path, "label": labels[int(row.argmax())], "scores": dict(zip(labels, row.tolist()))}
-        for path, row in zip(args.audio, p)
-    ]
+    with progress("listening") as on_step:
+        results = classify_files(joint, args.audio, labels, on_step)
     if args.json:
         settings = {"joint": args.joint, "labels": labels, "device": str(joint.device), "seed": args.seed}
         emit_json({"results": results, "settings": settings}, args.json)

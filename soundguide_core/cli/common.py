@@ -130,15 +130,8 @@ def progress(title: str, unit: str = "it") -> Iterator[Callable[..., None]]:
 
 
 def encode_files(joint: JointEncoder, paths: list[str]) -> torch.Tensor:
-    """Recordings => embeds [B,D], unit norm."""
-    import torch
+    """Recordings => embeds [B,D], unit norm, with a progress bar."""
+    from ..pipelines.hearing import encode_files
 
-    from ..audio.waveform import load_audio, to_mono
-
-    embeds = []
     with progress("listening") as on_step:
-        for i, path in enumerate(paths):
-            wave, sample_rate = load_audio(path)
-            embeds.append(joint.encode_audio(to_mono(wave), sample_rate))
-            on_step(i, len(paths))
-    return torch.cat(embeds)
+        return encode_files(joint, paths, on_step)

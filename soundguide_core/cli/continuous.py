@@ -17,11 +17,9 @@ from ..common.files import check_writable
 from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..generators.sound_motion import Sound
-
-SECONDS = 4.0  # without a sound
+    from ..pipelines.continuous_video import ContentConfig, MotionConfig, Plan
+    from ..pipelines.recording import Recording
+    from ..systems.continuous_video import ContinuousConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..media.video import check_video_target
+    from ..pipelines.continuous_video import DEFAULT_SECONDS, listen
+    from ..pipelines.recording import Recording
     from ..systems.continuous_video import ContinuousConfig
 
     check_number(args.psi, "--psi", low=0, high=2)
@@ -74,12 +74,9 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
 
     began = time.monotonic()
-    wave, sample_rate = (None, None) if args.audio is None else _load(args.audio)
-    seconds = args.seconds
-    if seconds is None:
-        seconds = SECONDS if wave is None else wave.shape[-1] / sample_rate
-    config = ContinuousConfig(seconds, args.fps, args.loop, args.chunk)
-    report = make(args, config, wave, sample_rate)
+    recording = None if args.audio is None else Recording.of_file(args.audio)
+    heard, seconds = listen(recording, args.seconds, DEFAULT_SECONDS)
+    report = make(args, ContinuousConfig(seconds, args.fps, args.loop, args.chunk), heard)
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
         emit_json(report, args.json)
@@ -87,45 +84,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make(args: argparse.Namespace, config, wave: Tensor | None, sample_rate: float | None) -> dict:
-    """Writes the video; its report."""
+def make(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | None) -> dict:
+    """Writes the video; its report. heard: what moves it, or None."""
+    import numpy as np
+
     from ..audio.waveform import stream_audio
     from ..common.memory import keep_freed_memory
-    from ..embedding.joint import load_joint
-    from ..generators.loading import load_styleganv
-    from ..generators.sound_motion import drive_of
     from ..media.video import writing
-    from ..metrics.video_meter import VideoMeter
-    from ..systems.continuous_video import sound_of, stream_continuous
+    from ..pipelines.report import ReportMeter
 
     device = pick_device(args)
     if device.type == "cpu":
         keep_freed_memory()
-    generator = load_styleganv(args.generator, device)
-    meaning = args.text is not None or (wave is not None and args.content != "seed")
-    joint = load_joint(args.joint, device) if meaning or args.edit else None
-    motion = args.seed if args.motion_seed is None else args.motion_seed
-    sound = None
-    if wave is not None and args.drive != "off":
-        sound = sound_of(
-            wave, sample_rate, config.seconds, feature=args.feature, joint=joint, drive=args.drive,
-            strength=args.strength,
-        )  # fmt: skip
-        drive_of(sound, generator)
-    ws = content(args, generator, joint, wave, sample_rate, motion, meaning, config.seconds)
-
-    meter, curve, ends = VideoMeter(None if joint is None else joint.encode_image), [], []
+    made, joint = _plan(args, config, heard, device)
+    meter, curve, ends = (ReportMeter(args.fps, joint) if args.json else None), [], []
+    sound = None if heard is None else stream_audio(args.audio)
     with (
-        writing(
-            args.out, args.fps, None if wave is None else stream_audio(args.audio), overwrite=args.overwrite
-        ) as write,
+        writing(args.out, args.fps, sound, overwrite=args.overwrite) as write,
         progress("rendering") as on_step,
     ):
-        for part in stream_continuous(
-            ws, generator=generator, motion_z=motion, sound=sound, config=config, on_step=on_step
-        ):
+        for part in made.render(on_step):
             write(part.frames)
-            if args.json:
+            if meter is not None:
                 meter.add(part.frames)
                 curve += [] if part.curve is None else part.curve.tolist()
             ends = [*ends[:1], part.frames[0], part.frames[-1]]
@@ -134,16 +114,16 @@ def make(args: argparse.Namespace, config, wave: Tensor | None, sample_rate: flo
         "frames": config.num_frames,
         "fps": args.fps,
         "seconds": round(config.num_frames / args.fps, 4),
-        "size": [generator.resolution, generator.resolution],
+        "size": [made.generator.resolution, made.generator.resolution],
         "first_to_last": float((ends[-1] - ends[0]).abs().max()),
     }
-    if args.json:
-        report |= figures(args, meter, curve, sound)
+    if meter is not None:
+        report |= meter.finish(np.array(curve) if curve else None, seed=args.seed).to_dict()
     settings = ("audio", "text", "content", "psi", "seed", "edit", "feature", "generator", "joint")
     report["settings"] = {
         **{key: getattr(args, key) for key in settings},
-        "motion_seed": motion,
-        "drive": None if sound is None else drive_of(sound, generator),
+        "motion_seed": made.motion_seed,
+        "drive": made.drive,
         "strength": args.strength,
         "device": str(device),
         "config": asdict(config),
@@ -151,53 +131,36 @@ def make(args: argparse.Namespace, config, wave: Tensor | None, sample_rate: flo
     return report
 
 
-def content(
-    args: argparse.Namespace, generator, joint, wave, sample_rate, motion: int, meaning: bool, seconds: float
-) -> Tensor:
-    """ws [1,L,D] of --seed, or of what the words or the sound mean; moved further with --edit."""
-    from ..latents.schedule import Schedule
-    from ..systems.continuous_content import ContinuousEditConfig, choose_content, edit_continuous
+def _plan(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | None, device) -> tuple[Plan, object]:
+    """The video that the options describe, and the joint encoder that looks at it or None."""
+    from ..embedding.joint import load_joint
+    from ..generators.loading import load_styleganv
+    from ..pipelines.continuous_video import plan
 
-    embeds = None
-    if args.text is not None:
-        embeds = joint.encode_text([args.text])
-    elif joint is not None:
-        embeds = joint.encode_audio(wave, sample_rate)
-    if meaning:
-        ws = choose_content(
-            embeds, generator=generator, joint=joint, psi=args.psi, seed=args.seed, motion_z=motion
-        )  # fmt: skip
-    else:
-        ws = generator.sample_ws([args.seed], psi=args.psi)
-    if not args.edit:
-        return ws
-    config = ContinuousEditConfig(seconds=seconds, seed=args.seed, schedule=Schedule(steps=args.edit, lr=0.0015))
+    content, motion = _configs(args, config.seconds)
+    by_meaning = args.text is not None or (heard is not None and content.by_meaning)
+    generator = load_styleganv(args.generator, device)
+    joint = load_joint(args.joint, device) if by_meaning or args.edit else None
+    embeds = None if args.text is None or joint is None else joint.encode_text([args.text])
     with progress("editing") as on_step:
-        return edit_continuous(
-            ws, embeds, generator=generator, joint=joint, motion_z=motion, config=config, on_step=on_step
-        ).latent
+        made = plan(
+            generator, joint, heard, config, embeds=embeds, content=content, motion=motion, on_step=on_step
+        )  # fmt: skip
+    return made, joint
 
 
-def figures(args: argparse.Namespace, meter, curve: list[float], sound: Sound | None) -> dict:
-    """What the meter saw; with a sound, whether the video moves with it."""
-    import numpy as np
+def _configs(args: argparse.Namespace, seconds: float) -> tuple[ContentConfig, MotionConfig]:
+    from ..latents.schedule import Schedule
+    from ..pipelines.continuous_video import AUTO, ContentConfig, MotionConfig
+    from ..systems.continuous_content import ContinuousEditConfig
 
-    from ..metrics.reactivity import reactivity
-
-    seen = meter.figures()
-    report = seen.summary()
-    if sound is not None and len(seen.seen) >= max(2 * args.fps, 8):
-        found = reactivity(np.array(curve), seen.seen, args.fps, seed=args.seed)
-        report["reactivity"] = {
-            "correlation": found.correlation, "lag_frames": found.lag, "null_99": found.null_99,
-            "share_of_nulls_below": found.share, "nulls": len(found.nulls),
-        }  # fmt: skip
-    return report
-
-
-def _load(path: str) -> tuple[Tensor, float]:
-    """wave [N] and its rate"""
-    from ..audio.waveform import load_audio, to_mono
-
-    wave, sample_rate = load_audio(path)
-    return to_mono(wave), sample_rate
+    edit = None
+    if args.edit:
+        schedule = Schedule(steps=args.edit, lr=0.0015)
+        edit = ContinuousEditConfig(seconds=seconds, seed=args.seed, schedule=schedule)
+    by_meaning = args.text is not None or args.content != "seed"
+    seed = args.seed if args.motion_seed is None else args.motion_seed
+    return (
+        ContentConfig(args.seed, args.psi, by_meaning, edit),
+        MotionConfig(seed, args.feature, args.drive or AUTO, args.strength),
+    )

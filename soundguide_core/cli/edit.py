@@ -20,7 +20,7 @@ from .settings import add_config_arguments, config_from, dest_of
 
 if TYPE_CHECKING:
     from ..media.video import Sound
-    from ..pipelines.hearing import Recording
+    from ..pipelines.recording import Recording
     from ..pipelines.video_source import VideoSource
 
 OFF = "off"
@@ -89,7 +89,8 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
     from ..common.memory import keep_freed_memory
     from ..embedding.joint import load_joint
     from ..media.video import writing
-    from ..pipelines.hearing import Hearing, recording_of_file
+    from ..pipelines.hearing import Hearing
+    from ..pipelines.recording import Recording
     from ..pipelines.video_editing import EditMeter, edit_stream, load_networks
     from ..pipelines.video_source import VideoSource, read_masks
 
@@ -101,7 +102,7 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
         raise InputError("There is no mask to invert.", "Give one with --mask.")
     masks = args.mask and read_masks(args.mask, video.fps, soft=args.soft_mask, invert=config.invert)
     joint = load_joint(args.joint, device)
-    recording = recording_of_file(args.audio, video.seconds if args.repeat else None)
+    recording = Recording.of_file(args.audio, video.seconds if args.repeat else None)
     hearing = Hearing(joint, recording)
     check_length(args, hearing.seconds, video)
     heard = hearing.heard(video.fps, video.num_frames, whole=args.whole)
@@ -153,4 +154,4 @@ def kept_sound(args: argparse.Namespace, video: VideoSource, recording: Recordin
     if args.sound == "none":
         return None
     own = video.sound() if args.sound == "video" else None
-    return recording() if own is None else own
+    return recording.blocks() if own is None else own

@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
 
 def make(args: argparse.Namespace, config) -> dict:
     """Writes the video; its report."""
-    from ..audio.track import MelTrack
     from ..audio.waveform import stream_audio
     from ..common.memory import keep_freed_memory
     from ..media.video import writing
-    from ..metrics.reactivity import reactivity
-    from ..metrics.video_meter import VideoMeter
-    from ..systems.sound_to_video import stream_video
+    from ..pipelines.hearing import heard_at
+    from ..pipelines.recording import Recording
+    from ..pipelines.report import ReportMeter
+    from ..pipelines.sound_to_video import generate
     from ..trajectory.trajectory import load_trajectory
 
     device = pick_device(args)
@@ -79,24 +79,22 @@ def make(args: argparse.Namespace, config) -> dict:
     joint, generator = load_models(args)
     trajectory = load_trajectory(args.trajectory, device)
     trajectory.check(generator)
-    track = MelTrack.of_file(args.audio, trajectory.spec)
-    num_frames = track.frames(args.fps) if args.seconds is None else max(round(args.seconds * args.fps), 1)
-    ws_src = source(args, generator, joint)
-    hear = hearing(args, joint, track)
-    meter = VideoMeter(joint.encode_image if args.json else None)
-    done = 0
+    recording = Recording.of_file(args.audio)
+    recording.mel_track(trajectory.spec)  # what cannot be heard is refused before a picture is looked for
+    ws_src = _start(args, generator, joint)
+    meter = ReportMeter(args.fps, joint, heard_at(joint, recording, args.fps)) if args.json else None
     with (
         writing(args.out, args.fps, stream_audio(args.audio), overwrite=args.overwrite) as write,
         progress("generating") as on_step,
     ):
-        for part in stream_video(
-            track, ws_src, generator=generator, trajectory=trajectory, num_frames=num_frames, config=config,
+        video, num_frames = generate(
+            recording, ws_src, generator=generator, trajectory=trajectory, seconds=args.seconds, config=config,
             on_step=on_step,
-        ):  # fmt: skip
+        )  # fmt: skip
+        for part in video:
             write(part.frames)
-            if args.json:
-                meter.add(part.frames, hear(done, len(part.frames)))
-            done += len(part.frames)
+            if meter is not None:
+                meter.add(part.frames)
     report = {
         "out": args.out,
         "frames": num_frames,
@@ -104,16 +102,9 @@ def make(args: argparse.Namespace, config) -> dict:
         "seconds": round(num_frames / args.fps, 4),
         "size": [generator.resolution, generator.resolution],
     }
-    if args.json:
-        figures = meter.figures()
-        report |= figures.summary()
-        report["similarity"]["per_frame"] = [round(float(x), 4) for x in figures.similarity]
-        if num_frames >= max(2 * args.fps, 8):
-            found = reactivity(track.loudness(args.fps, num_frames), figures.seen, args.fps, seed=args.seed)
-            report["reactivity"] = {
-                "correlation": found.correlation, "lag_frames": found.lag, "null_99": found.null_99,
-                "share_of_nulls_below": found.share, "nulls": len(found.nulls),
-            }  # fmt: skip
+    if meter is not None:
+        curve = recording.loudness(args.fps, num_frames, trajectory.spec)
+        report |= meter.finish(curve, seed=args.seed).to_dict(per_frame=True)
     settings = ("audio", "image", "text", "psi", "seed", "generator", "trajectory", "joint")
     report["settings"] = {
         **{key: getattr(args, key) for key in settings},
@@ -123,33 +114,13 @@ def make(args: argparse.Namespace, config) -> dict:
     return report
 
 
-def source(args: argparse.Namespace, generator, joint) -> Tensor:
+def _start(args: argparse.Namespace, generator, joint) -> Tensor:
     """ws [1,L,D] of --image, --text or --seed."""
-    if args.image is not None:
-        from ..latents.projection import project
-        from ..media.images import load_image
+    from ..media.images import load_image
+    from ..pipelines.sound_to_video import start_latents
 
-        with progress("finding the picture") as on_step:
-            found = project(
-                load_image(args.image), generator, features=joint.encode_image, seed=args.seed, on_step=on_step
-            )  # fmt: skip
-        return found.ws
-    if args.text is not None:
-        from ..systems.sound_to_video import start_from_text
-
-        return start_from_text([args.text], generator=generator, joint=joint, psi=args.psi, seed=args.seed)
-    return generator.sample_ws([args.seed], psi=args.psi)
-
-
-def hearing(args: argparse.Namespace, joint, track):
-    """(first frame, count) => embeds [F,D], what the joint encoder hears around those frames."""
-    from ..audio.mel import MelSpec
-    from ..audio.track import MelTrack
-    from ..audio.waveform import load_audio, to_mono
-
-    if isinstance(joint.spec, MelSpec):
-        heard = track if joint.spec == track.spec else MelTrack.of_file(args.audio, joint.spec)
-        return lambda first, count: joint.hear(heard.windows(first, count, args.fps))
-    wave, sample_rate = load_audio(args.audio)  # an encoder that takes samples: one meaning for the whole
-    whole = joint.encode_audio(to_mono(wave), sample_rate)
-    return lambda first, count: whole
+    img = None if args.image is None else load_image(args.image)
+    with progress("finding the picture") as on_step:
+        return start_latents(
+            generator, joint, seed=args.seed, psi=args.psi, img=img, text=args.text, on_step=on_step
+        )  # fmt: skip

@@ -6,69 +6,34 @@ Axes: F frames, D dims, C channels, N samples.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..audio.features import sones
 from ..audio.mel import RELEASED, MelSpec, log_mel
-from ..audio.track import MelTrack
-from ..audio.waveform import check_wave, resample, stream_audio, to_mono
+from ..audio.waveform import resample
 from ..common.errors import InputError
 from ..embedding.mixing import mix_embeds
 from ..systems.configs.video_editing import CONSTANT, DECIBELS, SONES, LeadConfig
+from .recording import Recording
 
 if TYPE_CHECKING:
     from ..embedding.joint import JointEncoder
-    from ..media.video import Sound
 
-BLOCK = 1 << 16  # samples
 FRAMES_AT_ONCE = 64
 
-Recording = Callable[[], "Sound"]  # opens a recording from its beginning, as often as one likes
+HeardAt = Callable[[int, int], Tensor]  # (first frame, count) => embeds [F,D] or [1,D], unit norm
 
 LAWS: dict[str, Callable[[Tensor], Tensor]] = {
     SONES: sones,
     DECIBELS: lambda loudness: loudness,
     CONSTANT: torch.ones_like,
 }
-
-
-def recording_of_wave(wave: Tensor, sample_rate: float) -> Recording:
-    """A recording in memory, wave [N] or [C,N]."""
-    check_wave(wave, sample_rate)
-    wave = (wave[None] if wave.ndim == 1 else wave).detach().float().cpu()
-    return lambda: (iter(wave.split(BLOCK, dim=-1)), sample_rate)
-
-
-def recording_of_file(path: str | os.PathLike, seconds: float | None = None) -> Recording:
-    """The sound of any container. seconds: repeat it up to this length, and cut it there."""
-    return lambda: stream_audio(path) if seconds is None else _repeated(path, seconds)
-
-
-def _repeated(path: str | os.PathLike, seconds: float) -> Sound:
-    first, sample_rate = stream_audio(path)
-
-    def blocks() -> Iterator[Tensor]:
-        left, part = round(seconds * sample_rate), first
-        while True:
-            for block in part:
-                yield block[:, :left]
-                left -= block.shape[-1]
-                if left <= 0:
-                    return
-            part, _ = stream_audio(path)
-
-    return blocks(), sample_rate
-
-
-def mono_of(recording: Recording) -> tuple[Tensor, int]:
-    """A recording whole in memory: (wave [N], rate)."""
-    blocks, sample_rate = recording()
-    return to_mono(torch.cat(list(blocks), dim=-1)), sample_rate
 
 
 @dataclass(frozen=True)
@@ -92,7 +57,7 @@ class Hearing:
     def __init__(self, joint: JointEncoder, recording: Recording) -> None:
         self.joint, self.recording = joint, recording
         self.has_mel = isinstance(joint.spec, MelSpec)
-        self.track = MelTrack.of_blocks(*recording(), joint.spec if self.has_mel else RELEASED)
+        self.track = recording.mel_track(joint.spec if self.has_mel else RELEASED)
 
     @property
     def seconds(self) -> float:
@@ -108,12 +73,12 @@ class Hearing:
 
     def whole(self) -> Tensor:
         """The meaning of the whole recording, [1,D]."""
-        return self.joint.encode_audio(*mono_of(self.recording))
+        return encode_recording(self.joint, self.recording)
 
     def at_frames(self, fps: float, num_frames: int) -> Tensor:
         """What is heard around each of the first frames, [F,D]."""
         if not self.has_mel:  # an encoder that takes samples
-            return self.joint.encode_audio_frames(*mono_of(self.recording), fps=fps, num_frames=num_frames)
+            return self.joint.encode_audio_frames(*self.recording.mono(), fps=fps, num_frames=num_frames)
         return torch.cat(
             [
                 self.joint.hear(self.track.windows(first, min(FRAMES_AT_ONCE, num_frames - first), fps))
@@ -125,6 +90,45 @@ class Hearing:
         """What is heard at each frame and how loud it is; whole: one meaning for all frames."""
         embeds = self.whole() if whole else self.at_frames(fps, num_frames)
         return Heard(embeds, self.loudness(fps, num_frames))
+
+
+def encode_recording(
+    joint: JointEncoder, recording: Recording, on_step: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """What a recording means as a whole => embeds [1,D].
+
+    Of one longer than recording.STRETCH_SEC each stretch is encoded by itself, against its own loudest moment, and
+    the mean taken, weighted by length: two hours cost the memory of ten minutes.
+    """
+    total = torch.zeros(0)
+    for i, (wave, sample_rate) in enumerate(recording.stretches()):
+        embeds = joint.encode_audio(wave, sample_rate).cpu()
+        if on_step is not None:
+            on_step(i, 0)
+        total = embeds * len(wave) if not i else total + embeds * len(wave)
+        whole = embeds if not i else F.normalize(total, dim=-1)
+    return whole.to(joint.device)
+
+
+def encode_files(
+    joint: JointEncoder, paths: Sequence[str | os.PathLike], on_step: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """Recordings => embeds [B,D], each of a whole. on_step(i, n) counts the files, or the stretches of a single one."""
+    embeds = []
+    for i, path in enumerate(paths):
+        embeds.append(encode_recording(joint, Recording.of_file(path), on_step if len(paths) == 1 else None))
+        if on_step is not None and len(paths) > 1:
+            on_step(i, len(paths))
+    return torch.cat(embeds)
+
+
+def heard_at(joint: JointEncoder, recording: Recording, fps: float) -> HeardAt:
+    """What the joint encoder hears around video frames. An encoder that takes samples hears the whole once instead."""
+    if isinstance(joint.spec, MelSpec):
+        track = recording.mel_track(joint.spec)
+        return lambda first, count: joint.hear(track.windows(first, count, fps))
+    whole = encode_recording(joint, recording)
+    return lambda first, count: whole
 
 
 def likeliest(

@@ -163,7 +163,7 @@ def test_demo_leaves_a_page(tiny, tiny_unet, tiny_trajectory, tiny_video_generat
     assert len(named) == 7 + 12 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
     files = (path for path in (tmp_path / "demo").rglob("*") if path.is_file())
     written = {path.relative_to(tmp_path / "demo").as_posix() for path in files}
-    assert written == {*named, "index.html", "my-photograph.png", "sounds/waves-to-fire.wav"}
+    assert written == {*named, "index.html", "my-photograph.png", "sounds/waves-to-fire.wav", ".soundguide.json"}
     assert "Done in" in capsys.readouterr().out
 
 

@@ -123,3 +123,97 @@ def test_manipulate(tiny, files, tmp_path, execute, model, image):
     assert main([*words, "--text", "a storm", *(["--image", str(picture)] if image else [])]) == 0
     assert torch.equal(pixels_of(changed), to_uint8(load_image(tmp_path / "out.png")))
     assert not torch.equal(changed, before)
+
+
+@pytest.fixture
+def lively_trajectory(tiny_trajectory, tmp_path):
+    """Untrained modules of which some start at zero, stirred so that the sound moves the picture."""
+    from soundguide_core.trajectory.trajectory import load_trajectory, save_trajectory
+
+    trajectory, noise = load_trajectory(tiny_trajectory), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in trajectory.parameters():
+            weight += 0.3 * torch.randn(weight.shape, generator=noise)
+    save_trajectory(tmp_path / "lively.safetensors", trajectory)
+    return tmp_path / "lively.safetensors"
+
+
+@pytest.mark.parametrize("num_frames", [0, 30])
+def test_generate(tiny, lively_trajectory, files, tmp_path, execute, model, num_frames):
+    generator = model("generators.loading.load_generator", tiny.generator)
+    trajectory = model("trajectory.trajectory.load_trajectory", lively_trajectory)
+    (start,) = execute("latents", "SampleLatents", generator=generator, seed=5, batch_size=1, psi=0.7)
+    segments, count = execute(
+        "sound_to_video", "SoundInversion", trajectory=trajectory, audio=audio_of(files / "sound.wav"), start=start,
+        fps=10.0, num_frames=num_frames,
+    )  # fmt: skip
+    (path,) = execute(
+        "sound_to_video", "LatentTrajectoryRNN", trajectory=trajectory, start=start, segments=segments, strength=1.5,
+        smoothing=0.3, noise=True, seed=5,
+    )  # fmt: skip
+    (image,) = execute("latents", "StyleGANRender", generator=generator, latents=path, chunk=16)
+    words = (
+        f"generate --audio {files}/sound.wav --fps 10 --seed 5 --strength 1.5 --smoothing 0.3 --out {tmp_path}/out"
+        f" --generator {tiny.generator} --joint {tiny.joint} --trajectory {lively_trajectory}"
+    ).split()
+    assert main([*words, *(["--seconds", str(num_frames / 10)] if num_frames else [])]) == 0
+    same = to_uint8(video.read_video(tmp_path / "out"))
+    assert len(same) == count == (num_frames or 10)
+    assert torch.equal(pixels_of(image), same)
+    assert not torch.equal(same[0], same[-1])
+
+
+CONTINUOUS = dict(
+    seed=3, motion_seed=7, fps=6.0, seconds=2.5, psi=0.9, loop=False, drive="auto", strength=1.0, feature="loudness",
+    chunk=16,
+)  # fmt: skip
+CONTINUOUS_WORDS = "--seed 3 --motion-seed 7 --fps 6 --seconds 2.5 --psi 0.9"
+
+
+@pytest.mark.parametrize(
+    ("meaning", "changes", "options"),
+    [
+        (False, {}, ""),
+        (True, {}, ""),
+        (True, {"loop": True, "drive": "speed", "feature": "onset", "chunk": 4},
+         "--loop --drive speed --feature onset --chunk 4"),
+        (False, {"drive": "amplitude", "strength": 0.5}, "--drive amplitude --strength 1"),  # half of its own 2
+        (False, {"seconds": 0.0}, "--seconds 1"),  # as long as the sound
+    ],
+)  # fmt: skip
+def test_continuous(tiny, tiny_video_generator, files, tmp_path, execute, model, meaning, changes, options):
+    generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    encoder = {"encoder": model(JOINT, tiny.joint)} if meaning else {}
+    image, _, count = execute(
+        "continuous_video", "StyleGANVRender", generator=generator, audio=audio_of(files / "sound.wav"),
+        **{**CONTINUOUS, **changes}, **encoder,
+    )  # fmt: skip
+    words = (
+        f"continuous --audio {files}/sound.wav --out {tmp_path}/out --generator {tiny_video_generator}"
+        f" --joint {tiny.joint} --content {'sound' if meaning else 'seed'} {CONTINUOUS_WORDS} {options}"
+    ).split()
+    assert main(words) == 0
+    same = to_uint8(video.read_video(tmp_path / "out"))
+    assert len(same) == count and torch.equal(pixels_of(image), same)
+    assert not torch.equal(same[0], same[len(same) // 2])
+
+
+def test_the_figures_of_a_video(tiny, files, tmp_path, execute, model):
+    joint = model(JOINT, tiny.joint)
+    rng = np.random.default_rng(1)
+    frames = from_uint8(torch.from_numpy(rng.integers(256, size=(20, 32, 32, 3), dtype=np.uint8)))
+    _, text, similarity, reacts = execute(
+        "analysis", "SoundReport", encoder=joint, image=to_uint8(frames).float() / 255,
+        audio=audio_of(files / "sound.wav"), fps=8.0,
+    )  # fmt: skip
+    from soundguide_core.embedding.joint import load_joint
+    from soundguide_core.pipelines.hearing import heard_at
+    from soundguide_core.pipelines.recording import Recording
+    from soundguide_core.pipelines.report import ReportMeter
+
+    joint, recording = load_joint(tiny.joint), Recording.of_file(files / "sound.wav")
+    meter = ReportMeter(8.0, joint, heard_at(joint, recording, 8.0))
+    meter.add(frames)
+    report = meter.finish(recording.loudness(8.0, 20, joint.spec))
+    assert text == report.to_text()
+    assert similarity == [float(x) for x in report.figures.similarity] and reacts == report.reactivity.correlation

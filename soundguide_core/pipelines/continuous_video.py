@@ -1,0 +1,184 @@
+"""Continuous video (systems/continuous_video.py) from a recording, a curve or a meaning to frames.
+
+    listen   the part of a recording that a video of so many seconds hears
+    plan     what is seen (the content) and what moves it (the motion), before the first frame is rendered
+    Plan     renders the frames, in chunks
+
+Axes: F frames, L layers, D dims, H W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from ..common.errors import InputError, check_number
+from ..generators.sound_motion import STRENGTH, Sound, drive_of
+from ..systems.continuous_content import ContinuousEditConfig, choose_content, edit_continuous
+from ..systems.continuous_video import ContinuousConfig, ContinuousVideo, sound_of, stream_continuous
+from .recording import Recording
+
+if TYPE_CHECKING:
+    from ..embedding.joint import JointEncoder
+    from ..generators.stylegan_v import Generator
+
+HEARD_AT_LEAST_SEC = 60.0  # of a recording that is longer than the video, for what it means and how loud it gets
+AUTO, OFF = "auto", "off"
+DEFAULT_SECONDS = 4.0  # without a sound
+
+
+@dataclass(frozen=True)
+class ContentConfig:
+    """What is seen. by_meaning: choose the scene by what the sound or the embeds mean, where an encoder is given;
+    False takes the seed's. psi: how far random scenes are from the average. edit: optimise it further, or None."""
+
+    seed: int = 0
+    psi: float = 0.8
+    by_meaning: bool = True
+    edit: ContinuousEditConfig | None = None
+
+    def __post_init__(self) -> None:
+        check_number(self.psi, "The truncation psi", low=0, high=2)
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """How it moves. seed: of the motion alone. feature: of the sound, see audio.features.curves. drive: what the sound
+    moves, one of sound_motion.DRIVES, "auto" or "off". strength: of the drive, None for its own, times gain."""
+
+    seed: int = 0
+    feature: str = "loudness"
+    drive: str = AUTO
+    strength: float | None = None
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A video about to be rendered: ws [1,L,D] its content, what moves it or None, and how long it is."""
+
+    generator: Generator
+    ws: Tensor
+    sound: Sound | None
+    motion_seed: int
+    config: ContinuousConfig
+
+    @property
+    def drive(self) -> str | None:
+        """What the sound moves."""
+        return None if self.sound is None else self.sound.drive
+
+    def render(self, on_step=None) -> Iterator[ContinuousVideo]:
+        """The frames, a chunk at a time."""
+        return stream_continuous(
+            self.ws, generator=self.generator, motion_z=self.motion_seed, sound=self.sound, config=self.config,
+            on_step=on_step,
+        )  # fmt: skip
+
+
+def listen(
+    recording: Recording | None, seconds: float | None, default: float | None = None
+) -> tuple[Recording | None, float]:
+    """(the part of a recording that is heard, in memory as one channel; the length of the video).
+
+    seconds: of the video; None for as long as the sound lasts, or `default` without one. No more of a recording is
+    read than the video lasts, or HEARD_AT_LEAST_SEC.
+    """
+    if seconds is not None:
+        check_number(seconds, "The length in seconds", low=0, high=1e6)
+    if recording is None:
+        seconds = default if seconds is None else seconds
+        if seconds is None:
+            raise InputError("The video has no length.", "Set the seconds, or connect a sound.")
+        return None, seconds
+    wave, sample_rate = recording.mono(None if seconds is None else max(seconds, HEARD_AT_LEAST_SEC))
+    return Recording.of_wave(wave, sample_rate), len(wave) / sample_rate if seconds is None else seconds
+
+
+def plan(
+    generator: Generator,
+    joint: JointEncoder | None,
+    heard: Recording | None,
+    config: ContinuousConfig,
+    *,
+    embeds: Tensor | None = None,
+    curve: Sequence[float] | None = None,
+    content: ContentConfig | None = None,
+    motion: MotionConfig | None = None,
+    on_step=None,
+) -> Plan:
+    """Everything about a video that is decided before its first frame.
+
+    Args:
+        joint: chooses the content by its meaning, and lets moments that do not sound like the whole count less.
+        heard: from listen. embeds [1,D]: the meaning of the content, if not the sound's; needs the joint.
+        curve: values in 0..1, one for each frame, in place of the sound's.
+        on_step: of the optimisation of content.edit.
+
+    Raises:
+        InputError: embeds without a joint, a joint with nothing to hear, a drive that the generator does not have.
+    """
+    content, motion = content or ContentConfig(), motion or MotionConfig()
+    sound = motion_signal(generator, joint, heard, config, curve=curve, motion=motion)
+    ws = content_latents(
+        generator, joint, heard, embeds=embeds, content=content, motion_seed=motion.seed, on_step=on_step
+    )
+    return Plan(generator, ws, sound, motion.seed, config)
+
+
+def motion_signal(
+    generator: Generator,
+    joint: JointEncoder | None,
+    heard: Recording | None,
+    config: ContinuousConfig,
+    *,
+    curve: Sequence[float] | None,
+    motion: MotionConfig,
+) -> Sound | None:
+    """What moves the video, with its drive and strength decided; None for nothing."""
+    if motion.drive == OFF or (heard is None and curve is None):
+        return None
+    check_number(motion.gain, "The strength of the sound", low=0, high=100)
+    drive = None if motion.drive == AUTO else motion.drive
+    if curve is not None:
+        sound = Sound(np.atleast_1d(np.asarray(curve, np.float64)), config.fps, drive)
+    else:
+        sound = sound_of(*heard.mono(), config.seconds, feature=motion.feature, joint=joint, drive=drive)
+    drive = drive_of(sound, generator)
+    strength = STRENGTH[drive] if motion.strength is None else motion.strength
+    return Sound(sound.curve, sound.rate, drive, motion.gain * strength)
+
+
+def content_latents(
+    generator: Generator,
+    joint: JointEncoder | None,
+    heard: Recording | None,
+    *,
+    embeds: Tensor | None,
+    content: ContentConfig,
+    motion_seed: int,
+    on_step=None,
+) -> Tensor:
+    """ws [1,L,D]: the seed's scene, or the one that means most what is wanted; moved further with content.edit."""
+    if joint is None:
+        if embeds is not None:
+            raise InputError("A meaning has arrived without the encoder that made it.", "Connect the encoder too.")
+        return generator.sample_ws([content.seed], content.psi)
+    if embeds is None and heard is None:
+        raise InputError("The encoder has nothing to hear.", "Give a sound or a meaning, or leave the encoder out.")
+    wanted = joint.encode_audio(*heard.mono()) if embeds is None else embeds.to(joint.device)
+    if content.by_meaning:
+        ws = choose_content(
+            wanted, generator=generator, joint=joint, psi=content.psi, seed=content.seed, motion_z=motion_seed
+        )
+    else:
+        ws = generator.sample_ws([content.seed], content.psi)
+    if content.edit is None:
+        return ws
+    return edit_continuous(
+        ws, wanted, generator=generator, joint=joint, motion_z=motion_seed, config=content.edit, on_step=on_step
+    ).latent

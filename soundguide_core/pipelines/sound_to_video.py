@@ -1,0 +1,111 @@
+"""Sound-guided video generation (systems/sound_to_video.py) from a recording and a start picture to frames.
+
+    start_latents   a seed, a picture or words  => ws_src [1,L,D]
+    invert          recording, ws_src           => segments [F,L,D], one for each frame
+    follow          segments, ws_src            => ws [F,L,D], the path that the recurrent modules take
+    generate        all of it                   => frames [F,3,H,W]
+
+The command `generate` calls the last, the nodes Sound Inversion and Latent Path the ones before it; everything comes in
+chunks of config.chunk frames. Axes: F frames, L layers, D dims, H W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ..common.errors import InputError, check_number
+from ..systems.sound_to_video import (
+    GeneratedVideo,
+    VideoConfig,
+    invert_sound,
+    start_from_text,
+    stream_path,
+    stream_video,
+)
+from .recording import Recording, frame_count
+
+if TYPE_CHECKING:
+    from ..embedding.joint import JointEncoder
+    from ..generators.generator import StyleGenerator
+    from ..trajectory.trajectory import Trajectory
+
+
+def start_latents(
+    generator: StyleGenerator,
+    joint: JointEncoder,
+    *,
+    seed: int = 0,
+    psi: float = 0.7,
+    img: Tensor | None = None,
+    text: str | None = None,
+    on_step=None,
+) -> Tensor:
+    """ws [1,L,D] of the picture that the sound changes: img [1,3,H,W] found in the generator, the one that means most
+    what the text says, or the seed's."""
+    check_number(psi, "The truncation psi", low=0, high=2)
+    if img is not None:
+        from ..latents.projection import project
+
+        return project(img, generator, features=joint.encode_image, seed=seed, on_step=on_step).ws
+    if text is not None:
+        return start_from_text([text], generator=generator, joint=joint, psi=psi, seed=seed)
+    return generator.sample_ws([seed], psi=psi)
+
+
+def invert(
+    recording: Recording,
+    ws_src: Tensor,
+    trajectory: Trajectory,
+    *,
+    num_frames: int | None = None,
+    seconds: float | None = None,
+    config: VideoConfig,
+) -> tuple[Iterator[Tensor], int]:
+    """(chunks of segments [F,L,D], the number of frames): num_frames, else seconds, else as many as the sound lasts."""
+    check_start(ws_src, trajectory)
+    track = recording.mel_track(trajectory.spec)
+    count = frame_count(track.seconds, config.fps, num_frames=num_frames, video_seconds=seconds)
+    return invert_sound(track, ws_src, trajectory, count, config), count
+
+
+def follow(segments: Tensor, ws_src: Tensor, trajectory: Trajectory, config: VideoConfig) -> Iterator[Tensor]:
+    """The path along segments [F,L,D]: chunks [F,L,D]."""
+    check_start(ws_src, trajectory)
+    return stream_path((part.to(ws_src) for part in segments.split(config.chunk)), ws_src, trajectory, config)
+
+
+def generate(
+    recording: Recording,
+    ws_src: Tensor,
+    *,
+    generator: StyleGenerator,
+    trajectory: Trajectory,
+    num_frames: int | None = None,
+    seconds: float | None = None,
+    config: VideoConfig,
+    on_step=None,
+) -> tuple[Iterator[GeneratedVideo], int]:
+    """(the video in chunks, the number of its frames): num_frames, else seconds, else as many as the sound lasts."""
+    trajectory.check(generator)
+    check_start(ws_src, trajectory)
+    track = recording.mel_track(trajectory.spec)
+    count = frame_count(track.seconds, config.fps, num_frames=num_frames, video_seconds=seconds)
+    video = stream_video(
+        track, ws_src, generator=generator, trajectory=trajectory, num_frames=count, config=config, on_step=on_step
+    )
+    return video, count
+
+
+def check_start(ws_src: Tensor, trajectory: Trajectory) -> None:
+    """Refuse more than one start picture, or one of a generator that these networks were not trained for."""
+    if len(ws_src) != 1:
+        raise InputError(f"{len(ws_src)} start pictures have no one video.", "Send one picture.")
+    wanted = (trajectory.config.num_ws, trajectory.config.w_dim)
+    if tuple(ws_src.shape[1:]) != wanted:
+        raise InputError(
+            f"The start picture's latents are {list(ws_src.shape[1:])}, these networks move {list(wanted)}.",
+            "Load the generator that they were trained with.",
+        )
