@@ -138,7 +138,7 @@ def tiny_trajectory(tiny, tmp_path_factory) -> Path:
     from soundguide_core.trajectory.trajectory import save_trajectory
 
     path = tmp_path_factory.mktemp("trajectory") / "t.safetensors"
-    sizes = {"encoder": {"width": 8, "loud": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
+    sizes = {"encoder": {"width": 8, "level_columns": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
     save_trajectory(path, new_trajectory(sizes, load_generator(tiny.generator), load_joint(tiny.joint), seed=0))
     return path
 

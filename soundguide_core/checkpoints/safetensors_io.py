@@ -76,7 +76,7 @@ def fill(
 
     assign: the tensors themselves become the module's, which may so be built on the meta device.
     """
-    wanted = module.state_dict()
+    wanted, tensors = module.state_dict(), _current_names(module, tensors)
     odd = sorted(wanted.keys() ^ tensors.keys()) or [k for k in wanted if wanted[k].shape != tensors[k].shape]
     if odd:
         raise InputError(
@@ -84,6 +84,16 @@ def fill(
             "Export the file again with the program that made it.",
         )
     module.load_state_dict(dict(tensors), assign=assign)
+
+
+def _current_names(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """tensors by the names that module has for them now; a class lists those of earlier files in OLD_NAMES."""
+    names = {key: key for key in tensors}
+    for prefix, part in module.named_modules():
+        for old, new in getattr(part, "OLD_NAMES", {}).items():
+            before, after = ".".join(filter(None, (prefix, old))) + ".", ".".join(filter(None, (prefix, new))) + "."
+            names |= {key: after + key[len(before) :] for key in names if key.startswith(before)}
+    return {names[key]: x for key, x in tensors.items()}
 
 
 def is_safetensors(path: str | os.PathLike) -> bool:

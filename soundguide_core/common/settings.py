@@ -112,6 +112,29 @@ def build(config: type[T], values: Mapping[str, Any]) -> T:
     return replace(made, **changed) if changed else made  # type: ignore[type-var]
 
 
+def from_mapping(
+    cls: type[T], values: Mapping[str, Any], what: str, *, remedy: str = "",
+    renamed: Mapping[str, str] | None = None, skip_unknown: bool = False,
+) -> T:  # fmt: skip
+    """A dataclass from a mapping such as the config of a file or a table of a recipe.
+
+    what: the mapping's name in an error, "The recipe's [model]"; remedy: of an absent entry.
+    renamed: key in files of earlier versions => field. skip_unknown: leave out entries that are no field.
+
+    Raises:
+        InputError: an entry that is no field, or none for a field without a default.
+    """
+    given = {(renamed or {}).get(key, key): value for key, value in values.items()}
+    known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(given.keys() - known.keys())
+    if unknown and not skip_unknown:
+        raise InputError(f"{what} has an unknown entry {unknown[0]!r}.", f"Use {', '.join(known)}.")
+    needed = [key for key, each in known.items() if each.default is MISSING and each.default_factory is MISSING]
+    if absent := [key for key in needed if key not in given]:
+        raise InputError(f"{what} does not say {absent[0]!r}.", remedy or "Get or write it again, complete.")
+    return cls(**{key: value for key, value in given.items() if key in known})
+
+
 def config(
     variants: Mapping[str, Mapping[str, Any]] | None = None, renamed: Mapping[str, str] | None = None
 ) -> Callable[[type[T]], type[T]]:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
+from ..audio.smoothing import hann
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import registry
 from ..common.errors import InputError
@@ -118,12 +119,12 @@ class JointEncoder(nn.Module):
         return (self.clip.logit_scale * embeds @ self.encode_labels(labels).T).softmax(-1)
 
 
-def steadied(embeds: Tensor, reach: int) -> Tensor:
-    """What is heard around each frame, from what is heard at each: embeds [F,D], unit norm => [F,D], unit norm.
+def smooth_embeds(embeds: Tensor, reach: int) -> Tensor:
+    """The moving average of embeds along time, [F,D] unit norm => [F,D] unit norm.
 
-    The mean over `reach` frames before and after, those nearest counting most: cos^2 of the distance.
+    Over `reach` frames before and after each, weighted by a Hann window.
     """
-    window = torch.cos(torch.pi / 2 * torch.arange(-reach, reach + 1) / (reach + 1)).square().to(embeds)
+    window = hann(torch.arange(-reach, reach + 1), reach).to(embeds)
     mean = F.conv1d(embeds.T[:, None], window[None, None], padding=reach)[:, 0].T  # its length is divided out
     return F.normalize(mean, dim=-1)
 

@@ -17,25 +17,27 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from ..audio.steady_hearing import among_few, averaged, decided
+from ..audio.smoothing import moving_average, recording_prior, sharpen
 from ..audio.track import MelTrack
 from ..common.errors import InputError, check_number
+from ..common.settings import config as config_class
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
-from ..trajectory.sound_events import kinds_heard
+from ..trajectory.sound_events import event_posteriors
 from ..trajectory.trajectory import smooth
 
 
+@config_class(renamed={"few_sec": "context_sec", "steady_sec": "smooth_sec"})
 @dataclass(frozen=True)
 class VideoConfig:
-    """How a path is walked and rendered.
+    """How a path of latents is computed and rendered.
 
     fps: frames a second. strength: how far the sound leads away from the source; 1 as it was learned, 0 not at all.
     noise: whether the recurrent modules get their noise; seed: of it. smoothing: 0..0.99, the share of the last frame
-    in the next; it calms a path and delays it. few_sec: kinds of sound that are heard within so long before and after a
-    frame are likelier there, 0 for no difference. sharpness: how surely the likeliest wins, 1 as likely as it is.
-    steady_sec: what has won, but not how loud it is, is the mean over so long before and after. chunk: frames in the
-    networks at once.
+    in the next; it calms a path and delays it. context_sec: seconds before and after a frame whose kinds of sound are
+    likelier in it, 0 for no such prior. sharpness: exponent of their probabilities, 1 leaves them as they are.
+    smooth_sec: seconds before and after a frame over which these are then averaged; the gain is not. chunk: frames in
+    the networks at once.
     """
 
     fps: float = 12.0
@@ -43,18 +45,18 @@ class VideoConfig:
     noise: bool = True
     seed: int = 0
     smoothing: float = 0.0
-    few_sec: float = 10.0
+    context_sec: float = 10.0
     sharpness: float = 4.0
-    steady_sec: float = 0.3
+    smooth_sec: float = 0.3
     chunk: int = 16
 
     def __post_init__(self) -> None:
         check_number(self.fps, "The frame rate", low=1, high=240)
         check_number(self.strength, "The strength", low=0, high=4)
         check_number(self.smoothing, "The smoothing", low=0, high=0.99)
-        check_number(self.few_sec, "The time over which a recording holds few kinds", low=0, high=600)
+        check_number(self.context_sec, "The time over which a recording holds few kinds", low=0, high=600)
         check_number(self.sharpness, "The sharpness", low=0, high=100)
-        check_number(self.steady_sec, "The time over which kinds of sound are averaged", low=0, high=60)
+        check_number(self.smooth_sec, "The time over which kinds of sound are averaged", low=0, high=60)
         check_number(self.chunk, "The number of frames in a chunk", low=1)
 
 
@@ -134,19 +136,19 @@ def invert_sound(
     fps, events = config.fps, trajectory.events
     chunks = [(first, min(config.chunk, num_frames - first)) for first in range(0, num_frames, config.chunk)]
 
-    def kinds() -> Iterator[Tensor]:
+    def raw() -> Iterator[Tensor]:
         for first, count in chunks:
-            with torch.no_grad():  # left before each yield: what is done with a chunk is not our affair
-                p = kinds_heard(events, track, first, count, fps, ws_src.device)
+            with torch.no_grad():  # left before each yield: the consumer keeps its own mode
+                p = event_posteriors(events, track, first, count, fps, ws_src.device)
             yield p
 
-    def settled() -> Iterator[Tensor]:
-        likely = among_few(kinds(), round(config.few_sec * fps)) if config.few_sec else kinds()
-        won = (decided(p, config.sharpness) for p in likely)
-        return averaged(won, round(config.steady_sec * fps))
+    def smoothed() -> Iterator[Tensor]:
+        likely = recording_prior(raw(), round(config.context_sec * fps)) if config.context_sec else raw()
+        sharp = (sharpen(p, config.sharpness) for p in likely)
+        return moving_average(sharp, round(config.smooth_sec * fps))
 
-    steady = repeat(None, len(chunks)) if events is None else settled()
-    for (first, count), p in zip(chunks, steady, strict=True):
+    posteriors = repeat(None, len(chunks)) if events is None else smoothed()
+    for (first, count), p in zip(chunks, posteriors, strict=True):
         with torch.no_grad():
             mel = track.windows(first, count, fps).to(ws_src)
             w_hat = trajectory.invert(mel, ws_src, None if p is None else p.clamp(min=1e-9).log())

@@ -26,7 +26,7 @@ from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.windows import next_masks, taken, windows, working_size
 from ..embedding.clip import augmented_crops
-from ..embedding.joint import steadied
+from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow, estimate_flow
 from ..losses import editing
@@ -117,7 +117,7 @@ def stream_edit(
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guidance.VARIANTS[config.variant].k is None else config.scale
     weights = {name: scale * weight for name, weight in config.weights.items() if weight}
-    embeds = steadied(embeds, config.smooth_frames)
+    embeds = smooth_embeds(embeds, config.smooth_frames)
     if "perceptual" in weights and perceptual is None:
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):

@@ -1,9 +1,9 @@
-"""Which kind of sound is heard when: p(k | x, t) along a stretch of sound, every moment told from what lies around it.
+"""Sound event detection: p(k | x, t), which of K kinds of sound is heard at each moment of a stretch of sound.
 
 A convolutional trunk sees the mel as a picture; its maps of three scales, brought to the finest of them (T.-Y. Lin et
 al., "Feature Pyramid Networks", CVPR 2017), pass dilated convolutions along time (S. Bai et al., "An Empirical
-Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling", 2018). So a moment between two sounds
-is told from both of them, and the picture of one does not waver where a second of it resembles another.
+Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling", 2018). So each moment is
+told from the seconds around it.
 Axes: B batch, M mels, T mel time, S steps of the finest map, F moments, C channels, K kinds.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,8 @@ class SoundEvents(nn.Module):
     after a moment that may tell what is heard there, at least as many as the trunk and the dilations see.
     """
 
+    OLD_NAMES: ClassVar = {"inlets": "in_proj", "outlet": "out_proj"}  # in files of version 0.1
+
     def __init__(self, trunk: dict, n_mels: int, *, kinds: int, width: int, dilations: Sequence[int], reach: int = 256):
         super().__init__()
         self.reach = reach
@@ -53,12 +56,12 @@ class SoundEvents(nn.Module):
         self.trunk.feature_extractor.reset_classifier(0, "")
         infos = [self.trunk.feature_extractor.feature_info[i] for i in SCALES]
         self.steps = [info["reduction"] for info in infos]  # columns from one entry of a map to the next
-        self.inlets = nn.ModuleList(
+        self.in_proj = nn.ModuleList(
             nn.Conv1d(info["num_chs"] * ceil(n_mels / info["reduction"]), width, 1) for info in infos
         )
         self.along = nn.Sequential(*(Dilated(width, dilation) for dilation in dilations))
         self.norm = nn.LayerNorm(width)
-        self.outlet = nn.Conv1d(width, kinds, 1)
+        self.out_proj = nn.Conv1d(width, kinds, 1)
 
     def forward(self, mel: Tensor, columns: Tensor) -> Tensor:
         """columns: [F] or [B,F], which may lie between two."""
@@ -69,10 +72,10 @@ class SoundEvents(nn.Module):
         )
         count = maps[0].shape[-1]
         x = sum(
-            _finer(inlet(y.flatten(1, 2)), step // self.steps[0], count)
-            for inlet, y, step in zip(self.inlets, maps, self.steps)
+            _finer(proj(y.flatten(1, 2)), step // self.steps[0], count)
+            for proj, y, step in zip(self.in_proj, maps, self.steps)
         )
-        scores = self.outlet(F.silu(_normed(self.norm, self.along(x)))).float()  # [B,K,S]
+        scores = self.out_proj(F.silu(_normed(self.norm, self.along(x)))).float()  # [B,K,S]
         return _at(scores, columns.float().to(mel.device) / self.steps[0]).log_softmax(dim=-1)
 
     def take_trunk(self, heard: SoundEncoder) -> None:
@@ -81,18 +84,18 @@ class SoundEvents(nn.Module):
         self.trunk.load_state_dict({name: known[name] for name in self.trunk.state_dict()})
 
 
-def kinds_heard(
+def event_posteriors(
     events: SoundEvents, track: MelTrack, first: int, count: int, fps: float, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """p(k | x, t) [F,K] of frames first .. first + count - 1, as if all of the sound were heard at once.
+    """p(k | x, t) [F,K] at video frames first .. first + count - 1, equal to those from the whole recording at once.
 
-    What comes after the end of the sound is what was heard there last.
+    Frames after the end of the recording have the posteriors of its last column.
     """
     total, aligned = track.level_db.shape[1], events.steps[-1]  # on whose multiples the trunk sees as it sees the whole
     columns = track.columns(first, count, fps).clamp(max=total - 1)
-    begin = max(int(columns[0]) - events.reach, 0) // aligned * aligned
-    stretch = track.stretch(begin, min(int(columns[-1]) + 1 + events.reach, total))
-    return events(stretch.to(device), columns - begin)[0].exp()
+    start = max(int(columns[0]) - events.reach, 0) // aligned * aligned
+    stretch = track.stretch(start, min(int(columns[-1]) + 1 + events.reach, total))
+    return events(stretch.to(device), columns - start)[0].exp()
 
 
 def _normed(norm: nn.LayerNorm, x: Tensor) -> Tensor:
@@ -114,7 +117,7 @@ def _at(scores: Tensor, steps: Tensor) -> Tensor:
     before = steps.long().clamp(max=max(last - 1, 0))
     share = (steps - before).to(scores)[:, None]
 
-    def taken(index: Tensor) -> Tensor:
+    def gathered(index: Tensor) -> Tensor:
         return scores.gather(2, index[:, None].expand(-1, scores.shape[1], -1))
 
-    return torch.lerp(taken(before), taken((before + 1).clamp(max=last)), share).transpose(1, 2)
+    return torch.lerp(gathered(before), gathered((before + 1).clamp(max=last)), share).transpose(1, 2)

@@ -1,10 +1,10 @@
 """E_a, the sound inversion encoder of S. H. Lee et al. (ECCV 2022), section 3: a segment of sound => offsets in W+.
 
-    w_hat = E_a(x_a) + w,   E_a(x_a) = amount(x_a) . sum_k p(k | x_a) v_k in the network of kinds
+    w_hat = E_a(x_a) + w,   E_a(x_a) = gain(x_a) . sum_k p(k | x_a) v_k in the network of kinds
 
-What is heard says whither: how likely each of K kinds is, each of which has learned a direction v_k. That is told from
-the seconds around a segment (sound_events). How loud the segment's middle is says how far. The published network is the
-pyramid of pixel2style2pixel, to which a segment is all there is. Which one it is, and its sizes, is data.
+The direction is a mean of learned directions v_k, one for each of K kinds of sound, weighted by how likely each kind
+is in the seconds around the segment (sound_events.py). The gain is a function of the levels in the segment's middle.
+The published network is the pyramid of pixel2style2pixel, which sees the segment alone. The config says which it is.
 Axes: B batch, F moments, L layers, D dims, M mels, T mel time, K kinds.
 """
 
@@ -12,31 +12,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError
+from ..common.settings import from_mapping
 from ..common.shapes import check_shape
 from ..embedding.ir_se import IRSEConfig
 from .sound_events import SoundEvents
 from .style_pyramid import InversionConfig, SoundInversion
 
+WHAT = "The config of the sound inversion"
+
 
 @dataclass(frozen=True)
 class KindsConfig:
-    """trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. dilations:
-    of the convolutions along time, in steps of the trunk's finest map; reach: see SoundEvents. loud: the number of
-    columns in the middle of a segment whose level is read, one by one. top_db: of the mel. even_below: the share of its
-    range below which all bands are equally wide."""
+    """Sizes of a KindsInversion.
+
+    trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. dilations: of
+    the convolutions along time, in steps of the trunk's finest map; reach: see SoundEvents. level_columns: columns in
+    the middle of a segment whose levels the gain depends on. top_db: of the mel. even_below: the share of its range
+    below which all bands are equally wide.
+    """
 
     trunk: dict
     kinds: int = 8
     width: int = 160
     dilations: tuple[int, ...] = (1, 2, 4)
     reach: int = 256
-    loud: int = 21
+    level_columns: int = 21
     top_db: float = 80.0
     even_below: float = 0.045
 
@@ -44,9 +51,11 @@ class KindsConfig:
 class KindsInversion(nn.Module):
     """mel of a segment [B,1,M,T] in 0..1 => (offsets [B,L,D], the layers' own departures in them [B,L,D])."""
 
+    OLD_NAMES: ClassVar = {"amount": "gain"}  # in files of version 0.1
+
     def __init__(self, values: dict, num_ws: int, w_dim: int, n_mels: int):
         super().__init__()
-        self.config = config = KindsConfig(**values)
+        self.config = config = from_mapping(KindsConfig, values, WHAT, renamed={"loud": "level_columns"})
         self.num_ws, self.w_dim = num_ws, w_dim
         self.events = SoundEvents(
             config.trunk, n_mels, kinds=config.kinds, width=config.width, dilations=config.dilations,
@@ -54,9 +63,9 @@ class KindsInversion(nn.Module):
         )  # fmt: skip
         self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
         self.own = nn.Parameter(torch.zeros(config.kinds, num_ws, w_dim))  # and its departures, layer by layer
-        self.amount = nn.Sequential(_mlp(config.kinds + config.loud, config.width), nn.Linear(config.width, 1))
-        nn.init.zeros_(self.amount[-1].weight)
-        nn.init.zeros_(self.amount[-1].bias)
+        self.gain = nn.Sequential(_mlp(config.kinds + config.level_columns, config.width), nn.Linear(config.width, 1))
+        nn.init.zeros_(self.gain[-1].weight)
+        nn.init.zeros_(self.gain[-1].bias)
 
     def to_dict(self) -> dict:
         return {"architecture": "kinds", **asdict(self.config)}
@@ -65,12 +74,12 @@ class KindsInversion(nn.Module):
         if heard is None:
             heard = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
         p = heard.exp()  # [B,K]
-        with torch.autocast(mel.device.type, enabled=False):  # how far, exactly
-            spectrum = middle(mel[:, 0].float(), self.config.loud) + self._widths(mel)
-            loud = level(spectrum, self.config.top_db)  # [B,loud]
-            amount = F.softplus(self.amount(torch.cat([p, 4 * loud - 2], dim=1)))[..., None]  # [B,1,1]
+        with torch.autocast(mel.device.type, enabled=False):  # the gain in full precision
+            spectrum = middle(mel[:, 0].float(), self.config.level_columns) + self._widths(mel)
+            levels = level(spectrum, self.config.top_db)  # [B,level_columns]
+            gain = F.softplus(self.gain(torch.cat([p, 4 * levels - 2], dim=1)))[..., None]  # [B,1,1]
             own = torch.einsum("bk,kld->bld", p, self.own)
-            return amount * ((p @ self.shared)[:, None] + own), amount * own
+            return gain * ((p @ self.shared)[:, None] + own), gain * own
 
     def _widths(self, mel: Tensor) -> Tensor:
         """[M,1], how wide bands are, in top_db: being of unit area, they so add up to the sound's power."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, field, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,7 @@ WARMUP = 12  # steps on the first segment before the first frame, so that no vid
 class TrajectoryConfig:
     """Sizes of the networks, and whose latents they move.
 
-    num_ws, w_dim: of the generator. encoder: which E_a, and its sizes (embedding/sound_inversion). groups: "three"
+    num_ws, w_dim: of the generator. encoder: which E_a, and its sizes (sound_inversion.py). groups: "three"
     recurrent modules, or "one" for all layers. hidden: of each. noise_dim: of n, 0 for none.
     """
 
@@ -67,23 +68,25 @@ class TrajectoryConfig:
 
 
 class LayerTrajectory(nn.Module):
-    """The recurrent module R of one group of n layers."""
+    """The recurrent module R of one group of n layers: a GRU cell between two linear layers."""
+
+    OLD_NAMES: ClassVar = {"inlet": "in_proj", "outlet": "out_proj"}  # in files of version 0.1
 
     def __init__(self, layers: int, config: TrajectoryConfig):
         super().__init__()
         size = layers * config.w_dim
-        self.inlet = nn.Linear(3 * size + config.noise_dim, config.hidden)
+        self.in_proj = nn.Linear(3 * size + config.noise_dim, config.hidden)
         self.cell = nn.GRUCell(config.hidden, config.hidden)
-        self.outlet = nn.Linear(config.hidden, size)
+        self.out_proj = nn.Linear(config.hidden, size)
         self.gate = nn.Parameter(torch.ones(layers, 1))  # sigmoid of it is g
-        nn.init.zeros_(self.outlet.weight)
-        nn.init.zeros_(self.outlet.bias)
+        nn.init.zeros_(self.out_proj.weight)
+        nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, w: Tensor, w_hat: Tensor, ws: Tensor, noise: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """w = w^{t-1}, w_hat, ws the source [B,n,D], noise [B,Z], h [B,H] => w^t [B,n,D], h [B,H]"""
         x = torch.cat([(w - w_hat).flatten(1), (w_hat - ws).flatten(1), ws.flatten(1), noise], dim=1)
-        h = self.cell(F.silu(self.inlet(x)), h)
-        correction = self.outlet(h).view_as(w)
+        h = self.cell(F.silu(self.in_proj(x)), h)
+        correction = self.out_proj(h).view_as(w)
         return w + torch.sigmoid(self.gate) * (w_hat + correction - w), h
 
 
@@ -180,17 +183,17 @@ class Trajectory(nn.Module):
         return torch.stack(path, dim=1), state
 
 
-def smooth(ws: Tensor, last: Tensor | None, amount: float) -> Tensor:
-    """A path [F,L,D] without its quickest changes: w^t <- amount w^{t-1} + (1 - amount) w^t, from `last` [L,D] on.
+def smooth(ws: Tensor, last: Tensor | None, share: float) -> Tensor:
+    """An exponential moving average along a path [F,L,D]: w^t <- share w^{t-1} + (1 - share) w^t, from `last` [L,D] on.
 
-    Adds about amount / (1 - amount) frames of delay.
+    Adds about share / (1 - share) frames of delay.
     """
-    check_number(amount, "The smoothing", low=0, high=0.99)
-    if not amount:
+    check_number(share, "The smoothing", low=0, high=0.99)
+    if not share:
         return ws
     out = []
     for w in ws:
-        last = w if last is None else torch.lerp(w, last, amount)
+        last = w if last is None else torch.lerp(w, last, share)
         out.append(last)
     return torch.stack(out)
 

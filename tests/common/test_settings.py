@@ -95,3 +95,21 @@ def test_build_from_paths():
     assert made == Outer("plain", size=5, weights={"a": 1.0, "b": 2.0}, inner=Inner(8))
     with pytest.raises(InputError, match=r"The number of steps is 99\. Give a whole number from 1 to 9\."):
         build(Outer, {"inner.steps": 99})
+
+
+def test_a_dataclass_from_a_mapping():
+    from dataclasses import dataclass
+
+    from soundguide_core.common.settings import from_mapping
+
+    @dataclass
+    class Sizes:
+        width: int
+        depth: int = 2
+
+    assert from_mapping(Sizes, {"breadth": 3}, "The table", renamed={"breadth": "width"}) == Sizes(3)
+    assert from_mapping(Sizes, {"width": 3, "colour": 1}, "The table", skip_unknown=True) == Sizes(3)
+    with pytest.raises(InputError, match=r"The table has an unknown entry 'colour'\. Use width, depth"):
+        from_mapping(Sizes, {"width": 3, "colour": 1}, "The table")
+    with pytest.raises(InputError, match="The table does not say 'width'"):
+        from_mapping(Sizes, {}, "The table")

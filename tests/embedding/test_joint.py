@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from soundguide_core.audio.mel import RELEASED, MelSpec, frame_windows, sound_windows
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import ClipTowers
-from soundguide_core.embedding.joint import JointEncoder, load_joint, steadied
+from soundguide_core.embedding.joint import JointEncoder, load_joint, smooth_embeds
 from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
 
 CLIP = {
@@ -117,7 +117,7 @@ def test_a_folder_loads_as_it_was_saved(joint, tmp_path):
 @pytest.mark.parametrize(("frames", "reach"), [(9, 2), (3, 5), (1, 4), (6, 0)])
 def test_what_is_heard_is_a_mean_over_neighbouring_frames(frames, reach):
     embeds = F.normalize(torch.randn(frames, 4, generator=torch.Generator().manual_seed(3)), dim=1)
-    for f, near in enumerate(steadied(embeds, reach)):
+    for f, near in enumerate(smooth_embeds(embeds, reach)):
         total = sum(
             math.cos(math.pi / 2 * (g - f) / (reach + 1)) ** 2 * embeds[g]
             for g in range(max(0, f - reach), min(frames, f + reach + 1))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from soundguide_core.audio.mel import MelSpec
-from soundguide_core.audio.steady_hearing import averaged
+from soundguide_core.audio.smoothing import moving_average
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
@@ -48,7 +48,7 @@ def test_a_frame_for_every_moment_of_the_sound(models):
 
 
 def test_it_is_the_paper_step_by_step(models):
-    config = s2v.VideoConfig(noise=False, few_sec=0, sharpness=1, steady_sec=0)
+    config = s2v.VideoConfig(noise=False, context_sec=0, sharpness=1, smooth_sec=0)
     video = s2v.generate_video(wave(), RATE, source(models), config=config, **models)
     trajectory, ws = models["trajectory"], source(models)
     track = MelTrack.of_wave(wave(), RATE, trajectory.spec)
@@ -64,7 +64,7 @@ def test_it_is_the_paper_step_by_step(models):
 def test_chunks_do_not_change_the_video(models):
     videos = [
         s2v.generate_video(
-            wave(), RATE, source(models), config=s2v.VideoConfig(chunk=chunk, smoothing=0.3, steady_sec=0.4, seed=4),
+            wave(), RATE, source(models), config=s2v.VideoConfig(chunk=chunk, smoothing=0.3, smooth_sec=0.4, seed=4),
             **models,
         )
         for chunk in (1, 7, 24)
@@ -84,8 +84,8 @@ def test_what_is_heard_is_steadied_and_how_loud_it_is_is_not(models, monkeypatch
     mel = track.windows(0, 24, 12.0)
     heard = events(track.stretch(0, track.level_db.shape[1]), track.columns(0, 24, 12.0))[0]
     won = heard.exp() ** 4 / (heard.exp() ** 4).sum(dim=1, keepdim=True)
-    steady = torch.cat(list(averaged(iter([won]), 3))).log()
-    config = s2v.VideoConfig(few_sec=0, sharpness=4, steady_sec=0.25, chunk=5)  # three frames before and after
+    steady = torch.cat(list(moving_average(iter([won]), 3))).log()
+    config = s2v.VideoConfig(context_sec=0, sharpness=4, smooth_sec=0.25, chunk=5)  # three frames before and after
     found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, config)))
     assert torch.allclose(found, trajectory.invert(mel, ws, steady), atol=1e-4)
     assert (found - trajectory.invert(mel, ws, heard)).abs().max() > 0.02
@@ -169,7 +169,7 @@ def test_it_streams_and_can_be_stopped(models):
 def test_what_does_not_fit_is_refused(models):
     with pytest.raises(InputError, match="source latents"):
         s2v.generate_video(wave(), RATE, source(models).expand(2, -1, -1), **models)
-    wrong = {"fps": 0, "strength": -1, "smoothing": 1, "few_sec": -1, "sharpness": -1, "steady_sec": -1, "chunk": 0}
+    wrong = {"fps": 0, "strength": -1, "smoothing": 1, "context_sec": -1, "sharpness": -1, "smooth_sec": -1, "chunk": 0}
     for name, value in wrong.items():
         with pytest.raises(InputError):
             s2v.VideoConfig(**{name: value})
@@ -184,3 +184,7 @@ def test_a_text_chooses_its_picture(models, tiny):
     assert torch.allclose(ws[0], samples[nearness.argmax()])
     with pytest.raises(InputError, match="text"):
         s2v.start_from_text([], generator=generator, joint=joint)
+
+
+def test_old_names_of_settings_are_understood():
+    assert s2v.VideoConfig(few_sec=3, steady_sec=0.5) == s2v.VideoConfig(context_sec=3, smooth_sec=0.5)

@@ -235,7 +235,7 @@ def test_the_published_inversion_is_trained_by_the_same_loop(tiny, tmp_path):
 def test_hearing_may_rest_or_its_trunk(tiny, tmp_path):
     stages = [{**FIRST, "hearing": False}, {**FIRST, "trunk_lr": 0.0}, {**FIRST, "trunk_lr": 0.5}]
     training = make(tiny, tmp_path, stages=stages)
-    parts = {"trunk": training.trunk, "along": list(training.events.inlets.parameters())}
+    parts = {"trunk": training.trunk, "along": list(training.events.in_proj.parameters())}
 
     def moved(i: int) -> dict[str, bool]:
         before = {name: [p.clone() for p in part] for name, part in parts.items()}

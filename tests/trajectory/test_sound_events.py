@@ -133,7 +133,7 @@ def test_a_part_is_heard_as_in_the_whole():
     columns = heard.columns(0, 240, FPS)
     whole = events(heard.stretch(0, 1601), columns)[0].exp()
     for first, count in ((0, 5), (37, 16), (100, 1), (230, 10)):
-        part = se.kinds_heard(events, heard, first, count, FPS)
+        part = se.event_posteriors(events, heard, first, count, FPS)
         assert torch.allclose(part, whole[first : first + count], atol=1e-5)
     assert whole.std(dim=0).min() > 1e-3
 
@@ -141,5 +141,5 @@ def test_a_part_is_heard_as_in_the_whole():
 def test_after_the_end_it_is_what_was_heard_last():
     events = build()
     heard = track(2)
-    p = se.kinds_heard(events, heard, 20, 20, FPS)
+    p = se.event_posteriors(events, heard, 20, 20, FPS)
     assert torch.allclose(p.sum(dim=1), torch.ones(20)) and torch.equal(p[4:], p[5:6].expand(16, -1))

@@ -7,7 +7,7 @@ import torch
 from soundguide_core.common.errors import InputError
 from soundguide_core.trajectory import sound_inversion as si
 
-KINDS = {"trunk": {"dim": 8, "backbone": "test_resnet"}, "kinds": 5, "width": 12, "loud": 9}
+KINDS = {"trunk": {"dim": 8, "backbone": "test_resnet"}, "kinds": 5, "width": 12, "level_columns": 9}
 NET = {"widths": [4, 4, 6, 8, 6], "units": [1, 1, 1, 1], "reduction": 2}
 PYRAMID = {"architecture": "pyramid", "network": NET, "sides": [4, 8, 16], "groups": [2, 3, 5]}
 
@@ -60,7 +60,7 @@ def test_what_is_heard_can_be_handed_on(values, rows):
 
 
 def test_kinds_say_whither_and_the_level_how_far():
-    """The offset is an amount times the mean of the kinds' directions, by how likely each is."""
+    """The offset is a gain times the mean of the kinds' directions, by how likely each is."""
     encoder, mel = build(KINDS), segment()
     net = encoder.network
     offsets, own = encoder.shared_and_own(mel)
@@ -72,7 +72,7 @@ def test_kinds_say_whither_and_the_level_how_far():
     assert ratio.min() > 0 and torch.allclose(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-3)
     assert torch.allclose(own, ratio[:, :1, :1] * torch.einsum("bk,kld->bld", p, net.own), atol=1e-5)
     louder = (mel + 0.1).clamp(max=1)
-    change = encoder(louder, heard) / offsets  # of the amount alone
+    change = encoder(louder, heard) / offsets  # of the gain alone
     assert (change - 1).abs().max() > 1e-3 and torch.allclose(change, change[:, :1, :1].expand_as(change), rtol=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_is_refused():
         si.SoundInversionEncoder({**PYRAMID, "groups": [2, 2, 2]}, 10, 6, 16)
     with pytest.raises(InputError, match="512 channels, a latent 6"):
         si.SoundInversionEncoder({"architecture": "pyramid"}, 10, 6, 16)
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="unknown entry"):
         si.SoundInversionEncoder({**KINDS, "depth": 3}, 10, 6, 16)
 
 

@@ -88,9 +88,11 @@ def test_the_recurrent_step_is_the_written_equation(groups):
         module = model.steps[name]
         last, target, origin = ((x[layers] - w_avg) / scale for x in (w, w_hat, ws))
         x = np.concatenate([(last - target).ravel(), (target - origin).ravel(), origin.ravel(), noise])
-        x = module.inlet.weight.double().numpy() @ x + module.inlet.bias.double().numpy()
+        x = module.in_proj.weight.double().numpy() @ x + module.in_proj.bias.double().numpy()
         memory = gru(module.cell, x * sigmoid(x), h[name])
-        c = (module.outlet.weight.double().numpy() @ memory + module.outlet.bias.double().numpy()).reshape(last.shape)
+        c = (module.out_proj.weight.double().numpy() @ memory + module.out_proj.bias.double().numpy()).reshape(
+            last.shape
+        )
         g = sigmoid(module.gate.double().numpy())
         expected = w_avg + scale * (last + g * (target + c - last))
         assert np.abs(after.ws[0, layers].numpy() - expected).max() < 1e-4
@@ -130,7 +132,7 @@ def test_a_group_moves_its_own_layers_only():
     w_hat = model.invert(mel, ws)
     state = model.init_state(ws, w_hat)
     before = model.step(state, w_hat).ws
-    model.steps["mid"].outlet.bias.data += 1.0
+    model.steps["mid"].out_proj.bias.data += 1.0
     moved = (model.step(state, w_hat).ws - before).abs().amax(dim=(0, 2)) > 1e-6
     assert moved.tolist() == [False] * 4 + [True] * 4 + [False] * 2
 
@@ -227,3 +229,19 @@ def test_wrong_shapes_are_refused():
         model.init_state(torch.zeros(1, 10, 5), source())
     with pytest.raises(InputError, match="segments"):
         model.invert(torch.zeros(1, 16, 32), source())
+
+
+def test_files_of_version_0_1_still_load(tmp_path):
+    """Names of modules and of sizes have changed since; the shipped file has the old ones."""
+    from soundguide_core.checkpoints import registry, safetensors_io
+    from soundguide_core.trajectory.trajectory import load_trajectory, save_trajectory
+
+    path = registry.find("trajectory", "miniature").files["trajectory"]
+    tensors, config = safetensors_io.load(path)
+    assert "steps.coarse.inlet.weight" in tensors and "loud" in config["trajectory"]["encoder"]
+    trajectory = load_trajectory("miniature")
+    assert torch.equal(trajectory.steps["coarse"].in_proj.weight, tensors["steps.coarse.inlet.weight"])
+    assert torch.equal(trajectory.encoder.network.gain[-1].bias, tensors["encoder.network.amount.1.bias"])
+    save_trajectory(tmp_path / "new.safetensors", trajectory)
+    again = load_trajectory(tmp_path / "new.safetensors")
+    assert all(torch.equal(x, again.state_dict()[key]) for key, x in trajectory.state_dict().items())

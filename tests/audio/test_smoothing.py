@@ -3,46 +3,46 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from soundguide_core.audio import steady_hearing as sh
+from soundguide_core.audio import smoothing as sh
 
 
-def test_a_part_amid_its_neighbours():
+def test_a_part_with_its_context():
     rows = torch.arange(20.0)[:, None]
     seen = []
-    for held, first, count in sh.amid(iter(rows.split(6)), 2, 3):
+    for held, first, count in sh.with_context(iter(rows.split(6)), 2, 3):
         part = held[first : first + count]
         seen.append(part)
         at = int(part[0])
         assert first == min(at, 2) and (len(held) - first - count >= 3 or held[-1] == 19)
     assert [len(part) for part in seen] == [6, 6, 6, 2] and torch.equal(torch.cat(seen), rows)
-    assert list(sh.amid(iter(()), 2, 3)) == []
+    assert list(sh.with_context(iter(()), 2, 3)) == []
 
 
 def test_a_mean_over_neighbours():
     rows = torch.rand(9, 2, generator=torch.Generator().manual_seed(0))
-    found = torch.cat(list(sh.averaged(iter(rows.split(4)), 2)))
+    found = torch.cat(list(sh.moving_average(iter(rows.split(4)), 2)))
     for i in range(9):
         weights = {j: np.cos(np.pi / 2 * (j - i) / 3) ** 2 for j in range(9) if abs(j - i) <= 2}
         mean = sum(w * rows[j] for j, w in weights.items()) / sum(weights.values())
         assert torch.allclose(found[i], mean.float(), atol=1e-6)
-    assert torch.allclose(torch.cat(list(sh.averaged(iter(rows.split(4)), 0))), rows)
+    assert torch.allclose(torch.cat(list(sh.moving_average(iter(rows.split(4)), 0))), rows)
 
 
 def test_the_likeliest_wins():
     p = torch.tensor([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]])
-    assert torch.allclose(sh.decided(p, 1), p, atol=1e-6)
-    assert torch.allclose(sh.decided(p, 4), p**4 / (p**4).sum(dim=1, keepdim=True), atol=1e-6)
-    assert torch.allclose(sh.decided(p, 0), torch.full((2, 3), 1 / 3))
+    assert torch.allclose(sh.sharpen(p, 1), p, atol=1e-6)
+    assert torch.allclose(sh.sharpen(p, 4), p**4 / (p**4).sum(dim=1, keepdim=True), atol=1e-6)
+    assert torch.allclose(sh.sharpen(p, 0), torch.full((2, 3), 1 / 3))
 
 
 def test_kinds_heard_nearby_are_likelier():
     p = torch.rand(30, 3, generator=torch.Generator().manual_seed(0)) + 0.1
     p = p / p.sum(dim=1, keepdim=True)
-    found = [torch.cat(list(sh.among_few(iter(p.split(size)), 8))) for size in (4, 30)]
-    near = torch.cat(list(sh.averaged(iter([p]), 8)))
+    found = [torch.cat(list(sh.recording_prior(iter(p.split(size)), 8))) for size in (4, 30)]
+    near = torch.cat(list(sh.moving_average(iter([p]), 8)))
     expected = p * near / (p * near).sum(dim=1, keepdim=True)
     assert torch.allclose(found[0], expected, atol=1e-6) and torch.allclose(found[1], expected, atol=1e-6)
     wavering = torch.tensor([[0.9, 0.1]] * 20 + [[0.45, 0.55]] * 4 + [[0.9, 0.1]] * 20)
-    assert (torch.cat(list(sh.among_few(iter([wavering]), 20)))[:, 0] > 0.5).all()
+    assert (torch.cat(list(sh.recording_prior(iter([wavering]), 20)))[:, 0] > 0.5).all()
     halves = torch.tensor([[0.9, 0.1]] * 20 + [[0.1, 0.9]] * 20)  # as much of one as of the other: both stay
-    assert torch.equal(torch.cat(list(sh.among_few(iter([halves]), 60))).argmax(dim=1), halves.argmax(dim=1))
+    assert torch.equal(torch.cat(list(sh.recording_prior(iter([halves]), 60))).argmax(dim=1), halves.argmax(dim=1))
