@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from styleganv_quality import Bench, distances, learned_motion
 
-from soundguide_core.cli.train import read_recipe
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.miniature.world.clip_codes import NamedClips
 from soundguide_core.training import styleganv
+from soundguide_core.training.recipe import read_recipe
 
 # what [generator] says instead
 VARIANTS = {

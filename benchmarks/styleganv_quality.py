@@ -3,7 +3,7 @@ learned, reactivity; and pictures to look at.
 
 python benchmarks/styleganv_quality.py [--generator miniature --videos 96 --clips FOLDER --out FOLDER --no-sound]
 
-Space of the distances: what the scene classifier (metrics/scene_classifier.py) sees in each frame before its head; for
+Space of the distances: what the scene classifier of the miniature sees in each frame before its head; for
 each video of 16 frames its mean, spread and mean step, each divided by its spread over the rendered videos, without
 which what is seen would drown how it moves. A distance is comparable within one table only. Real videos are the
 renderer's, moving as the clips of miniature/clip_codes.py do; rendering them takes some minutes the first time.

@@ -31,7 +31,7 @@ LAYERS = {
     "metrics": ABOVE | {"systems"},
     "pipelines": ABOVE | {"systems", "metrics"},
     "training": ABOVE | {"systems", "metrics", "miniature"},
-    "miniature": ABOVE | {"systems", "metrics", "pipelines", "training"},
+    "miniature": ABOVE | {"systems", "metrics", "pipelines", "training", "cli"},
     "cli": ABOVE | {"systems", "metrics", "pipelines", "training", "miniature"},
     "__main__": {"cli"},
     "__init__": ABOVE | {"systems"},

@@ -88,13 +88,15 @@ class Client:
     """A package inside this one that the library can do without.
 
     folder: where it is. recipes: its folder of recipes. train, evaluate: the commands that it adds, by name: the
-    module, dotted from this package.
+    module, dotted from this package. sources: where the data of a training come from if its recipe names none, by the
+    training's module: ".module:function".
     """
 
     folder: Path
     recipes: Path
     train: dict[str, str]
     evaluate: dict[str, str]
+    sources: dict[str, str] = field(default_factory=dict)
 
 
 def models_folder() -> Path:
@@ -136,7 +138,7 @@ def clients() -> list[Client]:
     """Those that are installed."""
     listed = _file()["client"]
     found = [
-        Client(folder, folder / client["recipes"], client["train"], client["evaluate"])
+        Client(folder, folder / client["recipes"], client["train"], client["evaluate"], client.get("sources", {}))
         for folder, client in ((PACKAGE / client["folder"], client) for client in listed)
     ]
     return [client for client in found if (client.folder / "__init__.py").is_file()]

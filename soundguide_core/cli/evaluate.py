@@ -1,23 +1,20 @@
-"""Measure the models: how well they hear (zero-shot), and whether edits and videos show what was heard (seeing,
-sound-video, video-edit)."""
+"""Measure the models: how well they hear (zero-shot), and what the clients of the library measure on data of theirs."""
 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 
-from . import evaluate_seeing, evaluate_sound_video, evaluate_video_edit, evaluate_zero_shot
-
-COMMANDS = {
-    "zero-shot": evaluate_zero_shot,
-    "seeing": evaluate_seeing,
-    "sound-video": evaluate_sound_video,
-    "video-edit": evaluate_video_edit,
-}
+from ..checkpoints import registry
+from . import evaluate_zero_shot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = {"zero-shot": evaluate_zero_shot}
+    for client in registry.clients():
+        commands |= {name: import_module(f"..{module}", __package__) for name, module in client.evaluate.items()}
     what = parser.add_subparsers(required=True, metavar="WHAT")
-    for name, module in COMMANDS.items():
+    for name, module in commands.items():
         command = what.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(evaluate=module.run)

@@ -11,11 +11,11 @@ import torch
 
 from soundguide_core.audio.augment import augment_level
 from soundguide_core.audio.mel import MelSpec, arrange
-from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.embedding.sound import SoundEncoder, load_sound
 from soundguide_core.training import sound_encoder
+from soundguide_core.training.recipe import read_recipe
 from soundguide_core.training.sound_data import Clip, Draw, recorded, synthesised_level
 
 CONFIG = {

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.training import sound_video, sound_video_recipe
 from soundguide_core.training.clips import Clip, ClipSet
 from soundguide_core.training.engine import loop
+from soundguide_core.training.recipe import read_recipe
 from soundguide_core.training.sound_video_terms import kinds_term
 from soundguide_core.trajectory.trajectory import load_trajectory
 

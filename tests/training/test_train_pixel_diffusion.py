@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
+from soundguide_core.training.recipe import read_recipe
 
 pytest.importorskip("diffusers")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.generators.stylegan2 import StyleGAN2Config
 from soundguide_core.losses.adversarial import discriminator_loss
 from soundguide_core.media.images import load_image
 from soundguide_core.training import stylegan2
+from soundguide_core.training.recipe import read_recipe
 
 NETWORK = {"resolution": 16, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8}
 TRAINING = {

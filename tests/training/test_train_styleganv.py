@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from soundguide_core.cli.train import read_recipe
 from soundguide_core.common.errors import InputError
 from soundguide_core.common.rng import with_seed
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature.world import clip_codes
 from soundguide_core.training import styleganv
+from soundguide_core.training.recipe import read_recipe
 from soundguide_core.training.warm_start import WarmStartSettings
 
 NETWORK = {

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict, replace
 
-from ..common.errors import check_number
-from .common import add_common, add_joint, add_json_flag, add_model, emit_json, pick_device, progress
+from ...cli.common import add_common, add_joint, add_json_flag, add_model, emit_json, pick_device, progress
+from ...common.errors import check_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..common.files import check_writable
-    from ..diffusion.denoiser import load_denoiser
-    from ..embedding.joint import load_joint
-    from ..media.images import check_suffix
-    from ..miniature.evaluation.scene_classifier import load_scene_classifier
-    from ..miniature.evaluation.video_editing import measure
+    from ...common.files import check_writable
+    from ...diffusion.denoiser import load_denoiser
+    from ...embedding.joint import load_joint
+    from ...media.images import check_suffix
+    from ..evaluation.scene_classifier import load_scene_classifier
+    from ..evaluation.video_editing import measure
 
     check_number(args.videos, "--videos", low=1, high=1000)
     check_number(args.frames, "--frames", low=2, high=1000)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _configs(args: argparse.Namespace) -> dict:
     """One EditConfig for each variant and weight of the flow."""
-    from ..systems.video_editing import EditConfig
+    from ...systems.video_editing import EditConfig
 
     usual = EditConfig(seed=args.seed, **({} if args.steps is None else {"steps": args.steps}))
     configs = {}
@@ -98,7 +98,7 @@ def _table(reports: dict[str, dict]) -> None:
 def _sheet(edits: list, path: str) -> None:
     import torch
 
-    from .pictures import labelled_sheet
+    from ...cli.pictures import labelled_sheet
 
     every = max(len(edits[0].frames) // 8, 1)
     rows = [part[::every][:8] for edit in edits for part in (edit.pair.frames, edit.frames)]

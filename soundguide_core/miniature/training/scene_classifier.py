@@ -1,4 +1,4 @@
-"""The judge of metrics/scene_classifier.py, trained on rendered scenes with strong augmentation.
+"""The judge of evaluation/scene_classifier.py, trained on rendered scenes with strong augmentation.
 
 Faint phenomena are given a soft label between theirs and calm, so that its probabilities follow the strength.
 Axes: B batch, K classes.
@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checkpoints import safetensors_io
-from ..common.errors import InputError
-from ..common.files import replacing
-from ..common.rng import with_seed
-from ..miniature.evaluation.scene_classifier import SceneClassifier
-from ..miniature.world import captions, scenes
-from . import datasets
-from .engine import loop
-from .engine.ema import ema_update
+from ...checkpoints import safetensors_io
+from ...common.errors import InputError
+from ...common.files import replacing
+from ...common.rng import with_seed
+from ...training import datasets
+from ...training.engine import loop
+from ...training.engine.ema import ema_update
+from ..evaluation.scene_classifier import SceneClassifier
+from ..world import captions, scenes
 
 CLASSES = (*scenes.PHENOMENA, captions.CALM)
 

@@ -13,8 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.errors import InputError, check_number
-from .common import (
+from ...cli.common import (
     add_common,
     add_generator,
     add_joint,
@@ -25,6 +24,7 @@ from .common import (
     pick_device,
     progress,
 )
+from ...common.errors import InputError, check_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..checkpoints import registry
-    from ..common.files import check_writable
-    from ..common.memory import keep_freed_memory
-    from ..media.images import check_suffix
-    from ..miniature.evaluation.scene_classifier import load_scene_classifier
-    from ..miniature.evaluation.sound_video import Models, measure, new_sounds
-    from ..systems.sound_to_video import VideoConfig
-    from ..trajectory.trajectory import load_trajectory
+    from ...checkpoints import registry
+    from ...common.files import check_writable
+    from ...common.memory import keep_freed_memory
+    from ...media.images import check_suffix
+    from ...systems.sound_to_video import VideoConfig
+    from ...trajectory.trajectory import load_trajectory
+    from ..evaluation.scene_classifier import load_scene_classifier
+    from ..evaluation.sound_video import Models, measure, new_sounds
 
     check_number(args.sounds, "--sounds", low=1, high=10_000)
     check_number(args.seconds, "--seconds", low=2.5, high=600)
@@ -107,10 +107,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _recorded(args: argparse.Namespace) -> list[tuple[str, np.ndarray]]:
     """(phenomenon, wave) of the recordings of phenomena in the chosen folds."""
-    from ..audio.waveform import load_audio, resample, to_mono
-    from ..miniature.evaluation.sound_video import SAMPLE_RATE
-    from ..miniature.world.scenes import PHENOMENA
-    from ..training.scene_clips import of_phenomena
+    from ...audio.waveform import load_audio, resample, to_mono
+    from ...training.scene_clips import of_phenomena
+    from ..evaluation.sound_video import SAMPLE_RATE
+    from ..world.scenes import PHENOMENA
 
     sounds = []
     for path, phenomenon in of_phenomena(Path(args.recordings), args.folds):
@@ -154,7 +154,7 @@ def _table(reports: dict[str, dict]) -> None:
 def _sheet(videos: list, path: Path) -> None:
     import torch
 
-    from .pictures import labelled_sheet
+    from ...cli.pictures import labelled_sheet
 
     columns = min(len(video.frames) for video in videos)
     rows = torch.cat([video.frames[:columns] for video in videos])
