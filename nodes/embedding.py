@@ -91,8 +91,8 @@ class AudioEncode(io.ComfyNode):
         mono = to_mono(wave)  # [B,N]
         whole = joint.encode_audio(mono, sample_rate)
         moments = {}
+        count = frame_count(wave.shape[-1] / sample_rate, fps, num_frames=num_frames)
         if per_frame:
-            count = frame_count(wave.shape[-1] / sample_rate, fps, num_frames=num_frames)
             heard = Hearing(joint, Recording.of_wave(wave[0], sample_rate)).heard(fps, count)
             moments = {"per_frame": heard.embeds.cpu(), "loudness": heard.loudness}
         labels = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]

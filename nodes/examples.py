@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..soundguide_core.common.errors import check_number, check_whole
 from ..soundguide_core.media import images
 from ..soundguide_core.miniature.world.scenes import PHENOMENA
 from .host import audio_of, check_choice, image_of, io, ui
@@ -67,6 +68,8 @@ class ExampleSound(io.ComfyNode):
 
         from ..soundguide_core.miniature.sounds.synthesis import synthesise
 
+        check_number(seconds, "The length in seconds", low=0.01, high=3600)
+        check_number(intensity, "The intensity", low=0, high=1)
         check_choice("phenomenon", phenomenon, PHENOMENA)
         check_choice("course", course, COURSES)
         wave = synthesise(
@@ -154,6 +157,11 @@ class ExampleScene(io.ComfyNode):
 
         from ..soundguide_core.miniature.world.scenes import render
 
+        check_choice("phenomenon", phenomenon, (CALM, *PHENOMENA))
+        check_number(fps, "The frame rate", low=0.01, high=1000)
+        check_number(intensity, "The intensity", low=0, high=1)
+        check_whole(size, "The size", low=8, high=4096)
+        check_whole(num_frames, "The number of frames", low=1, high=100_000)
         kind = None if phenomenon == CALM else phenomenon
         pixels = render(seed, kind, [intensity] * num_frames, size=size, fps=fps)
         return io.NodeOutput(image_of(images.from_uint8(torch.from_numpy(pixels))))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import numbers
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 import comfy.model_management as mm
 import comfy.utils
 import folder_paths
+import numpy as np
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.v0_0_2 import ComfyExtension, io, ui
@@ -235,19 +237,61 @@ def check_choice(name: str, value: str, options: Sequence[str]) -> None:
 
 
 def wave_of(audio) -> tuple[Tensor, int]:
-    """AUDIO => (wave [B,C,N] float32 on the CPU, sample_rate in Hz). Any Mapping will do: some packs' are lazy.
+    """AUDIO => (wave [B,C,N] float32 on the CPU, sample_rate in Hz).
+
+    Any Mapping will do, as some packs send lazy ones, and samples as a tensor or array of floats, or of integers over
+    the whole range of their type.
 
     Raises:
-        InputError: nothing is there, it is not a sound, or it has no samples.
+        InputError: nothing is there, it is not a sound, it cannot be read, or it has no samples.
     """
     if audio is None:
         raise InputError("No sound has arrived.", "Check that the file or video it comes from has sound.")
-    if not isinstance(audio, Mapping) or not {"waveform", "sample_rate"} <= set(audio):
+    if not isinstance(audio, Mapping):
         raise InputError(f"A {type(audio).__name__} has arrived in place of a sound.", "Connect an AUDIO output.")
-    wave, sample_rate = audio["waveform"], audio["sample_rate"]
+    wave, sample_rate = (_entry(audio, key) for key in ("waveform", "sample_rate"))
+    if isinstance(sample_rate, numbers.Real) or (isinstance(sample_rate, Tensor) and sample_rate.numel() == 1):
+        sample_rate = float(sample_rate)
+    wave = _as_floats(wave)
     check_wave(wave, sample_rate)
-    wave = wave.detach().to("cpu", torch.float32)
-    return wave.reshape((1,) * (3 - wave.ndim) + tuple(wave.shape)), int(sample_rate)
+    return wave.reshape((1,) * (3 - wave.ndim) + tuple(wave.shape)), round(sample_rate)
+
+
+def _entry(audio: Mapping, key: str):
+    """One entry of an AUDIO; a lazy one decodes here, and whatever its pack raises is told as bad input."""
+    try:
+        return audio[key]
+    except KeyError as error:
+        raise InputError(
+            f"A {type(audio).__name__} without {key!r} has arrived in place of a sound.", "Connect an AUDIO output."
+        ) from error
+    except (mm.InterruptProcessingException, InputError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"The sound cannot be read: {type(error).__name__}: {str(error)[:200]}.",
+            "Check the file that it comes from, and the node that loads it.",
+        ) from error
+
+
+def _as_floats(wave):
+    """Samples as float32 on the CPU; what is neither tensor nor array is left for check_wave to name."""
+    if isinstance(wave, np.ndarray) and wave.dtype.kind in "fiu":
+        # torch knows neither big-endian arrays nor all unsigned ones
+        if wave.dtype.kind == "u":
+            middle = 2.0 ** (8 * wave.dtype.itemsize - 1)
+            wave = (wave.astype(np.float64) - middle) / middle
+        elif wave.dtype.kind == "i":
+            wave = wave / 2.0 ** (8 * wave.dtype.itemsize - 1)
+        wave = torch.from_numpy(wave.astype(np.float32))
+    if not isinstance(wave, Tensor):
+        return wave
+    wave = wave.detach().cpu()
+    if wave.dtype in (torch.int8, torch.int16, torch.int32, torch.int64):
+        wave = wave.double() / -float(torch.iinfo(wave.dtype).min)
+    elif wave.dtype == torch.uint8:
+        wave = wave.float() / 128 - 1
+    return wave.float() if torch.is_floating_point(wave) else wave
 
 
 def recording_of(audio):
@@ -270,19 +314,30 @@ def audio_of(wave: Tensor, sample_rate: int) -> dict:
 
 
 def img_of(image) -> Tensor:
-    """IMAGE of any float type on any device => img [B,3,H,W] float32 in -1..1 on the CPU."""
-    if image is None:
-        raise InputError("No picture has arrived.", "Connect an IMAGE output.")
-    return images.from_host(image.detach().to("cpu", torch.float32))
+    """IMAGE of any float type on any device, or bytes, => img [B,3,H,W] float32 in -1..1 on the CPU."""
+    return images.from_host(_pixels(image, "picture", "IMAGE"))
 
 
 def mask_of(mask) -> Tensor:
     """MASK [B,H,W], [H,W] or [B,1,H,W] => [B,1,H,W] float32 in 0..1 on the CPU, 1 where to edit."""
-    mask = mask.detach().to("cpu", torch.float32)
-    mask = mask.reshape(-1, 1, *mask.shape[-2:]).clamp(0, 1)
-    if not mask.any():
-        raise InputError("The mask marks nothing.", "Paint over the part to edit; white is edited.")
-    return mask
+    mask = _pixels(mask, "mask", "MASK")
+    if mask.ndim not in (2, 3, 4) or (mask.ndim == 4 and mask.shape[1] != 1) or not mask.numel():
+        raise InputError(f"The mask has shape {list(mask.shape)}.", "Send a MASK [B,H,W] with no empty axis.")
+    if not torch.isfinite(mask).all():
+        raise InputError("The mask holds values that are not numbers.", "Check the node or file that it comes from.")
+    return mask.reshape(-1, 1, *mask.shape[-2:]).clamp(0, 1)
+
+
+def _pixels(x, what: str, socket: str) -> Tensor:
+    """A tensor or array of pixels => float32 on the CPU; bytes are divided by 255."""
+    if x is None:
+        raise InputError(f"No {what} has arrived.", f"Connect {socket} to an output of that type.")
+    if (isinstance(x, np.ndarray) and x.dtype.kind in "fb") or getattr(x, "dtype", None) == np.uint8:
+        x = torch.from_numpy(np.ascontiguousarray(x))
+    if not isinstance(x, Tensor):
+        raise InputError(f"A {type(x).__name__} has arrived in place of a {what}.", f"Connect a {socket} output.")
+    x = x.detach().cpu()
+    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
 
 
 def image_of(img: Tensor) -> Tensor:

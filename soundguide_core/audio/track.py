@@ -16,7 +16,7 @@ from torch import Tensor
 from ..common.errors import InputError, check_number
 from .features import QUIETEST_DB
 from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
-from .waveform import check_wave, stream_audio, to_mono
+from .waveform import check_samples, check_wave, stream_audio, to_mono
 
 BLOCK = 1 << 16  # samples turned into columns at once
 FLOOR_DB = 10 * float(np.log10(AMIN))
@@ -50,8 +50,7 @@ class MelTrack:
         def counted() -> Iterator[Tensor]:
             nonlocal count
             for block in blocks:
-                if not torch.isfinite(block).all():
-                    raise InputError("The sound holds values that are not finite.", "Export the recording again.")
+                check_samples(block)
                 count += block.shape[-1]
                 yield block
 

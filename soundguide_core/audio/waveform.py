@@ -15,6 +15,7 @@ from ..common.errors import InputError
 
 MAX_CHANNELS = 8
 MAX_SAMPLE_RATE = 1_000_000
+MAX_SAMPLE = 1e9  # far beyond integers that were never divided by their range; squares of its spectrum stay finite
 
 
 def load_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
@@ -91,8 +92,16 @@ def check_wave(wave: Tensor, sample_rate: float) -> None:
         raise InputError(f"The sample rate is {sample_rate} Hz.", f"It must lie between 1 and {MAX_SAMPLE_RATE} Hz.")
     if wave.numel() == 0:
         raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
+    check_samples(wave)
+
+
+def check_samples(wave: Tensor) -> None:
+    """Refuses samples that are no finite floats, or so large that their power is none."""
     if not torch.is_floating_point(wave) or not torch.isfinite(wave).all():
         raise InputError("The sound holds values that are not finite floats.", "Repair or export the recording again.")
+    largest = float(wave.abs().max()) if wave.numel() else 0.0
+    if largest > MAX_SAMPLE:
+        raise InputError(f"The sound holds samples as large as {largest:.1e}.", "Scale it to lie in -1..1.")
 
 
 def to_mono(wave: Tensor) -> Tensor:

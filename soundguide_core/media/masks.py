@@ -11,6 +11,18 @@ from ..common.errors import InputError
 from ..common.shapes import check_shape
 
 
+def check_marked(mask: Tensor, invert: bool = False) -> None:
+    """Refuse masks [F,1,H,W] in 0..1 of which no frame has anything to edit; invert: what is 0 is edited.
+
+    Raises:
+        InputError: they are 0 everywhere, or with invert 1 everywhere.
+    """
+    if not (1 - mask if invert else mask).any():
+        if invert:
+            raise InputError("The inverted mask marks nothing to edit.", "Leave the part to edit black.")
+        raise InputError("The mask marks nothing to edit.", "Make the part to edit white, or invert the mask.")
+
+
 def fitted(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """A mask [F,1,h,w] in the size (H, W) of the pictures that it is for; it must have their shape.
 

@@ -19,6 +19,7 @@ from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
 from ..losses.perceptual import load_lpips
 from ..media.images import to_uint8
+from ..media.masks import check_marked
 from ..systems import video_editing as system
 from ..systems.configs.video_editing import EditConfig, LeadConfig
 from ..systems.video_editing import EditedVideo
@@ -82,6 +83,8 @@ def edit_whole(frames: Tensor, heard: Heard, networks: EditNetworks, config: Edi
     masks = how.pop("masks", None)
     if masks is not None and len(masks) not in (1, len(frames)):
         raise InputError(f"{len(masks)} masks meet {len(frames)} frames.", "Give one for each frame, or one for all.")
+    if masks is not None:
+        check_marked(masks, config.invert)
     if len(heard.embeds) not in (1, len(frames)):
         raise InputError(
             f"{len(heard.embeds)} embeddings meet {len(frames)} frames.", "Give one for each frame, or one for all."

@@ -10,8 +10,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ..audio.waveform import stream_audio
-from ..common.errors import InputError, check_number
+from ..common.errors import check_number
 from ..media.images import READ_SUFFIXES, load_image
+from ..media.masks import check_marked
 from ..media.video import Sound, probe, read_frames
 
 
@@ -61,8 +62,7 @@ def read_masks(
 
     if path.suffix.lower() in READ_SUFFIXES and not path.is_dir():
         mask = grey(load_image(path))
-        if not (1 - mask if invert else mask).any():
-            raise InputError(f"{path} marks nothing to edit.", "Make the part to edit white, or use --invert-mask.")
+        check_marked(mask, invert)
         return mask
     probe(path)
     return map(grey, read_frames(path, fps=None if path.is_dir() else fps))

@@ -258,8 +258,8 @@ MISTAKES = {
     ),
     "the movement of one picture": (changed(moves={"image": ["scene", 0]}), "One picture does not move."),
     "a mask of nothing": (
-        changed(mask={"value": 0.0}),
-        "The mask marks nothing.",
+        changed(mask={"value": 1.0}),
+        "The inverted mask marks nothing to edit.",
     ),
     "a mask of another shape": (changed(mask={"width": 64}), "does not have the shape of pictures of 32 x 32."),
     "more steps skipped than there are": (changed(edit={"skip": 3}), "The number of steps to skip is 3."),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.media.masks import composite, feathered, fitted
+from soundguide_core.media.masks import check_marked, composite, feathered, fitted
 
 
 def half(h: int = 12, w: int = 20) -> torch.Tensor:
@@ -49,3 +49,15 @@ def test_composite_keeps_the_source_to_the_bit():
     assert torch.equal(laid[..., 10:], img_src[..., 10:])
     assert torch.allclose(laid, mask * img + (1 - mask) * img_src)
     assert torch.equal(composite(img_src, img, half())[..., :10], img[..., :10])
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_a_mask_must_mark_something_after_it_is_inverted(invert):
+    empty, full = torch.zeros(2, 1, 3, 3), torch.ones(2, 1, 3, 3)
+    useless, useful = (full, empty) if invert else (empty, full)
+    check_marked(useful, invert)
+    useful = useless.clone()
+    useful[1, 0, 0, 0] = 0.5
+    check_marked(useful, invert)
+    with pytest.raises(InputError, match="marks nothing to edit"):
+        check_marked(useless, invert)

@@ -71,6 +71,7 @@ def modules() -> dict[str, types.ModuleType]:
     for name in ("load_models_gpu", "throw_exception_if_processing_interrupted", "soft_empty_cache"):
         setattr(management, name, nothing)
     management.OOM_EXCEPTION = MemoryError
+    management.InterruptProcessingException = KeyboardInterrupt
     utils, patcher, api = (types.ModuleType(f"comfy.{name}") for name in ("utils", "model_patcher", "api"))
     utils.ProgressBar, patcher.ModelPatcher = ProgressBar, ModelPatcher
     api.ComfyExtension, api.io, api.ui = object, Io("io"), types.ModuleType("ui")

@@ -1,0 +1,194 @@
+"""What wrong neighbours send to nodes: one sentence of cause, one of remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+NAN, INF = float("nan"), float("inf")
+SOUND = {"waveform": 0.5 * torch.sin(torch.linspace(0, 500, 8000))[None, None], "sample_rate": 8000}
+
+
+@pytest.fixture
+def refused(nodes):
+    """The InputError of the nodes' own copy of the core, as pytest.raises."""
+    return lambda said: pytest.raises(nodes("host").InputError, match=said)
+
+
+class Lazy(Mapping):
+    """A sound that cannot be decoded when it is asked for."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __getitem__(self, key):
+        raise self.error
+
+    def __iter__(self):
+        return iter(("waveform", "sample_rate"))
+
+    def __len__(self):
+        return 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RuntimeError("moov atom not found"), "RuntimeError: moov"), (OSError(5, "gone"), "gone"),
+     (KeyError("waveform"), "without 'waveform'"), (ValueError("x" * 5000), "cannot be read")],
+)  # fmt: skip
+def test_a_lazy_sound_that_raises(nodes, refused, error, said):
+    with refused(said) as caught:
+        nodes("host").wave_of(Lazy(error))
+    assert len(str(caught.value)) < 400
+
+
+def test_stop_passes_through_a_lazy_sound(nodes):
+    with pytest.raises(KeyboardInterrupt):
+        nodes("host").wave_of(Lazy(KeyboardInterrupt()))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        torch.tensor([[[-32768, 0, 16384]]], dtype=torch.int16),
+        np.array([[[-32768, 0, 16384]]], np.int16),
+        np.array([[[-32768, 0, 16384]]], ">i2"),
+        torch.tensor([[[0, 128, 192]]], dtype=torch.uint8),
+        np.array([[[0, 128, 192]]], np.uint8),
+        np.array([[[-1, 0, 0.5]]], np.float64),
+        torch.tensor([[[-(2**31), 0, 2**30]]], dtype=torch.int32),
+        torch.tensor([[[-1, 0, 0.5]]], dtype=torch.bfloat16),
+    ],
+    ids=lambda x: str(x.dtype),
+)
+def test_samples_of_every_type_mean_the_same(nodes, samples):
+    wave, rate = nodes("host").wave_of({"waveform": samples, "sample_rate": np.int64(8000)})
+    assert wave.tolist() == [[[-1.0, 0.0, 0.5]]] and wave.dtype == torch.float32 and rate == 8000
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"waveform": torch.full((1, 1, 4000), 1e31)}, "as large as"),
+        ({"waveform": torch.full((1, 1, 4000), INF)}, "finite"),
+        ({"waveform": [[[0.0] * 50]]}, "list"),
+        ({"waveform": torch.zeros(1, 1, 50, dtype=torch.complex64)}, "finite floats"),
+        ({"waveform": torch.zeros(2, 1, 50)}, "batch of 2"),
+        ({"waveform": torch.zeros(1, 50, 2)}, "50 channels"),
+        ({"sample_rate": NAN}, "nan Hz"),
+        ({"sample_rate": "44100"}, "44100 Hz"),
+    ],
+)
+def test_no_sound(execute, refused, change, said):
+    with refused(said):
+        execute(
+            "audio", "SoundSchedule", audio={**SOUND, **change}, curve="loudness", fps=12.0, num_frames=0, low=0.0,
+            high=1.0, smoothing=0.0,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("fps", [NAN, INF, -INF, 0.0, -12.0])
+def test_impossible_frame_rates(execute, model, refused, tiny, tiny_trajectory, tiny_video_generator, fps):
+    joint = model("embedding.joint.load_joint", tiny.joint)
+    trajectory = model("trajectory.trajectory.load_trajectory", tiny_trajectory)
+    video_generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    start = execute(
+        "latents", "SampleLatents", generator=model("generators.loading.load_generator", tiny.generator), seed=0,
+        batch_size=1, psi=0.7,
+    )[0]  # fmt: skip
+    calls = {
+        ("audio", "SoundSchedule"): dict(
+            audio=SOUND, curve="beat", num_frames=0, low=0.0, high=1.0, smoothing=0.0
+        ),
+        ("embedding", "AudioEncode"): dict(encoder=joint, audio=SOUND, num_frames=0, per_frame=True, words=""),
+        ("analysis", "SoundReport"): dict(encoder=joint, image=torch.zeros(20, 8, 8, 3), audio=SOUND),
+        ("sound_to_video", "SoundInversion"): dict(trajectory=trajectory, audio=SOUND, start=start, num_frames=5),
+        ("continuous_video", "StyleGANVRender"): dict(
+            generator=video_generator, seed=0, motion_seed=0, seconds=1.0, psi=0.8, loop=False, drive="auto",
+            strength=1.0, feature="loudness", chunk=4,
+        ),
+        ("examples", "ExampleScene"): dict(seed=0, phenomenon="rain", intensity=1.0, size=32, num_frames=2),
+    }  # fmt: skip
+    for (file, name), inputs in calls.items():
+        with refused("frame rate"):
+            execute(file, name, fps=fps, **inputs)
+
+
+@pytest.mark.parametrize("seconds", [NAN, INF, -1.0])
+def test_impossible_lengths(execute, model, refused, tiny_video_generator, seconds):
+    generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    with refused("length"):
+        execute(
+            "continuous_video", "StyleGANVRender", generator=generator, seed=0, motion_seed=0, fps=12.0,
+            seconds=seconds, psi=0.8, loop=False, drive="auto", strength=1.0, feature="loudness", chunk=4,
+        )  # fmt: skip
+    with refused("length"):
+        execute(
+            "examples", "ExampleSound", phenomenon="rain", seconds=seconds, intensity=0.5, course="steady", seed=0
+        )  # fmt: skip
+
+
+def test_a_video_without_sound_and_without_length(execute, model, refused, tiny_video_generator):
+    generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    with refused("no length"):
+        execute(
+            "continuous_video", "StyleGANVRender", generator=generator, seed=0, motion_seed=0, fps=12.0, seconds=0.0,
+            psi=0.8, loop=False, drive="auto", strength=1.0, feature="loudness", chunk=4,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [(None, "No picture"), ("a.png", "A str"), (torch.full((1, 4, 4, 3), NAN), "not numbers"),
+     (torch.zeros(4, 4, 3), "shape"), (torch.zeros(1, 4, 4, 2), "channels")],
+)  # fmt: skip
+def test_no_picture(nodes, refused, image, said):
+    with refused(said):
+        nodes("host").img_of(image)
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [(None, "No mask"), ([1.0], "A list"), (torch.full((1, 4, 4), NAN), "not numbers"), (torch.zeros(4), "shape"),
+     (torch.zeros(1, 3, 4, 4), "shape"), (torch.zeros(0, 4, 4), "shape")],
+)  # fmt: skip
+def test_no_mask(nodes, refused, mask, said):
+    with refused(said):
+        nodes("host").mask_of(mask)
+
+
+def test_bytes_are_pixels_too(nodes):
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).expand(1, 1, 2).contiguous()
+    img = nodes("host").img_of(pixels[..., None])
+    assert img[0, :, 0].tolist() == [[-1, 1]] * 3
+    assert torch.equal(nodes("host").img_of(pixels[..., None].numpy()), img)
+    assert nodes("host").mask_of(pixels).flatten().tolist() == [0, 1]
+
+
+EDIT = dict(
+    strength=2.0, steps=3, skip=1, seed=3, also_weight=0.5, follow_movement=0.0, keep_background=0.0,
+    follow_changes=0.0, variant="clean", sampler="ddpm", surroundings="source", crops=0, feather=0, window=3, chunk=2,
+    size=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "invert"), [(0.0, True), (1.0, False), (0.0, False), (1.0, True)])
+def test_an_empty_mask_inverted_edits_everything(execute, model, refused, tiny, tiny_unet, value, invert):
+    joint = model("embedding.joint.load_joint", tiny.joint)
+    embeds, *_ = execute(
+        "embedding", "AudioEncode", encoder=joint, audio=SOUND, fps=12.0, num_frames=0, per_frame=False, words=""
+    )
+    image = torch.rand(1, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    inputs = dict(
+        diffusion=model("diffusion.denoiser.load_denoiser", tiny_unet), encoder=joint, image=image, embeds=embeds,
+        mask=torch.full((1, 16, 16), value), invert_mask=invert, **EDIT,
+    )  # fmt: skip
+    if (value == 1.0) == invert:
+        with refused("marks nothing to edit"):
+            execute("video_editing", "SoundiniSampler", **inputs)
+        return
+    edited, _ = execute("video_editing", "SoundiniSampler", **inputs)
+    assert ((edited - image).abs().amax(dim=-1) > 0).float().mean() > 0.9
