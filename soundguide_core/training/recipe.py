@@ -1,16 +1,20 @@
 """Recipes: TOML files that say how something is trained, and from what data.
 
-A recipe's `base` names another one, whose entries it replaces.
+A recipe's `base` names another one, whose entries it replaces. Data that no folder holds come from a function that it
+names, "package.module:function"; a name that begins with a dot is looked for in this package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.files import read_toml
+
+PACKAGE = __package__.rpartition(".")[0]
 
 
 class Recipe(dict):
@@ -46,3 +50,21 @@ def merged(base: dict, table: dict) -> dict:
         key: merged(base[key], table[key]) for key in table if all(isinstance(x.get(key), dict) for x in (base, table))
     }
     return {**base, **table, **both}
+
+
+def named_function(name: str) -> Callable:
+    """What "package.module:function" names; ".module:function" is one of this package's."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module, PACKAGE), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"There is no {name!r} ({error}).", 'Name a function as "package.module:function".') from error
+
+
+def data_source(table: Mapping, thing: str) -> Callable:
+    """The function that a recipe's [data] names as `source`; else what a client of the library brings for `thing`, the
+    module of the training."""
+    sources = [client.sources[thing] for client in registry.clients() if thing in client.sources]
+    if "source" not in table and not sources:
+        raise InputError("The recipe names no data.", "Give --data, or folder or source in [data].")
+    return named_function(table.get("source") or sources[0])

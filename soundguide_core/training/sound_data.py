@@ -1,17 +1,20 @@
-"""The sounds that the encoder learns from, as raw log-mels computed once: recordings at hand, and synthesised ones.
+"""The sounds that the encoder learns from, as log-mels before any gain, computed once.
 
-    recordings folder: esc10/ in the layout of ESC-50, ambience/ with one file a label; either may be absent
-    Clip.level [M,T] in dB below the file's loudest bin, fp16, not yet cut at top_db: gains and rooms come later
+    FILE.csv, or a folder with one      columns file and label, or file and caption; files are beside the table
+    a folder in the layout of ESC-50    meta/esc50.csv, audio/
+    folder/<label>/<sound>.wav          the name of the folder is the label
 
-Axes: M mels, T mel time, L columns of a crop.
+Clip.level [M,T] in dB below the file's loudest bin, fp16, not yet cut at top_db: gains and rooms come later.
+Axes: M mels, T mel time, L columns of a crop, P pictures, D dims.
 """
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +23,13 @@ from torch import Tensor
 
 from ..audio.mel import AMIN, MelSpec, mel_power
 from ..audio.waveform import load_audio, resample, to_mono
+from ..common.errors import InputError
 from ..metrics.zero_shot import read_esc
-from ..miniature.sounds import other as sounds_other
-from ..miniature.sounds import synthesis as sounds
-from ..miniature.world.captions import concept_of
-from .scene_clips import draw_curve, kept
 
-CURVE_FPS = 12.0
 FLOOR_DB = -110.0
 ACTIVE_DB = -30.0  # a crop is placed over a column at least this loud, never over the silence beside a bark
+SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".m4a", ".aac", ".opus", ".aif", ".aiff")
+TEMPLATES = ("{}", "the sound of {}", "a recording of {}")
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Clip:
     """One recording: what it is called, where it is from, what it sounds like. fold 0 has none."""
 
     label: str
-    source: str  # "esc", "ambience" or "synthesised"
+    source: str  # "own", "esc", "ambience" or "synthesised"
     fold: int
     level: np.ndarray  # [M,T] fp16
 
@@ -69,60 +70,80 @@ def raw_key(spec: MelSpec) -> tuple:
     return spec.sample_rate, spec.n_fft, spec.hop_length, spec.n_mels, spec.fmin, spec.fmax
 
 
-def recorded(folder: Path, spec: MelSpec, *, folds: list[int], ambience: dict[str, str]) -> list[Clip]:
-    """Clips of `folds` of esc10/ under their classes, and the files of ambience/ under the labels of the mapping."""
+@dataclass(frozen=True)
+class SoundData:
+    """Labelled clips; caption(label, rng) => a text that describes a sound of that label; pictures: {label: embeds
+    [P,D]} of pictures that show what the label names, for some labels or none."""
+
+    clips: list[Clip]
+    caption: Callable[[str, np.random.Generator], str]
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+
+
+def open_sounds(path: Path, spec: MelSpec, *, on_step: Callable[[int, int], None] | None = None) -> SoundData:
+    """Somebody's own sounds, in one of the layouts above. A sound that cannot be read is skipped and named.
+
+    Raises:
+        InputError: no such layout, or nothing in it can be read.
+    """
+    rows, described = _listed(path)
     clips = []
-    if folds and (folder / "esc10" / "meta" / "esc50.csv").is_file():
-        for row in read_esc(folder / "esc10"):
-            if row["fold"] in folds:
-                wave, sample_rate = load_audio(row["path"])
-                label = concept_of(row["category"]) or row["category"].replace("_", " ")
-                clips.append(Clip(label, "esc", row["fold"], raw_level(to_mono(wave), sample_rate, spec)))
-    for name, label in ambience.items():
-        path = folder / "ambience" / f"{name}.ogg"
-        if path.is_file():
-            wave, sample_rate = load_audio(path)
-            clips.append(Clip(label, "ambience", 0, raw_level(to_mono(wave), sample_rate, spec)))
-    if not clips:
-        log.warning("No recordings under %s: training on synthesised sounds only.", folder)
-    return clips
+    for i, (file, label) in enumerate(rows):
+        if on_step is not None:
+            on_step(i, len(rows))
+        try:
+            wave, sample_rate = load_audio(file)
+        except InputError as error:
+            log.warning("Skipped %s: %s", file, error.cause)
+            continue
+        clips.append(Clip(label, "own", 0, raw_level(to_mono(wave), sample_rate, spec)))
+    if len({clip.label for clip in clips}) < 2:
+        raise InputError(f"{path} has sounds of fewer than two labels that can be read.", "Give more sounds.")
+    return SoundData(clips, _as_it_is if described else _in_a_template)
 
 
-def synthesised(
-    spec: MelSpec,
-    *,
-    seconds: float,
-    per_phenomenon: int,
-    per_other: int,
-    first_seed: int,
-    cache: Path,
-    on_step: Callable[[int, int], None] | None = None,
-) -> list[Clip]:
-    """`per_phenomenon` sounds of each phenomenon and `per_other` of each other class, kept in the file `cache`."""
-    plan = [
-        (label, first_seed + i)
-        for label in (*sounds.SOUNDS, *sounds_other.SOUNDS)
-        for i in range(per_phenomenon if label in sounds.SOUNDS else per_other)
-    ]
-    key = (raw_key(spec), seconds, plan[-1], len(plan))
-    told = None if on_step is None else lambda i, n, _: on_step(i, n)
-    levels = kept(cache, key, partial(synthesised_level, seconds=seconds, spec=spec), plan, told)
-    return [Clip(label, "synthesised", 0, level) for (label, _), level in zip(plan, levels)]
+def _listed(path: Path) -> tuple[list[tuple[Path, str]], bool]:
+    """(file, label) of every sound, and whether the labels are whole captions."""
+    if (path / "meta" / "esc50.csv").is_file():
+        return [(row["path"], row["category"].replace("_", " ")) for row in read_esc(path)], False
+    tables = [path] if path.is_file() else sorted(path.glob("*.csv"))
+    if len(tables) > 1:
+        raise InputError(f"{path} has {len(tables)} tables.", "Give the path of one of them.")
+    if tables:
+        return _table(tables[0])
+    files = [file for file in sorted(path.glob("*/*")) if file.suffix.lower() in SOUND_ENDINGS]
+    if not files:
+        raise InputError(
+            f"{path} holds no sounds.", "Give a table with the columns file and label, or <label>/<sound>.wav."
+        )
+    return [(file, " ".join(file.parent.name.replace("_", " ").split())) for file in files], False
 
 
-def synthesised_level(what: tuple[str, int], *, seconds: float, spec: MelSpec) -> np.ndarray:
-    """The level [M,T] of the sound (label, seed). Half of the phenomena swell, pulse or switch, the others and all
-    other classes come as they are."""
-    label, seed = what
-    rng = np.random.default_rng([seed, 300])
-    frames = max(round(seconds * CURVE_FPS), 2)
-    curve = draw_curve(rng, frames, CURVE_FPS) if label in sounds.SOUNDS and rng.random() < 0.5 else None
-    sound = {**sounds.SOUNDS, **sounds_other.SOUNDS}[label]
-    wave = sounds.render(sound, seconds, intensity=curve, seed=seed, sample_rate=spec.sample_rate, fps=CURVE_FPS)
-    return raw_level(torch.from_numpy(wave), spec.sample_rate, spec)
+def _table(table: Path) -> tuple[list[tuple[Path, str]], bool]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = set(reader.fieldnames or ()), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} is not a table ({error}).", "Save it as CSV in UTF-8.") from error
+    text = next((name for name in ("label", "caption") if name in columns), None)
+    if "file" not in columns or text is None:
+        raise InputError(f"{table} lacks a column.", "It needs file and label, or file and caption.")
+    found = [(table.parent / row["file"], " ".join((row[text] or "").split())) for row in rows if row["file"]]
+    if empty := next((file for file, words in found if not words), None):
+        raise InputError(f"{table} says nothing of {empty.name}.", f"Fill in its {text}.")
+    return found, text == "caption"
 
 
-class Draw:
+def _as_it_is(label: str, rng: np.random.Generator) -> str:
+    return label
+
+
+def _in_a_template(label: str, rng: np.random.Generator) -> str:
+    return TEMPLATES[rng.integers(len(TEMPLATES))].format(label)
+
+
+class ClipDraw:
     """Balanced draws: a label by its weight, then a recorded or a synthesised clip of it, then a crop.
 
     Of a label with n recordings a share `recorded_share` n / (n + 2) is recorded, so that the one wind at hand does not

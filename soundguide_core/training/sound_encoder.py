@@ -22,17 +22,17 @@ from torch import Tensor
 
 from ..audio.augment import augment_level, augment_text, spec_augment
 from ..audio.mel import MelSpec, arrange
+from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.files import make_folder
 from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, load_clip
 from ..embedding.sound import SoundEncoder, load_sound, save_sound
 from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
-from ..miniature.world import captions
-from . import datasets
 from .engine import loop
 from .engine.ema import ema_update
-from .sound_data import Clip, Draw, recorded, synthesised
+from .recipe import data_source
+from .sound_data import ClipDraw, SoundData, open_sounds
 
 CAPTIONS = 64  # of a label whose mean stands for what it means
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,30 +42,30 @@ OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 class SoundTraining:
     """One training step after another; what step i sees depends on the seed and i alone.
 
-    clips: what is heard. towers: frozen. pictures: {label: embeds [P,D]} of scenes that show the label. start: an
-    encoder to go on from instead of a new one.
+    towers: frozen. start: an encoder to go on from instead of a new one.
     """
 
     def __init__(
         self,
         config: dict,
         spec: MelSpec,
-        clips: list[Clip],
+        data: SoundData,
         towers: ClipTowers,
-        pictures: dict[str, Tensor],
         device: str | torch.device,
         seed: int,
         start: SoundEncoder | None = None,
     ) -> None:
         self.settings, self.augment = config["training"], config["augment"]
-        self.spec, self.towers, self.pictures = spec, towers, pictures
+        self.spec, self.towers, self.data, self.pictures = spec, towers, data, data.pictures
         self.device, self.seed = torch.device(device), seed
         if unknown := sorted(self.settings["weights"].keys() - set(SOUND_TERMS)):
             raise InputError(
                 f"The recipe weighs a term {unknown[0]!r}, which there is not.",
                 f"Use some of: {', '.join(SOUND_TERMS)}.",
             )
-        self.draw = Draw(clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"])
+        self.draw = ClipDraw(
+            data.clips, recorded_share=self.settings["recorded_share"], weights=config["label_weights"]
+        )
         encoder = with_seed(seed, lambda: SoundEncoder.from_config({**config["encoder"], "dim": towers.dim}))
         if start is not None:  # which may have learned without prototypes
             encoder.load_state_dict({**encoder.state_dict(), **start.state_dict()})
@@ -126,13 +126,15 @@ class SoundTraining:
 
     def say(self, labels: list[str], rng: np.random.Generator) -> Tensor:
         """A caption for each label, now and then reworded => [K,D]."""
-        texts = [captions.caption_for_sound(label, rng) for label in labels]
+        texts = [self.data.caption(label, rng) for label in labels]
         texts = [augment_text(text, rng) if rng.random() < self.augment["text"] else text for text in texts]
         with torch.no_grad():
             return self.towers.encode_text(texts)
 
     def show(self, labels: list[str], rng: np.random.Generator) -> Tensor:
         """A picture for each label => [P,D]."""
+        if not labels:
+            return torch.zeros(0, self.towers.dim, device=self.device)
         pools = [self.pictures[label] for label in labels]
         return torch.stack([pool[rng.integers(len(pool))] for pool in pools])
 
@@ -172,31 +174,6 @@ class SoundTraining:
         return torch.from_numpy(same).to(self.device, torch.float32)
 
 
-@torch.no_grad()
-def picture_pools(
-    towers: ClipTowers, count: int, folder: Path, on_step: Callable[[int, int], None] | None = None
-) -> dict[str, Tensor]:
-    """Embeds of rendered scenes by what they show, {phenomenon or calm: [P,D]}; weak phenomena are left out."""
-    scenes = datasets.render_scenes(count, folder, on_step=on_step)
-    pools: dict[str, list[Tensor]] = {}
-    for part in np.array_split(np.arange(count), max(count // 64, 1)):
-        embeds = towers.encode_image(scenes.batch(part).to(towers.device))
-        for k, embed in zip(part, embeds):
-            shown = scenes.shown[k]
-            if shown.phenomenon is None or shown.intensity >= 0.5:
-                pools.setdefault(shown.phenomenon or captions.CALM, []).append(embed)
-    return {label: torch.stack(pool) for label, pool in pools.items()}
-
-
-def gather(config: dict, spec: MelSpec, out: Path, on_step: Callable[[int, int], None] | None = None) -> list[Clip]:
-    """The clips that a recipe names; relative folders are taken from the project's."""
-    data = config["data"]
-    clips = recorded(ROOT / data["recordings"], spec, folds=data["folds"], ambience=data["ambience"])
-    clips += synthesised(spec, **config["synthesised"], cache=out / "synthesised.npz", on_step=on_step)
-    clips.append(Clip(captions.CALM, "synthesised", 0, np.full((spec.n_mels, 4), -110.0, dtype=np.float16)))
-    return clips
-
-
 def run(
     *,
     config: dict,
@@ -206,8 +183,10 @@ def run(
     seed: int = 0,
     on_step: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> Path:
-    """Trains by a recipe (a table of miniature/recipes) and writes out/sound.safetensors, whose path it returns.
-    The recipe's `start` is the path of an encoder of the same sizes to go on from.
+    """Trains by a recipe and writes out/sound.safetensors, whose path it returns.
+    The recipe's `start` is the path of an encoder of the same sizes to go on from. Its [data] has clip, the file of the
+    picture and text model (the default one where it names none), and folder, sounds in a layout of sound_data, or
+    source, a function (config, spec, towers, out, on_step) => SoundData.
 
     Args:
         out: takes the checkpoints, and the sounds and pictures made for training.
@@ -218,17 +197,20 @@ def run(
         InputError: no picture and text model where the recipe says, or no checkpoint to resume from.
     """
     out = make_folder(out)
-    towers = load_clip(ROOT / config["data"]["clip"]).to(device)
+    clip = config["data"].get("clip")
+    towers = load_clip(registry.find("joint").files["clip"] if clip is None else ROOT / clip).to(device)
     spec = MelSpec.from_dict(config["mel"])
     quiet = None if on_step is None else lambda i, n: on_step(i, n, {})
-    clips = gather(config, spec, out, quiet)
-    pictures = picture_pools(towers, config["data"]["scenes"], out, quiet)
+    table = config["data"]
+    if "folder" in table:
+        data = open_sounds(Path(table["folder"]), spec, on_step=quiet)
+    else:
+        data = data_source(table, "sound_encoder")(config=config, spec=spec, towers=towers, out=out, on_step=quiet)
     start = load_sound(ROOT / config["start"])[0] if "start" in config else None
-    training = SoundTraining(config, spec, clips, towers, pictures, device, seed, start)
+    training = SoundTraining(config, spec, data, towers, device, seed, start)
     settings = config["training"]
     loop.run(training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step)
     target = out / "sound.safetensors"
-    save_sound(
-        target, training.average, spec, recordings=sum(c.source != "synthesised" for c in clips), clips=len(clips)
-    )
+    recordings = sum(clip.source != "synthesised" for clip in data.clips)
+    save_sound(target, training.average, spec, recordings=recordings, clips=len(data.clips))
     return target

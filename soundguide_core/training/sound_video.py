@@ -29,13 +29,11 @@ from ..losses.adversarial import discriminator_loss, r1_penalty
 from ..losses.perceptual import load_lpips
 from ..media.images import grid, save_image
 from ..trajectory.trajectory import Trajectory, save_trajectory
-from .clips import Batch, ClipSet
+from .clips import Batch
 from .engine import distributed, loop
 from .engine.ema import ema_update
-from .scene_clips import name_z
-from .scene_sounds import SceneSounds
 from .sound_video_recipe import Settings, Stage, new_trajectory
-from .sound_video_sources import Sources, departures, gather, gather_sounds
+from .sound_video_sources import SoundVideoData, Sources, open_data
 from .sound_video_terms import Walked, adversarial_terms, kinds_term, latent_terms, picture_terms
 
 
@@ -72,13 +70,13 @@ class SoundVideoTraining:
     """
 
     def __init__(
-        self, settings: Settings, trajectory: Trajectory, generator, joint, clips: ClipSet, device, seed: int,
-        sounds: SceneSounds | None = None, perceptual: nn.Module | None = None,
+        self, settings: Settings, trajectory: Trajectory, generator, joint, data: SoundVideoData, device,
+        seed: int, perceptual: nn.Module | None = None,
     ):  # fmt: skip
-        self.settings, self.clips, self.seed, self.device = settings, clips, seed, torch.device(device)
+        self.settings, self.clips, self.seed, self.device = settings, data.clips, seed, torch.device(device)
         self.generator, self.joint, self.dtype = generator, joint, getattr(torch, settings.dtype)
-        self.sounds, self.perceptual = sounds or clips, perceptual
-        self.sources = Sources(generator, psi=settings.psi, calm=settings.calm, jitter=settings.jitter)
+        self.sounds, self.codes, self.perceptual = data.sounds or data.clips, data.codes, perceptual
+        self.sources = Sources(generator, data.codes, psi=settings.psi, calm=settings.calm, jitter=settings.jitter)
         for stage in settings.stages:
             if "perceptual" in stage.terms and perceptual is None:
                 raise InputError(
@@ -159,7 +157,8 @@ class SoundVideoTraining:
         noise = torch.randn(size, batch.mels.shape[1], self.trajectory.config.noise_dim, generator=rng)[rows]
         ws, calm_ws = self.sources.draw(batch.layouts, size, rows, self.device, rng)
         batch = batch.to(self.device)
-        departure = None if batch.amounts is None else departures(batch.amounts, self.generator.w_dim)
+        known = batch.amounts is not None and self.codes is not None
+        departure = self.codes.departures(batch.amounts, self.generator.w_dim) if known else None
         return Drawn(batch, ws, noise.to(self.device), calm_ws, departure)
 
     def walk(self, drawn: Drawn, stage: Stage) -> Walked:
@@ -241,8 +240,8 @@ class SoundVideoTraining:
         for k in np.linspace(0, len(self.clips) - 1, rows).round().astype(int).tolist():
             batch = self.clips.batch([k], [0], length)
             z = torch.randn(1, self.generator.z_dim, generator=torch.Generator().manual_seed(k))
-            if batch.layouts is not None:
-                z = name_z(batch.layouts, torch.tensor([True]), z)
+            if batch.layouts is not None and self.codes is not None:
+                z = self.codes.name_z(batch.layouts, torch.tensor([True]), z)
             ws = self.generator.broadcast(self.generator.mapping(z.to(self.device)))
             ws = truncate(ws, self.generator.w_avg, 0.7)
             batch = batch.to(self.device)
@@ -279,16 +278,18 @@ def run(
         keep_freed_memory()
     settings = Settings.from_dict(config["training"])
     joint, generator = (
-        load_joint(config["models"]["joint"], device),
-        load_generator(config["models"]["generator"], device),
+        load_joint(config["models"].get("joint"), device),
+        load_generator(config["models"].get("generator"), device),
     )
     trajectory = new_trajectory(config["trajectory"], generator, joint, seed, config["models"].get("inversion"))
     cache = Path(config["data"].get("cache", out / "clips"))
-    clips = gather(config["data"], joint, trajectory.spec, generator, cache, on_step)
-    sounds = gather_sounds(config["data"], trajectory.spec, cache / "sounds", device, on_step)
+    data = open_data(
+        config["data"], joint=joint, spec=trajectory.spec, generator=generator, cache=cache, device=device,
+        on_step=on_step,
+    )  # fmt: skip
     perceptual = config["models"].get("perceptual")
     perceptual = None if perceptual is None else load_lpips(perceptual, device)
-    training = SoundVideoTraining(settings, trajectory, generator, joint, clips, device, seed, sounds, perceptual)
+    training = SoundVideoTraining(settings, trajectory, generator, joint, data, device, seed, perceptual)
     weights = Path(out) / "trajectory.safetensors"
 
     def write(done: int) -> None:

@@ -1,64 +1,98 @@
-"""What a recipe of sound-guided video generation learns from: clips of some kind, sounds alone, and source pictures.
+"""What sound-guided video generation learns from: clips, sounds alone, and source pictures.
 
-Axes: B batch, F frames, K phenomena, L layers, D dims, Z dims of z.
+Axes: B batch, F frames, K things that go on, L layers, D dims, Z dims of z.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..audio.mel import MelSpec
-from ..common.errors import InputError
 from ..common.files import make_folder
-from ..miniature.world import codes
-from .clips import ClipSet, Skipped, from_folder, from_shards
+from .clips import Batch, Clip, ClipSet, Skipped, from_folder, from_shards
 from .engine import distributed, loop
-from .scene_clips import name_z, phenomenon_dim, scene_clips
-from .scene_sounds import SceneSounds
+from .recipe import data_source
 
 
-def gather(table: dict, joint, spec: MelSpec, generator, cache: Path, on_step: loop.OnStep | None) -> ClipSet:
-    """The clips of a recipe's [data]: kind = "scenes", "folder" or "shards". Of shards every process reads its own."""
+class SceneCodes(Protocol):
+    """How the latents of a coded generator are told: scenes have a number, their layout, and an amount in 0..1 of each
+    of K things that go on in them."""
+
+    def name_z(self, layouts: Tensor, calm: Tensor, z: Tensor) -> Tensor:
+        """z [B,Z] changed to mean scenes of these layouts [B], with nothing going on where `calm` [B]."""
+        ...
+
+    def departures(self, amounts: Tensor, w_dim: int) -> Tensor:
+        """How far frames with these amounts [B,F,K] lie from the calm scene, in w: [B,F,1,D]"""
+        ...
+
+
+class Stretches(Protocol):
+    """What batches are drawn from: ClipSet, or sounds alone."""
+
+    def draw(self, batch: int, frames: int, rng: torch.Generator, rows: slice = slice(None)) -> Batch:
+        """The `rows` of `batch` windows of `frames` frames, 0 for all that there are."""
+        ...
+
+
+@dataclass(frozen=True)
+class SoundVideoData:
+    """clips: with pictures. sounds: for the stages that need no pictures; None, the clips' own. codes: where clips and
+    sounds are of scenes that a coded generator knows."""
+
+    clips: ClipSet
+    sounds: Stretches | None = None
+    codes: SceneCodes | None = None
+
+
+def open_data(
+    table: Mapping, *, joint, spec: MelSpec, generator, cache: Path, device: torch.device | str,
+    on_step: loop.OnStep | None,
+) -> SoundVideoData:  # fmt: skip
+    """A recipe's [data]: fps and frames of the clips, and
+
+    folder: clips in the layouts of training/clips, or shards ("x-{000..099}.tar"), of which every process reads its own
+    source: a function with the arguments of this one, table, ... => SoundVideoData
+    """
+    table = dict(table)
+    if table.pop("kind", "") in ("folder", "shards"):  # recipes of earlier versions
+        table["folder"] = table.pop("path")
+    known = {"joint": joint, "spec": spec, "generator": generator, "cache": cache, "on_step": on_step}
+    if "folder" not in table:
+        return data_source(table, "sound_video")(table=table, device=device, **known)
     sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
-    skipped, count = Skipped(), 0
-    mine = {"part": distributed.rank(), "parts": distributed.num_processes()}
-    kinds = {
-        "scenes": lambda: scene_clips(table, cache=make_folder(cache), **sizes),
-        "folder": lambda: from_folder(Path(table["path"]), skipped=skipped, **sizes),
-        "shards": lambda: from_shards(table["path"], skipped=skipped, **mine, **sizes),
-    }
-    if table["kind"] not in kinds:
-        raise InputError(f"There are no clips of the kind {table['kind']!r}.", f"Use one of: {', '.join(kinds)}.")
-
-    def counted():
-        nonlocal count
-        for clip in kinds[table["kind"]]():
-            if on_step is not None:
-                on_step(count, count + 1, {})
-            count += 1
-            yield clip
-
-    clips = distributed.rank0_first(lambda: ClipSet(counted(), joint=joint, spec=spec, cache=cache, **sizes))
+    folder, skipped = str(table["folder"]), Skipped()
+    if folder.endswith(".tar"):
+        mine = {"part": distributed.rank(), "parts": distributed.num_processes()}
+        clips = from_shards(folder, skipped=skipped, **mine, **sizes)
+    else:
+        clips = from_folder(Path(folder), skipped=skipped, **sizes)
+    found = clip_set(clips, joint=joint, spec=spec, cache=cache, on_step=on_step, **sizes)
     if skipped.reasons:
         print(skipped)
-    return clips
+    return SoundVideoData(found)
 
 
-def gather_sounds(
-    table: dict, spec: MelSpec, cache: Path, device: torch.device | str, on_step: loop.OnStep | None
-) -> SceneSounds | None:
-    """Those of a recipe's [data.sounds], if there is one."""
-    if "sounds" not in table:
-        return None
-    if table["kind"] != "scenes":
-        raise InputError("[data.sounds] go with clips of the kind 'scenes'.", "Leave the table out.")
+def clip_set(
+    clips: Iterable[Clip], *, on_step: loop.OnStep | None, joint, spec: MelSpec, fps: float, frames: int, size: int,
+    cache: Path,
+) -> ClipSet:  # fmt: skip
+    """A ClipSet, made by the first process first; on_step counts the clips as they come."""
+
+    def counted() -> Iterator[Clip]:
+        for count, clip in enumerate(clips):
+            if on_step is not None:
+                on_step(count, count + 1, {})
+            yield clip
+
     return distributed.rank0_first(
-        lambda: SceneSounds(
-            table["sounds"], table, spec=spec, fps=table["fps"], cache=cache, device=device, on_step=on_step
-        )
+        lambda: ClipSet(counted(), joint=joint, spec=spec, fps=fps, frames=frames, size=size, cache=make_folder(cache))
     )
 
 
@@ -68,8 +102,8 @@ class Sources:
     psi, calm, jitter: see sound_video_recipe.Settings.
     """
 
-    def __init__(self, generator, *, psi: float, calm: float, jitter: float):
-        self.generator, self.psi, self.calm, self.jitter = generator, psi, calm, jitter
+    def __init__(self, generator, codes: SceneCodes | None, *, psi: float, calm: float, jitter: float):
+        self.generator, self.codes, self.psi, self.calm, self.jitter = generator, codes, psi, calm, jitter
 
     def draw(
         self, layouts: Tensor | None, size: int, rows: slice, device: torch.device, rng: torch.Generator
@@ -89,14 +123,7 @@ class Sources:
 
         with torch.no_grad():
             z, calm = z[rows], calm[rows]
-            if layouts is None:
+            if layouts is None or self.codes is None:
                 return source(z), None
-            shown, quiet = (name_z(layouts, which, z) for which in (calm, torch.ones_like(calm)))
+            shown, quiet = (self.codes.name_z(layouts, which, z) for which in (calm, torch.ones_like(calm)))
             return source(shown), source(quiet)
-
-
-def departures(amounts: Tensor, w_dim: int) -> Tensor:
-    """How far frames with so much of each phenomenon [B,F,K] lie from a source without, in w: [B,F,1,D]"""
-    out = amounts.new_zeros(*amounts.shape[:2], 1, w_dim)
-    out[..., [phenomenon_dim(k) for k in range(amounts.shape[-1])]] = codes.AMPLITUDE * amounts[:, :, None]
-    return out

@@ -14,12 +14,15 @@ from soundguide_core.audio.mel import MelSpec, arrange
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.embedding.sound import SoundEncoder, load_sound
+from soundguide_core.miniature.data.sounds import recorded, synthesised_level
+from soundguide_core.miniature.world.captions import caption_for_sound
 from soundguide_core.training import sound_encoder
 from soundguide_core.training.recipe import read_recipe
-from soundguide_core.training.sound_data import Clip, Draw, recorded, synthesised_level
+from soundguide_core.training.sound_data import Clip, ClipDraw, SoundData
 
 CONFIG = {
-    "data": {"clip": "set by the test", "recordings": "no such folder", "folds": [1], "scenes": 12,
+    "data": {"source": ".miniature.data.sounds:sounds_of", "clip": "set by the test",
+             "recordings": "no such folder", "folds": [1], "scenes": 12,
              "ambience": {"wind": "wind"}},
     "synthesised": {"seconds": 0.6, "per_phenomenon": 1, "per_other": 1, "first_seed": 0},
     "label_weights": {"calm": 0.5},
@@ -61,7 +64,7 @@ def training(config: dict, steps: int = 4) -> sound_encoder.SoundTraining:
         "rain": torch.nn.functional.normalize(torch.randn(4, towers.dim, generator=torch.Generator().manual_seed(0)))
     }
     spec = MelSpec.from_dict(config["mel"])
-    return sound_encoder.SoundTraining(config, spec, tones(), towers, pictures, "cpu", 0)
+    return sound_encoder.SoundTraining(config, spec, SoundData(tones(), caption_for_sound, pictures), towers, "cpu", 0)
 
 
 def test_learns_to_tell_two_tones_apart(config):
@@ -180,7 +183,7 @@ def test_draws_are_balanced_and_audible():
     quiet = np.full((4, 1000), -110.0, dtype=np.float16)
     quiet[:, 500:510] = 0
     clips = [Clip("dog", "esc", 1, quiet)] + [Clip("rain", "synthesised", 0, quiet + i) for i in range(9)]
-    draw = Draw(clips, recorded_share=0.7, weights={"rain": 3.0})
+    draw = ClipDraw(clips, recorded_share=0.7, weights={"rain": 3.0})
     levels, labels = draw.batch(400, 40, np.random.default_rng(0))
     assert 0.68 < labels.count("rain") / 400 < 0.82
     assert (levels.amax(dim=(1, 2)) >= 0).all() and levels.shape == (400, 4, 40)

@@ -17,6 +17,7 @@ from soundguide_core.training import sound_video, sound_video_recipe
 from soundguide_core.training.clips import Clip, ClipSet
 from soundguide_core.training.engine import loop
 from soundguide_core.training.recipe import read_recipe
+from soundguide_core.training.sound_video_sources import SoundVideoData
 from soundguide_core.training.sound_video_terms import kinds_term
 from soundguide_core.trajectory.trajectory import load_trajectory
 
@@ -59,7 +60,7 @@ def make(tiny, cache: Path, **changes) -> sound_video.SoundVideoTraining:
     network = changes.pop("network", thirds)
     settings = sound_video_recipe.Settings.from_dict({**TRAINING, **changes})
     return sound_video.SoundVideoTraining(
-        settings, trajectory, generator, joint, data, "cpu", seed=1, perceptual=network
+        settings, trajectory, generator, joint, SoundVideoData(data), "cpu", seed=1, perceptual=network
     )
 
 

@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
 def _recorded(args: argparse.Namespace) -> list[tuple[str, np.ndarray]]:
     """(phenomenon, wave) of the recordings of phenomena in the chosen folds."""
     from ...audio.waveform import load_audio, resample, to_mono
-    from ...training.scene_clips import of_phenomena
+    from ..data.scene_clips import of_phenomena
     from ..evaluation.sound_video import SAMPLE_RATE
     from ..world.scenes import PHENOMENA
 

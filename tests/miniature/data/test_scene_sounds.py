@@ -11,10 +11,10 @@ from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.common import parallel as processes
 from soundguide_core.common.errors import InputError
+from soundguide_core.miniature.data import scene_clips, scene_sounds, sound_batches
 from soundguide_core.miniature.sounds import synthesis as sounds
 from soundguide_core.miniature.world import codes
 from soundguide_core.miniature.world.scenes import PHENOMENA
-from soundguide_core.training import scene_clips, scene_sounds, sound_video_sources
 
 SPEC = MelSpec(
     sample_rate=8000, n_fft=256, hop_length=200, n_mels=16, fmin=0, fmax=4000, top_db=80,
@@ -63,15 +63,15 @@ def test_what_a_moment_shows_is_how_loud_it_is(folder):
 def test_a_batch_is_what_tracks_say_one_by_one(folder):
     """Windows, loudness and strength of many sounds at once, against MelTrack and the law."""
     level, frames = build(folder).levels.float()[2:6], torch.tensor([[0, 1], [5, 6], [40, 41], [70, 71]])
-    windows = scene_sounds.windows_of(mels(level, SPEC), frames, SPEC, 12.0)
-    loud = scene_sounds.loudness_of(level, scene_sounds.within_frames(SPEC, 12.0, level.shape[2], 72), SPEC)
+    windows = sound_batches.windows_of(mels(level, SPEC), frames, SPEC, 12.0)
+    loud = sound_batches.loudness_of(level, sound_batches.within_frames(SPEC, 12.0, level.shape[2], 72), SPEC)
     for i, row in enumerate(level):
         track = MelTrack(row, SPEC, 6.0)
         assert torch.allclose(windows[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=1e-5)
         assert loud[i].numpy() == pytest.approx(track.loudness(12.0, 72), abs=1e-5)
     silent = replace(SPEC, fill="silence")
     expected = MelTrack(level[0], silent, 6.0).windows(0, 2, 12.0)
-    found = scene_sounds.windows_of(mels(level[:1], silent), frames[:1], silent, 12.0)
+    found = sound_batches.windows_of(mels(level[:1], silent), frames[:1], silent, 12.0)
     assert torch.allclose(found[0], expected, atol=1e-5)
 
 
@@ -121,7 +121,7 @@ def test_one_sound_follows_another(folder):
 def test_what_each_sound_has_of_the_power():
     turns, widths = torch.tensor([[2.0], [5.0]]), torch.tensor([[1.0], [0.5]])
     at = torch.linspace(0, 7, 701)
-    first, second, third = scene_sounds.shares(turns, widths, at)[:, 0].numpy()
+    first, second, third = sound_batches.shares(turns, widths, at)[:, 0].numpy()
     assert first + second + third == pytest.approx(np.ones(701), abs=1e-6)
     rise = np.sin(np.clip((at.numpy() - 2) / 1.0 + 0.5, 0, 1) * np.pi / 2) ** 2
     assert first == pytest.approx(1 - rise, abs=1e-5) and first[:150] == pytest.approx(1)
@@ -131,13 +131,13 @@ def test_what_each_sound_has_of_the_power():
 def test_sounds_are_there_while_they_are_needed():
     u = torch.rand(3, 50, generator=torch.Generator().manual_seed(0))
     turns, widths = torch.tensor([[3.0], [6.0]]).expand(2, 50), torch.ones(2, 50)
-    begins = scene_sounds.begin_sec(turns, widths, 9.0, u)
+    begins = sound_batches.begin_sec(turns, widths, 9.0, u)
     for begin, since, until in zip(begins, (0.0, 2.5, 5.5), (3.5, 6.5, 9.0)):
         assert (begin <= since + 1e-5).all() and (begin + scene_sounds.SOUND_SEC >= until - 1e-5).all()
     assert begins.std(dim=1).min() > 0.3
-    long = scene_sounds.begin_sec(turns + 5, widths, 20.0, u)
+    long = sound_batches.begin_sec(turns + 5, widths, 20.0, u)
     assert torch.allclose(long[0], torch.zeros(50)) and torch.allclose(long[2], torch.full((50,), 10.5))
-    outside = scene_sounds.begin_sec(turns - 5, widths, 4.0, u)  # the first is over, the second ends at 1.5 s
+    outside = sound_batches.begin_sec(turns - 5, widths, 4.0, u)  # the first is over, the second ends at 1.5 s
     assert (outside[1] <= 0).all() and (outside[1] + scene_sounds.SOUND_SEC >= 1.5 - 1e-5).all()
     assert (outside[2] <= 0.5 + 1e-5).all() and (outside[2] + scene_sounds.SOUND_SEC >= 4 - 1e-5).all()
 
@@ -167,9 +167,9 @@ def test_a_sound_may_end(folder):
 
 def test_a_recording_is_cut_into_parts_and_a_short_one_repeated():
     level = torch.arange(100.0).expand(3, 100) - 200
-    parts = scene_sounds.parts_of(level, 40, 25)
+    parts = sound_batches.parts_of(level, 40, 25)
     assert parts.shape == (1, 3, 40) and parts[0, 0, 0] == -150  # those before are 30 dB below the last moment
-    again = scene_sounds.parts_of(level[:, 90:], 25, 25)[0, 0]
+    again = sound_batches.parts_of(level[:, 90:], 25, 25)[0, 0]
     assert torch.equal(again[:10].flip(0), again[10:20]) and torch.equal(again[20:], again[:5])
 
 
@@ -183,9 +183,3 @@ def test_recordings_are_drawn_in_their_share():
     assert (numbers >= 28).float().mean() == pytest.approx(0.25, abs=0.03)
     assert ((numbers >= 28) & (numbers < 31)).float().mean() == pytest.approx(0.125, abs=0.02)  # both as often
     assert set(pools.choose(torch.zeros(4000, dtype=torch.long), u, 0.25).tolist()) == {0, 1, 2, 3}
-
-
-def test_what_the_recipe_says():
-    assert sound_video_sources.gather_sounds({"kind": "folder"}, SPEC, None, "cpu", None) is None
-    with pytest.raises(InputError, match="'scenes'"):
-        sound_video_sources.gather_sounds({"kind": "folder", "sounds": TABLE}, SPEC, None, "cpu", None)

@@ -7,7 +7,7 @@ Axes: N samples, F frames, B batch, K phenomena, Z dims of z.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,17 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.features import loudness
-from ..audio.waveform import load_audio, to_mono
-from ..common.files import replacing
-from ..common.parallel import parallel_map
-from ..metrics.zero_shot import read_esc
-from ..miniature.sounds import synthesis as sounds
-from ..miniature.sounds.strength import strength
-from ..miniature.world import codes, scenes
-from ..miniature.world.captions import concept_of
-from .clips import Clip, SceneCode
-from .engine.loop import OnStep
+from ...audio.features import loudness
+from ...audio.mel import MelSpec
+from ...audio.waveform import load_audio, to_mono
+from ...common.files import make_folder, replacing
+from ...common.parallel import parallel_map
+from ...metrics.zero_shot import read_esc
+from ...training.clips import Clip, SceneCode
+from ...training.engine.distributed import rank0_first
+from ...training.engine.loop import OnStep
+from ...training.sound_video_sources import SoundVideoData, clip_set
+from ..sounds import synthesis as sounds
+from ..sounds.strength import strength
+from ..world import codes, scenes
+from ..world.captions import concept_of
 
 SOUND_SEC = 6.0
 SAMPLE_RATE = 22050
@@ -178,3 +181,37 @@ def scene_clips(table: dict, *, fps: float, frames: int, size: int, cache: Path 
     sizes = {"fps": fps, "frames": frames, "size": size}
     yield from synthesised(table["per_phenomenon"], seed=table["first_seed"], cache=cache, **sizes)
     yield from recorded(table, **sizes)
+
+
+def departures(amounts: Tensor, w_dim: int) -> Tensor:
+    """How far frames with so much of each phenomenon [B,F,K] lie from a source without, in w: [B,F,1,D]"""
+    out = amounts.new_zeros(*amounts.shape[:2], 1, w_dim)
+    out[..., [phenomenon_dim(k) for k in range(amounts.shape[-1])]] = codes.AMPLITUDE * amounts[:, :, None]
+    return out
+
+
+class SceneCodes:
+    """The codes of this world, as training/sound_video_sources asks for them."""
+
+    name_z = staticmethod(name_z)
+    departures = staticmethod(departures)
+
+
+def clips_and_sounds(
+    *, table: Mapping, joint, spec: MelSpec, generator, cache: Path, device: torch.device | str, on_step: OnStep | None
+) -> SoundVideoData:
+    """Rendered clips, and for stages without pictures the sounds of [data.sounds], where a recipe has that table."""
+    from .scene_sounds import SceneSounds
+
+    sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
+    clips = scene_clips(table, cache=make_folder(cache), **sizes)
+    found = clip_set(clips, joint=joint, spec=spec, cache=cache, on_step=on_step, **sizes)
+    sounds = None
+    if "sounds" in table:
+        sounds = rank0_first(
+            lambda: SceneSounds(
+                table["sounds"], table, spec=spec, fps=table["fps"], cache=cache / "sounds", device=device,
+                on_step=on_step,
+            )
+        )  # fmt: skip
+    return SoundVideoData(found, sounds, SceneCodes())

@@ -11,31 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.augment import add_power, floor_noise, response
-from ..audio.features import QUIETEST_DB
-from ..audio.mel import MelSpec, arrange
-from ..audio.track import FLOOR_DB, MelTrack, against_loudest
-from ..common.errors import InputError
-from ..common.files import make_folder
-from ..miniature.sounds import synthesis as sounds
-from ..miniature.sounds.strength import strength
-from ..miniature.world import codes
-from ..miniature.world.scenes import PHENOMENA
-from .clips import Batch
-from .engine.loop import OnStep
+from ...audio.augment import add_power, floor_noise, response
+from ...audio.mel import MelSpec
+from ...audio.track import FLOOR_DB, MelTrack, against_loudest
+from ...common.errors import InputError
+from ...common.files import make_folder
+from ...training.clips import Batch
+from ...training.engine.loop import OnStep
+from ...training.sound_data import raw_key
+from ..sounds import synthesis as sounds
+from ..sounds.strength import strength
+from ..world import codes
+from ..world.scenes import PHENOMENA
 from .scene_clips import SAMPLE_RATE, SOUND_SEC, curve_of, kept, recordings
-from .sound_data import raw_key
+from .sound_batches import (
+    NOTHING_DB,
+    begin_sec,
+    below,
+    loudness_of,
+    parts_of,
+    placed,
+    shares,
+    windows_of,
+    within_frames,
+)
 
-QUIETEST_PART_DB = -30.0  # a part of a recording that is nowhere louder than this below the whole is not drawn
 PART_SEC = 0.5  # from the begin of one part of a recording to that of the next
-NOTHING_DB = -120.0
 TABLE = {
     "per_phenomenon", "first_seed", "recorded", "shortest_sec", "longest_sec", "another", "silences", "louder_db",
     "eq_db", "noisy", "noisiest_db",
@@ -91,21 +98,21 @@ class SceneSounds:
         level = reduce(add_power, self._levels(course, columns, u)) + microphones
         level = add_power(level, hiss + level.amax(dim=(1, 2), keepdim=True)).clamp(min=FLOOR_DB)
         amounts = self._amounts(course, level, total)
-        first = _below(u["window"][0], total - (frames or total) + 1)
+        first = below(u["window"][0], total - (frames or total) + 1)
         shown = first[:, None] + torch.arange(frames or total)  # [B,F]
         mel = against_loudest(level, level.amax(dim=(1, 2), keepdim=True), spec)
         return Batch(
             mels=windows_of(mel, shown, spec, fps),
             stretch=mel[:, None],
             columns=((shown.double() + 0.5) / fps * spec.sample_rate / spec.hop_length).float(),
-            layouts=_below(u["layout"][0], codes.LAYOUTS),
+            layouts=below(u["layout"][0], codes.LAYOUTS),
             amounts=amounts.gather(1, shown[..., None].expand(-1, -1, len(PHENOMENA))),
         )
 
     def _course(self, seconds: float, u: dict[str, Tensor]) -> Course:
-        kinds, there = [_below(u["first"][0], len(PHENOMENA))], [torch.ones_like(u["first"][0])]
+        kinds, there = [below(u["first"][0], len(PHENOMENA))], [torch.ones_like(u["first"][0])]
         for changes, which in u["then"].split(2):
-            other = (kinds[-1] + 1 + _below(which, len(PHENOMENA) - 1)) % len(PHENOMENA)
+            other = (kinds[-1] + 1 + below(which, len(PHENOMENA) - 1)) % len(PHENOMENA)
             kinds.append(torch.where(changes < self.table["another"], other, kinds[-1]))
             there.append((changes < 1 - self.table["silences"]).float())
         # the stretch lies anywhere in the longest one
@@ -122,7 +129,7 @@ class SceneSounds:
         share_db = 10 * torch.log10(course.shares(torch.arange(columns) * hop_sec).clamp(min=1e-12))
         share_db = share_db + self.table["louder_db"] * (2 * u["gains"][..., None] - 1)
         for kind, which, begin, db in zip(course.kinds, u["sounds"].split(3), course.begins, share_db):
-            yield _moved(self._sounds(kind, which), begin / hop_sec, columns) + db[:, None].to(self.device)
+            yield placed(self._sounds(kind, which), begin / hop_sec, columns) + db[:, None].to(self.device)
 
     def _amounts(self, course: Course, level: Tensor, total: int) -> Tensor:
         """How much of each phenomenon each frame shows [B,A,K]."""
@@ -185,85 +192,13 @@ class _Pools:
 
     def choose(self, kinds: Tensor, u: Tensor, share: float) -> Tensor:
         """Numbers of levels [B] of these kinds [B]: recordings in that share, each as often, and each of its parts."""
-        out = kinds * self.made + _below(u[2], self.made)
+        out = kinds * self.made + below(u[2], self.made)
         for i, kind in enumerate(kinds.tolist()):
             found = self.recorded[kind]
             if found and u[0, i] < share:
-                first, parts = found[int(_below(u[1, i], len(found)))]
-                out[i] = first + _below(u[2, i], parts)
+                first, parts = found[int(below(u[1, i], len(found)))]
+                out[i] = first + below(u[2, i], parts)
         return out
-
-
-def _below(u: Tensor, count: int) -> Tensor:
-    """Numbers in 0..1 => whole numbers below count."""
-    return (u * count).long().clamp(max=count - 1)
-
-
-def shares(turns: Tensor, widths: Tensor, at_sec: Tensor) -> Tensor:
-    """Of the power, what the first, the second and the third sound have: turns and widths [2,B], moments [T] in
-    seconds => [3,B,T]. It goes over by sin^2 of a quarter turn, over `widths` about each of the `turns`."""
-    rise = ((at_sec - turns[..., None]) / widths[..., None] + 0.5).clamp(0, 1)
-    second, third = torch.sin(rise * torch.pi / 2).square()
-    return torch.stack([1 - second, second * (1 - third), second * third])
-
-
-def begin_sec(turns: Tensor, widths: Tensor, seconds: float, u: Tensor) -> Tensor:
-    """When each of the three sounds begins [3,B], which lasts as long as all do: so that it is there while it is
-    needed, if it lasts so long, and at any of its moments then. u: 0..1 [3,B]."""
-    half, nothing = widths / 2, torch.zeros_like(turns[0])
-    since = torch.stack([nothing, *(turns - half)]).clamp(0, seconds)
-    until = torch.stack([*(turns + half), nothing + seconds]).clamp(0, seconds)
-    return since - u * (SOUND_SEC - (until - since)).clamp(min=0)
-
-
-def _moved(level: Tensor, columns: Tensor, count: int) -> Tensor:
-    """level [B,M,T] from columns [B] on, in a stretch of `count`, with nothing before and after: [B,M,count]"""
-    index = (torch.arange(count) - columns[:, None]).round().long().to(level.device)
-    inside = (index >= 0) & (index < level.shape[2])
-    index = index.clamp(0, level.shape[2] - 1)[:, None].expand(-1, level.shape[1], -1)
-    return level.gather(2, index).masked_fill(~inside[:, None], NOTHING_DB)
-
-
-def parts_of(level: Tensor, columns: int, step: int) -> Tensor:
-    """A recording's level [M,T'] => its parts [S,M,T] of `columns`, `step` apart, without those where it is silent.
-
-    What is shorter is followed by itself, backwards and forwards.
-    """
-    if level.shape[1] < columns:
-        again = -(-columns // level.shape[1])
-        level = torch.cat([level.flip(1) if i % 2 else level for i in range(again)], dim=1)
-    parts = level.unfold(1, columns, step).transpose(0, 1)
-    return parts[parts.amax(dim=(1, 2)) > level.max() + QUIETEST_PART_DB]
-
-
-def within_frames(spec: MelSpec, fps: float, columns: int, frames: int) -> Tensor:
-    """[T,A], the mean over the columns that begin in each frame, or of the next one where none does."""
-    edges = np.searchsorted(np.arange(columns) * spec.hop_length / spec.sample_rate, np.arange(frames + 1) / fps)
-    out = torch.zeros(columns, frames)
-    for i, (first, last) in enumerate(pairwise(edges)):
-        out[first : max(last, first + 1), i] = 1 / max(last - first, 1)
-    return out
-
-
-def loudness_of(level: Tensor, within: Tensor, spec: MelSpec) -> Tensor:
-    """MelTrack.loudness of many sounds at once: levels [B,M,T] in dB => [B,A] in 0..1."""
-    width = torch.linspace(0, 1, spec.n_mels, device=level.device).clamp(min=1000 / spec.sample_rate)
-    decibels = np.log(10) / 10
-    loud = torch.logsumexp((level + 10 * torch.log10(width)[:, None]) * decibels, dim=1) / decibels  # [B,T]
-    return (1 + (loud - loud.amax(dim=1, keepdim=True)) / QUIETEST_DB).clamp(0, 1) @ within
-
-
-def windows_of(mel: Tensor, frames: Tensor, spec: MelSpec, fps: float) -> Tensor:
-    """MelTrack.windows of many sounds at once: mels [B,M,T], numbers of frames [B,F] => [B,F,1,M,columns]."""
-    columns, last = spec.frame_columns or spec.columns, mel.shape[2] - 1
-    starts = ((frames.double() + 0.5) / fps * spec.sample_rate / spec.hop_length).round().long() - columns // 2
-    index = (starts[..., None] + torch.arange(columns)).to(mel.device)  # [B,F,columns]
-    beyond = columns // 2 if spec.fill == "mirror" else 0
-    inside = (index >= -beyond) & (index <= last + beyond)
-    turned = index.remainder(2 * last)
-    index = torch.minimum(turned, 2 * last - turned).flatten(1)[:, None].expand(-1, mel.shape[1], -1)
-    found = mel.gather(2, index).unflatten(2, inside.shape[1:]).transpose(1, 2)  # [B,F,M,columns]
-    return arrange((found * inside[:, :, None]).flatten(0, 1)[:, None], spec).unflatten(0, frames.shape)
 
 
 def synthesised(
