@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.generators import stylegan2, stylegan_v
 from soundguide_core.generators.motion import Noise
-from soundguide_core.miniature.world.clip_codes import Named
+from soundguide_core.training.data.videos import VideoBatch
 from soundguide_core.training.stylegan2 import GANSettings, StyleGAN2Training
 from soundguide_core.training.styleganv import StyleGANVTraining, VideoSettings
 
@@ -40,9 +40,9 @@ class Nothing:
     def batch(self, indices) -> torch.Tensor:
         return torch.zeros(len(indices), 3, self.size, self.size)
 
-    def draw(self, times: torch.Tensor, z: torch.Tensor, motion_z: Noise, rng: torch.Generator) -> Named:
+    def draw(self, times: torch.Tensor, z: torch.Tensor, motion_z: Noise, rng: torch.Generator) -> VideoBatch:
         frames = torch.zeros(*times.shape, 3, self.size, self.size)
-        return Named(z, motion_z, times, torch.zeros(*times.shape, 2), frames)
+        return VideoBatch(z, motion_z, times, torch.zeros(*times.shape, 2), frames)
 
 
 def compare(title: str, cases: dict[str, tuple[int, Callable[[int], object]]], rounds: int) -> None:

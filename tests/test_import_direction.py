@@ -30,7 +30,7 @@ LAYERS = {
     "systems": ABOVE,
     "metrics": ABOVE | {"systems"},
     "pipelines": ABOVE | {"systems", "metrics"},
-    "training": ABOVE | {"systems", "metrics", "miniature"},
+    "training": ABOVE | {"systems", "metrics"},
     "miniature": ABOVE | {"systems", "metrics", "pipelines", "training", "cli"},
     "cli": ABOVE | {"systems", "metrics", "pipelines", "training", "miniature"},
     "__main__": {"cli"},

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="TOML", help="a recipe: a path, or the name of a shipped one (default: that of THING)"
     )
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="learn from this folder (pictures, clips, captioned pictures) or x.tar shards"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--out", metavar="DIR", help="where checkpoints and weights go (default: runs/THING)")
     add_common(parser)
@@ -41,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
     from ..training.recipe import read_recipe
 
     module = _things()[args.thing]
-    config = read_recipe(args.config or module.rpartition(".")[2])
+    name = module.rpartition(".")[2]
+    config = read_recipe(args.config or (name if args.data is None else f"folder_{name}"))
+    if args.data is not None:
+        config["data"] = with_folder(config.get("data", {}), args.data)
     out = args.out or Path("runs") / args.thing
 
     trainer = import_module(f"..{module}", __package__)
@@ -51,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     print(path)
     return 0
+
+
+def with_folder(table: dict, folder: str) -> dict:
+    """A recipe's [data] with another folder; the entries of a source that it replaces go."""
+    return {**({} if "source" in table else table), "folder": folder}
 
 
 def _things() -> dict[str, str]:

@@ -10,10 +10,9 @@ T mel time, D dims.
 from __future__ import annotations
 
 import hashlib
-import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +28,10 @@ from ..common.files import make_folder, replacing
 from ..common.parallel import parallel_map
 from ..media.images import from_uint8, resize, to_uint8
 from ..media.video import read_frames
+from .data.sources import Skipped, shard_samples
 
 STRETCH_SEC = 12.0  # of sound around a window, or as long as the window is
 VIDEO_ENDINGS = ("mp4", "mov", "mkv", "webm", "avi", "mpg", "m4v")
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,6 @@ class Clip:
     code: SceneCode | None = None
 
 
-@dataclass
-class Skipped:
-    """Clips that could not be used, and why."""
-
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, reason: str) -> None:
-        self.reasons[name] = reason
-        log.warning("Skipped %s: %s", name, reason)
-
-    def __str__(self) -> str:
-        names = ", ".join(list(self.reasons)[:5]) + (", ..." if len(self.reasons) > 5 else "")
-        return f"{len(self.reasons)} clips skipped" + (f": {names}" if self.reasons else "")
-
-
 def from_folder(folder: Path, *, fps: float, frames: int, size: int, skipped: Skipped) -> Iterator[Clip]:
     """Clips of folder/<text>/*, each as many as its length holds, one after the other."""
     folder = Path(folder)
@@ -92,18 +75,7 @@ def from_shards(
 ) -> Iterator[Clip]:
     """The same out of WebDataset shards, such as clips-{000..099}.tar, of which every parts-th from `part` on is read:
     a process reads its own."""
-    try:
-        import webdataset
-    except ImportError as error:
-        raise InputError(
-            "Reading shards needs the package webdataset.", "Install it: pip install webdataset."
-        ) from error
-    urls = webdataset.shardlists.expand_urls(pattern)
-    if len(urls) < parts:
-        raise InputError(
-            f"{len(urls)} shards are too few for {parts} processes.", "Use one process for each, or fewer."
-        )
-    for sample in webdataset.WebDataset(urls[part::parts], shardshuffle=False):
+    for sample in shard_samples(pattern, part=part, parts=parts):
         name = sample["__key__"]
         ending = next((e for e in VIDEO_ENDINGS if e in sample), None)
         if ending is None or "txt" not in sample:

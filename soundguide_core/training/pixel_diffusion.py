@@ -25,7 +25,8 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, sample
 from ..diffusion.unet import UNet
 from ..media.images import grid, save_image
-from . import datasets
+from .data.pictures import Pictures, open_split
+from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.ema import ema_beta, ema_update
 from .engine.schedules import warmup_cosine
@@ -33,8 +34,8 @@ from .engine.settings import from_table
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How long and how."""
+class DiffusionSettings:
+    """How a diffusion is trained: the recipe's [training]."""
 
     steps: int
     batch: int = 16
@@ -53,7 +54,7 @@ class Settings:
         return self.lr * warmup_cosine(i, self.steps, self.warmup)
 
     @classmethod
-    def from_dict(cls, table: dict) -> Settings:
+    def from_dict(cls, table: dict) -> DiffusionSettings:
         return from_table(cls, table, "training")
 
 
@@ -61,7 +62,7 @@ class DiffusionTraining:
     """The UNet, its EMA, and one update per step."""
 
     def __init__(
-        self, config: dict, settings: Settings, pictures: datasets.SceneSet, device: str | torch.device, seed: int
+        self, config: dict, settings: DiffusionSettings, pictures: Pictures, device: str | torch.device, seed: int
     ):
         if settings.batch % distributed.num_processes():
             raise InputError(
@@ -126,7 +127,7 @@ class DiffusionTraining:
         return (v.float() - (alpha * eps - sigma * x0)).square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()
-    def evaluate(self, pictures: datasets.SceneSet, levels: tuple[int, ...], seed: int = 0) -> dict[str, float]:
+    def evaluate(self, pictures: Pictures, levels: tuple[int, ...], seed: int = 0) -> dict[str, float]:
         """Mean squared error of the EMA's v at each level t, over all of pictures."""
         rng = torch.Generator().manual_seed(seed)
         x0 = pictures.batch(np.arange(len(pictures)), self.device)
@@ -161,18 +162,19 @@ def run(
     resume: bool = False,
     on_step: loop.OnStep | None = None,
 ) -> Path:
-    """Train by a recipe with tables [scenes] (count, held_out; cache: a folder of rendered scenes), [unet] and
+    """Train by a recipe with tables [data] (training/data), [unet] and
     [schedule] (keyword arguments of diffusers' UNet2DModel and DDPMScheduler), and [training].
 
     Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
     distributed.setup_process(device)
-    settings = Settings.from_dict(config["training"])
+    settings = DiffusionSettings.from_dict(config["training"])
     network = {"unet": dict(config["unet"]), "schedule": dict(config["schedule"])}
     if network["schedule"].get("prediction_type") != "v_prediction":
         raise InputError("This training is on v.", 'Set prediction_type = "v_prediction" in [schedule].')
     size = network["unet"]["sample_size"] * network["unet"].get("patch", 1)
-    pictures, held_out = _render(config["scenes"], size, out, on_step)
+    known = {"size": size, "device": device}
+    pictures, held_out = open_data("pixel_diffusion", config, open_split, out=out, on_step=on_step, **known)
     training = DiffusionTraining(network, settings, pictures, device, seed)
     weights = out / "unet.safetensors"
 
@@ -194,16 +196,3 @@ def run(
         on_save=write,
     )
     return weights
-
-
-def _render(
-    scenes: dict, size: int, out: Path, on_step: loop.OnStep | None
-) -> tuple[datasets.SceneSet, datasets.SceneSet]:
-    """Pictures to learn from, and others that are not."""
-    folder = Path(scenes.get("cache", out / "scenes"))
-    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-
-    def render(count: int, first: int) -> datasets.SceneSet:
-        return datasets.render_scenes(count, folder, first=first, size=size, on_step=rendering)
-
-    return distributed.rank0_first(lambda: (render(scenes["count"], 0), render(scenes["held_out"], datasets.HELD_OUT)))

@@ -14,6 +14,7 @@ from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.files import read_toml
 
+RECIPES = Path(__file__).parent / "recipes"
 PACKAGE = __package__.rpartition(".")[0]
 
 
@@ -29,14 +30,15 @@ class Recipe(dict):
 
 
 def read_recipe(name_or_path: str) -> Recipe:
-    """A recipe by path, or by the name of one that a client of the library brings."""
+    """A recipe by path, or by the name of a shipped one: of this folder's, for one's own data, or of a client's."""
     path = Path(name_or_path)
     if not path.is_file():
-        shipped = {file.stem: file for client in registry.clients() for file in sorted(client.recipes.glob("*.toml"))}
+        folders = [RECIPES, *(client.recipes for client in registry.clients())]
+        shipped = {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
         if name_or_path not in shipped:
             raise InputError(
                 f"There is no recipe {name_or_path}.",
-                f"Give the path of a TOML file{', or one of: ' if shipped else ''}{', '.join(sorted(shipped))}.",
+                f"Give the path of a TOML file, or one of: {', '.join(sorted(shipped))}.",
             )
         path = shipped[name_or_path]
     table = read_toml(path)

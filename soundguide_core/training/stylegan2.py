@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,21 +20,13 @@ from ..generators.stylegan2 import Generator, StyleGAN2Config
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
+from .data.pictures import Pictures, open_pictures
+from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.adversarial import GANSettings, run_gan_training
 from .engine.ema import ema_beta, ema_update
 from .engine.gradients import match_grad_strides, sanitize_grads
 from .warm_start import WarmStart, warm_start_of
-
-
-class Pictures(Protocol):
-    """Where pictures come from: datasets.SceneSet, or anything with a length and batches in -1..1."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices) -> Tensor:
-        """indices [B] => [B,3,H,W]"""
-        ...
 
 
 class RunningMean(nn.Module):
@@ -229,28 +220,16 @@ def run(
     on_step: loop.OnStep | None = None,
     pictures: Pictures | None = None,
 ) -> Path:
-    """Train by a recipe with tables [generator] and [training], and unless pictures are given [scenes] (count, or
-    coded; cache: a folder of rendered scenes). With [warm_start] the pictures must be coded: latents name them.
+    """Train by a recipe with tables [generator] and [training], and unless pictures are given [data] (training/data).
+    With [warm_start] the pictures must be coded: such that latents stand for them.
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
     distributed.setup_process(device)
     network, settings = StyleGAN2Config.from_dict(config["generator"]), GANSettings.from_dict(config["training"])
     if pictures is None:
-        folder = Path(config["scenes"].get("cache", out / "scenes"))
-        pictures = _render(config["scenes"], network.resolution, folder, on_step)
+        known = {"size": network.resolution, "device": device}
+        pictures = open_data("stylegan2", config, open_pictures, out=out, on_step=on_step, **known)
     training = StyleGAN2Training(network, settings, pictures, device, seed)
     warm_start = warm_start_of(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
     return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)
-
-
-def _render(scenes: dict, size: int, folder: Path, on_step: loop.OnStep | None) -> Pictures:
-    from ..miniature.world.codes import CodedScenes
-    from . import datasets
-
-    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    if scenes.get("coded"):
-        return distributed.rank0_first(lambda: CodedScenes(folder, size, rendering))
-    return distributed.rank0_first(
-        lambda: datasets.render_scenes(scenes["count"], folder, size=size, on_step=rendering)
-    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,45 +16,19 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.memory import send
 from ..generators.latents import truncate
-from ..generators.motion import MotionEncoder, Noise
+from ..generators.motion import MotionEncoder
 from ..generators.stylegan_v import Generator, StyleGANVConfig
 from ..generators.video_discriminator import HolisticDiscriminator
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
+from .data.sources import open_data
+from .data.videos import VideoBatch, Videos, open_videos
 from .engine import distributed, loop
 from .engine.adversarial import GANSettings, run_gan_training
 from .engine.ema import ema_beta, ema_update
 from .stylegan2 import StyleGAN2Training
 from .warm_start import WarmStart, warm_start_of
-
-
-class Named(Protocol):
-    """Frames [B,F,3,H,W] in -1..1 at t [B,F], and the latents, motion noise and sound [B,F,S] that name them."""
-
-    z: Tensor
-    motion_z: Noise
-    t: Tensor
-    sound: Tensor
-    frames: Tensor
-
-
-class Videos(Protocol):
-    """Where videos come from: miniature.clip_codes.NamedClips, or anything that shows random videos at given times.
-
-    write, and what names the frames, are needed for a warm start and an anchor only.
-    """
-
-    def draw(self, times: Tensor, z: Tensor, motion_z: Noise, rng: torch.Generator) -> Named:
-        """Random videos at about times [B,F] in frames; of standard normal z [B,D] only signs may be changed.
-
-        All on the CPU but the frames, which may be anywhere.
-        """
-        ...
-
-    def write(self, mapping: torch.nn.Module, motion: torch.nn.Module) -> None:
-        """Sets networks that keep the named videos' latents and motions apart."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -132,13 +105,13 @@ def learn_sound_alone(motion: MotionEncoder) -> None:
         motion.sound.requires_grad_(True)
 
 
-def draw(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> Named:
+def draw(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> VideoBatch:
     """Random videos at times spread over all that the generator's discriminator knows."""
     times = generator.config.max_frames * torch.rand(batch, num_frames, generator=rng, dtype=torch.float64)
     return draw_at(times.sort(dim=1).values, videos, generator, rng)
 
 
-def draw_at(times: Tensor, videos: Videos, generator: Generator, rng: torch.Generator) -> Named:
+def draw_at(times: Tensor, videos: Videos, generator: Generator, rng: torch.Generator) -> VideoBatch:
     """Random videos at about times [B,F] in frames, with fresh latents and motion noise."""
     z = torch.randn(len(times), generator.z_dim, generator=rng)
     reach = generator.config.max_frames + 1.0  # a time may move to a moment nearby
@@ -154,6 +127,7 @@ class StyleGANVTraining(StyleGAN2Training):
 
     def __init__(self, config: StyleGANVConfig, settings: VideoSettings, videos: Videos, device, seed: int):
         super().__init__(config, settings, videos, device, seed)
+        self.length = min(config.max_frames, getattr(videos, "longest", config.max_frames))  # of a video, in frames
         if not settings.learn_mapping:  # what a warm start has written
             learn_sound_alone(self.generator.synthesis.motion_encoder)
 
@@ -204,16 +178,16 @@ class StyleGANVTraining(StyleGAN2Training):
         ema_update(self.g_ema, self.generator, beta)
         return losses
 
-    def _videos(self, rng: torch.Generator) -> Named:
+    def _videos(self, rng: torch.Generator) -> VideoBatch:
         c = self.generator.config
-        times = sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng, whole=True)
+        times = sample_times(self.batch, c.num_frames, self.length, self.settings.max_distance, rng, whole=True)
         return draw_at(times, self.pictures, self.generator, rng)
 
     def _motion(self, rng: torch.Generator) -> tuple[Tensor, Tensor, None]:
         """Fresh motion noise, published times, no sound."""
         c = self.generator.config
         motion_z = self.generator.synthesis.motion_encoder.random_noise(self.batch, c.max_frames, rng)
-        return motion_z, sample_times(self.batch, c.num_frames, c.max_frames, self.settings.max_distance, rng), None
+        return motion_z, sample_times(self.batch, c.num_frames, self.length, self.settings.max_distance, rng), None
 
     # ---- what comes out
 
@@ -236,24 +210,17 @@ def run(
     on_step: loop.OnStep | None = None,
     videos: Videos | None = None,
 ) -> Path:
-    """Train by a recipe with tables [generator] and [training]; unless videos are given, on the miniature's clips, of
-    which [clips] says where they are kept (cache). With [warm_start] the videos must be named.
+    """Train by a recipe with tables [generator] and [training], and unless videos are given [data] (training/data).
+    With [warm_start] the videos must be coded: such that latents stand for them.
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
     distributed.setup_process(device)
     network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])
     if videos is None:
-        folder = Path(config.get("clips", {}).get("cache", out / "clips"))
-        videos = _render(folder, network.resolution, on_step, device)
+        known = {"size": network.resolution, "fps": network.fps, "device": device}
+        videos = open_data("styleganv", config, open_videos, out=out, on_step=on_step, **known)
     training = StyleGANVTraining(network, settings, videos, device, seed)
     warm = config.get("warm_start")
     warm_start = warm_start_of(training, VideoWarmStart, warm, out, resume=resume, on_step=on_step)
     return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)
-
-
-def _render(folder: Path, size: int, on_step: loop.OnStep | None, device: str | torch.device) -> Videos:
-    from ..miniature.world.clip_codes import NamedClips
-
-    rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    return distributed.rank0_first(lambda: NamedClips(folder, size, rendering, device))

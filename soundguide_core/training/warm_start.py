@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..common.errors import InputError
 from ..common.memory import send
 from ..generators.stylegan2 import Generator
 from ..losses.perceptual import pyramid_distance
@@ -151,6 +152,11 @@ def warm_start_of(
     if table is None:
         return None
     settings = WarmStartSettings.from_dict(table)
+    if not any(hasattr(training.pictures, name) for name in ("write_mapping", "write")):
+        raise InputError(
+            "A warm start needs pictures that latents stand for.",
+            "Leave [warm_start] out of the recipe, or give coded data.",
+        )
 
     def run() -> None:
         start = kind(training.generator, settings, training.pictures, training.device, training.seed)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from soundguide_core.media.images import from_uint8
+from soundguide_core.miniature.data.scenes import HELD_OUT, draw
 from soundguide_core.miniature.world import scenes
-from soundguide_core.training.datasets import HELD_OUT, draw
 
 pytest.importorskip("diffusers")
 

@@ -11,8 +11,8 @@ from soundguide_core.checkpoints import registry
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import OPENAI_MEAN, OPENAI_STD, ClipTowers, Preprocess, augmented_crops, load_clip
 from soundguide_core.media.images import from_uint8
+from soundguide_core.miniature.data.scenes import HELD_OUT
 from soundguide_core.miniature.world import captions, scenes
-from soundguide_core.training import datasets
 
 CONFIG = {
     "embed_dim": 8,
@@ -137,7 +137,7 @@ def test_the_shipped_towers_know_their_world():
     assert [words[k] for k in nearest] == ["waves", "fire", "thunder", "rain", "calm", "birds"]
 
     # new scenes, and nearer to their word the stronger they are
-    first = datasets.HELD_OUT + 20_000
+    first = HELD_OUT + 20_000
     for k, phenomenon in enumerate(scenes.PHENOMENA):
         frames = [scenes.render(first + i, phenomenon, (0.0, 0.5, 1.0), fps=1e6, start_sec=i) for i in range(3)]
         embeds = shipped.encode_image(from_uint8(torch.from_numpy(np.concatenate(frames)))).view(3, 3, -1)

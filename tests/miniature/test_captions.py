@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from soundguide_core.miniature.world import captions, scenes
-from soundguide_core.miniature.world.captions import CALM, CONCEPTS, Meaning
+from soundguide_core.miniature.world.captions import CALM, CONCEPTS, SceneContent
 
 ESC10 = [
     "dog",
@@ -45,11 +45,11 @@ def test_captions_for_sounds_are_seeded_and_varied():
 
 def test_scene_captions_say_what_is_shown():
     rng = np.random.default_rng(0)
-    shown = Meaning({"rain": 1.0}, 0.97, frozenset({"lake"}), is_picture=True)
+    shown = SceneContent({"rain": 1.0}, 0.97, frozenset({"lake"}), is_picture=True)
     drawn = [captions.caption_for_scene(shown, rng) for _ in range(60)]
-    assert {c.meaning.strength for c in drawn} == {None, captions.STRENGTHS["heavy"][0]}
-    assert all(c.meaning.layout <= {"lake"} for c in drawn)
-    calm = [captions.caption_for_scene(Meaning({CALM: 1.0}, is_picture=True), rng).meaning for _ in range(5)]
+    assert {c.content.strength for c in drawn} == {None, captions.STRENGTHS["heavy"][0]}
+    assert all(c.content.layout <= {"lake"} for c in drawn)
+    calm = [captions.caption_for_scene(SceneContent({CALM: 1.0}, is_picture=True), rng).content for _ in range(5)]
     assert all(m.concepts == {CALM: 1.0} for m in calm)
 
 
@@ -62,7 +62,7 @@ def test_affinity_equals_a_loop(seed):
         a, b = rng.choice(CONCEPTS[:4], 2, replace=False)
         p = float(rng.random())
         layout = frozenset(rng.choice(facts, int(rng.integers(0, 3))).tolist())
-        return Meaning({a: p, b: 1 - p}, float(rng.random()) if rng.random() < 0.6 else None, layout, is_picture)
+        return SceneContent({a: p, b: 1 - p}, float(rng.random()) if rng.random() < 0.6 else None, layout, is_picture)
 
     pictures, texts = [meaning(True) for _ in range(5)], [meaning(False) for _ in range(6)]
     got = captions.affinity(pictures, texts, strength_width=0.5, mismatch=0.25)

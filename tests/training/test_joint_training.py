@@ -1,4 +1,4 @@
-"""Training of the towers: strange words, the adversary's shift, the scene cache, and steps that repeat themselves."""
+"""Training of the towers: out-of-vocabulary tokens, adversarial pictures, repeated steps; and the scene cache."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from soundguide_core.embedding.clip import load_clip
+from soundguide_core.miniature.data import captions as data
+from soundguide_core.miniature.data import scenes as datasets
 from soundguide_core.miniature.world import captions
-from soundguide_core.training import datasets, joint
+from soundguide_core.training import joint
+from soundguide_core.training.augment import augment
 from soundguide_core.training.engine import loop
 
 CONFIG = {
@@ -27,23 +30,27 @@ CONFIG = {
         "steps": 10,
         "lr_steps": 10,
         "pictures": 6,
-        "sounds": 4,
+        "texts": 4,
         "lr": 3e-3,
         "warmup": 1,
         "weight_decay": 0.0,
         "first_scale": 10.0,
         "largest_scale": 20.0,
-        "strange_words": 0.5,
-        "adversary": 0.01,
+        "oov_share": 0.5,
+        "fgm_radius": 0.01,
         "learn": "both",
-        "even_strengths": 0.5,
-        "graded": 1.0,
+        "margin_weight": 1.0,
         "margin": 0.45,
-        "softened": 0.3,
-        "softened_strength": 0.4,
         "ema": 0.9,
     },
 }
+
+
+SOURCE = ".miniature.data.captions:captioned_scenes"
+
+
+def captioned(scenes):
+    return data.CaptionedScenes(scenes, even_strengths=0.5, softened=0.3, softened_strength=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture()
 def training(scenes):
-    return joint.JointTraining(copy.deepcopy(CONFIG), scenes, "cpu", seed=3)
+    return joint.JointTraining(copy.deepcopy(CONFIG), captioned(scenes), "cpu", seed=3)
 
 
 def test_scenes_are_cached_and_numbered(scenes, tmp_path):
@@ -77,65 +84,63 @@ def test_scenes_are_cached_and_numbered(scenes, tmp_path):
 
 def test_augmentation_is_seeded_and_in_range(scenes):
     img = scenes.batch(np.arange(6))
-    once = datasets.augment(img, torch.Generator().manual_seed(0))
-    assert torch.equal(once, datasets.augment(img, torch.Generator().manual_seed(0)))
+    once = augment(img, torch.Generator().manual_seed(0))
+    assert torch.equal(once, augment(img, torch.Generator().manual_seed(0)))
     assert once.shape == img.shape and once.abs().max() <= 1 and (once - img).abs().mean() > 0.02
-    assert torch.allclose(
-        datasets.augment(img, torch.Generator().manual_seed(1), strength=0.0).abs(), img.abs(), atol=2.0
-    )
+    assert torch.allclose(augment(img, torch.Generator().manual_seed(1), strength=0.0).abs(), img.abs(), atol=2.0)
 
 
-def test_strange_words_lie_between_the_captions_words(training):
-    words, rng = training.words, np.random.default_rng(0)
+def test_oov_tokens_lie_between_the_captions_words(training):
+    oov, rng = training.oov, np.random.default_rng(0)
     ids = training.towers.tokenizer(["heavy rain in the hills", "crackling fire"])
-    assert words.known[ids.unique()].all() and torch.equal(words.insert(ids, 0.0, rng), ids)
-    mixed = words.insert(ids, 1.0, rng)
+    assert oov.known[ids.unique()].all() and torch.equal(oov.insert(ids, 0.0, rng), ids)
+    mixed = oov.insert(ids, 1.0, rng)
     for row, was in zip(mixed, ids, strict=True):
-        assert row[0] == was[0] and (~words.known[row]).sum() in (1, 2, 3)
-        kept = row[words.known[row]]
+        assert row[0] == was[0] and (~oov.known[row]).sum() in (1, 2, 3)
+        kept = row[oov.known[row]]
         assert torch.equal(kept[kept > 0], was[was > 0])
 
 
-def test_the_shift_climbs_the_loss_by_its_radius():
+def test_the_perturbation_climbs_the_loss_by_its_radius():
     target = torch.rand(2, 3, 8, 8)
     img = torch.zeros(2, 3, 8, 8)
 
     def loss_of(x):
         return (x - target).square().sum()
 
-    moved = joint.shifted(img, loss_of, 0.05)
+    moved = joint.fgm_perturb(img, loss_of, 0.05)
     assert torch.allclose((moved - img).square().mean((1, 2, 3)).sqrt(), torch.full((2,), 0.05))
     grad = -2 * target  # d/dx of the loss at 0
     want = 0.05 * grad / grad.square().mean((1, 2, 3), keepdim=True).sqrt()
     assert torch.allclose(moved, want, atol=1e-6)
 
 
-def test_steps_repeat_themselves_and_leave_strange_tokens_alone(training, scenes):
+def test_steps_repeat_themselves_and_leave_oov_tokens_alone(training, scenes):
     before = training.towers.model.token_embedding.weight.detach().clone()
     losses = [training.step(i) for i in range(3)]
-    other = joint.JointTraining(copy.deepcopy(CONFIG), scenes, "cpu", seed=3)
+    other = joint.JointTraining(copy.deepcopy(CONFIG), captioned(scenes), "cpu", seed=3)
     assert [other.step(i) for i in range(3)] == losses
     moved = (training.towers.model.token_embedding.weight.detach() != before).any(1)
-    assert moved.any() and not moved[~training.words.known].any()
+    assert moved.any() and not moved[~training.oov.known].any()
 
 
-def test_paraphrases_keep_the_meaning():
+def test_paraphrases_keep_the_content():
     rng = np.random.default_rng(0)
-    first, second = joint.draw_captions(
-        [captions.Meaning({"rain": 0.9, captions.CALM: 0.1}, 0.9, is_picture=True)] * 4, 60, rng
+    first, second = data.draw_captions(
+        [captions.SceneContent({"rain": 0.9, captions.CALM: 0.1}, 0.9, is_picture=True)] * 4, 60, rng
     )
     assert len(first) == len(second) == 64
     for a, b in zip(first, second, strict=True):
-        assert dict(a.meaning.concepts) == dict(b.meaning.concepts) and a.meaning.strength == b.meaning.strength
-    assert any(len(c.meaning.concepts) == 2 for c in first)
+        assert dict(a.content.concepts) == dict(b.content.concepts) and a.content.strength == b.content.strength
+    assert any(len(c.content.concepts) == 2 for c in first)
 
 
 def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path):
     config = copy.deepcopy(CONFIG)
-    config["scenes"] = {"count": 6, "held_out": 3, "cache": str(tmp_path / "cache")}
+    config["data"] = {"source": SOURCE, "count": 6, "held_out": 3, "cache": str(tmp_path / "cache")}
     config["training"]["steps"] = 4
     scenes = datasets.render_scenes(6, tmp_path / "cache")
-    parts = joint.JointTraining(config, scenes, "cpu", 0)
+    parts = joint.JointTraining(config, data.CaptionedScenes(scenes), "cpu", 0)
     loop.run(parts, 2, tmp_path / "parts")
     whole, broken = (
         joint.run(config=config, out=tmp_path / name, resume=name == "parts") for name in ("whole", "parts")
@@ -146,12 +151,12 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path):
     assert load_clip(whole).dim == 16
 
 
-def test_graded_distance_equals_a_loop():
+def test_intensity_margin_loss_equals_a_loop():
     rng = np.random.default_rng(0)
     v, t = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.normal(size=(2, 3, 4)))
     calm, s = t[0], np.array([0.0, 0.25, 1.0])
     want = np.mean([(v[i] @ t[i] - v[i] @ calm - 0.3 * (2 * math.sqrt(s[i]) - 1)) ** 2 for i in range(3)])
-    got = joint.graded_distance(*(torch.from_numpy(x) for x in (v, t, calm, s)), 0.3)
+    got = joint.intensity_margin_loss(*(torch.from_numpy(x) for x in (v, t, calm, s)), 0.3)
     assert got.item() == pytest.approx(want)
 
 
@@ -159,8 +164,8 @@ def test_learning_pictures_leaves_the_text_tower_alone(training, scenes):
     config = copy.deepcopy(CONFIG)
     config["training"]["learn"] = "pictures"
     words = training.ema.encode_text(["rain", "a dog"])
-    more = joint.JointTraining(config, scenes, "cpu", 1, start=training.ema)
+    more = joint.JointTraining(config, captioned(scenes), "cpu", 1, start=training.ema)
     seen = more.ema.encode_image(scenes.batch(np.arange(2)))
-    assert more.step(0).keys() == {"picture_text", "graded"}
+    assert more.step(0).keys() == {"picture_text", "intensity_margin"}
     assert torch.equal(more.ema.encode_text(["rain", "a dog"]), words)
     assert not torch.equal(more.ema.encode_image(scenes.batch(np.arange(2))), seen)

@@ -63,7 +63,7 @@ class Stripes:
 
 def training_of(trainer, **settings):
     network = {"unet": CONFIG["unet"], "schedule": CONFIG["schedule"]}
-    settings = trainer.Settings.from_dict({**CONFIG["training"], **settings})
+    settings = trainer.DiffusionSettings.from_dict({**CONFIG["training"], **settings})
     return trainer.DiffusionTraining(network, settings, Stripes(), "cpu", 0)
 
 
@@ -145,14 +145,14 @@ def test_it_learns(trainer):
 
 
 def test_the_rate_warms_up_and_falls_to_nothing(trainer):
-    settings = trainer.Settings(steps=100, lr=1.0, warmup=10)
+    settings = trainer.DiffusionSettings(steps=100, lr=1.0, warmup=10)
     assert settings.lr_at(0) == pytest.approx(0.1) and settings.lr_at(50) == pytest.approx(0.5)
     assert settings.lr_at(99) < 1e-3
 
 
 def test_recipes_are_checked(trainer, tmp_path):
     with pytest.raises(InputError, match="learning_rate"):
-        trainer.Settings.from_dict({"steps": 1, "learning_rate": 2})
+        trainer.DiffusionSettings.from_dict({"steps": 1, "learning_rate": 2})
     with pytest.raises(InputError, match="v_prediction"):
         trainer.run(config={**CONFIG, "schedule": {"prediction_type": "epsilon"}}, out=tmp_path)
 
@@ -161,8 +161,8 @@ def test_the_shipped_recipe_is_whole(trainer):
     from soundguide_core.diffusion.denoiser import load_denoiser
 
     config = read_recipe("pixel_diffusion")
-    assert trainer.Settings.from_dict(config["training"]).steps >= 1000
-    assert config["scenes"]["count"] > 0 and config["scenes"]["held_out"] > 0
+    assert trainer.DiffusionSettings.from_dict(config["training"]).steps >= 1000
+    assert config["data"]["count"] > 0 and config["data"]["held_out"] > 0
     unet = load_denoiser("miniature").unet
     assert unet.schedule == config["schedule"] and unet.patch == config["unet"]["patch"]
     assert all(unet.config[key] == value for key, value in config["unet"].items() if key != "patch")

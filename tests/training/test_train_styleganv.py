@@ -12,6 +12,7 @@ from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature.world import clip_codes
 from soundguide_core.training import styleganv
+from soundguide_core.training.data.videos import VideoBatch
 from soundguide_core.training.recipe import read_recipe
 from soundguide_core.training.warm_start import WarmStartSettings
 
@@ -27,7 +28,7 @@ CONFIG = StyleGANVConfig.from_dict(NETWORK)
 class Lights:
     """Two lights, left and right, that follow the motion; z names the colour and a sound lights everything."""
 
-    def draw(self, times, z, motion_z, rng) -> clip_codes.Named:
+    def draw(self, times, z, motion_z, rng) -> VideoBatch:
         t, moment, _ = clip_codes.nearest_moments(times, motion_z)
         power = torch.rand(t.shape, generator=rng)
         angle = 2 * torch.pi * moment / clip_codes.PERIOD
@@ -35,7 +36,7 @@ class Lights:
         colour = torch.where(z[:, :1] > 0, torch.tensor([0.5, 0.0, -0.5]), torch.tensor([-0.5, 0.0, 0.5]))  # [B,3]
         frames = (colour[:, None, :, None] + light[:, :, None]).repeat_interleave(8, dim=-1)[..., None, :]
         frames = frames.expand(-1, -1, -1, 16, -1).contiguous()  # [B,F,3,16,16]
-        return clip_codes.Named(z, motion_z, t, torch.stack([torch.ones_like(power), power], dim=-1), frames)
+        return VideoBatch(z, motion_z, t, torch.stack([torch.ones_like(power), power], dim=-1), frames)
 
     @torch.no_grad()
     def write(self, mapping, motion):

@@ -20,13 +20,13 @@ from ...audio.mel import MelSpec
 from ...audio.waveform import load_audio, to_mono
 from ...embedding.clip import ClipTowers
 from ...metrics.zero_shot import read_esc
-from ...training.datasets import render_scenes
 from ...training.sound_data import Clip, SoundData, raw_key, raw_level
 from ..sounds import other as sounds_other
 from ..sounds import synthesis as sounds
 from ..world import captions
 from ..world.captions import concept_of
 from .scene_clips import draw_curve, kept
+from .scenes import render_scenes
 
 CURVE_FPS = 12.0
 ROOT = Path(__file__).resolve().parents[3]

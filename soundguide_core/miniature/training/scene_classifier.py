@@ -20,16 +20,17 @@ from ...checkpoints import safetensors_io
 from ...common.errors import InputError
 from ...common.files import replacing
 from ...common.rng import with_seed
-from ...training import datasets
+from ...training.augment import augment
 from ...training.engine import loop
 from ...training.engine.ema import ema_update
+from ..data.scenes import HELD_OUT, SceneSet, Shown, render_scenes
 from ..evaluation.scene_classifier import SceneClassifier
 from ..world import captions, scenes
 
 CLASSES = (*scenes.PHENOMENA, captions.CALM)
 
 
-def soft_label(shown: datasets.Shown) -> Tensor:
+def soft_label(shown: Shown) -> Tensor:
     """[K], sums to 1: calm grows as the phenomenon falls below half its strength."""
     present = min(1.0, shown.intensity / 0.5)
     label = torch.zeros(len(CLASSES))
@@ -41,7 +42,7 @@ def soft_label(shown: datasets.Shown) -> Tensor:
 class ClassifierTraining:
     """The classifier, its average, and one update per step."""
 
-    def __init__(self, config: dict, pictures: datasets.SceneSet, device: str | torch.device, seed: int) -> None:
+    def __init__(self, config: dict, pictures: SceneSet, device: str | torch.device, seed: int) -> None:
         self.settings = config["training"]
         self.pictures = pictures
         self.labels = torch.stack([soft_label(shown) for shown in pictures.shown])
@@ -65,7 +66,7 @@ class ClassifierTraining:
         img = F.interpolate(
             self.pictures.batch(indices), (self.classifier.config["size"],) * 2, mode="bilinear", antialias=True
         )
-        img = datasets.augment(img, generator, strength=s["augment"], far=s["far"]).to(self.device)
+        img = augment(img, generator, strength=s["augment"], far=s["far"]).to(self.device)
         loss = F.cross_entropy(self.classifier(img), self.labels[indices].to(self.device), label_smoothing=0.05)
         warm = min(1.0, (i + 1) / s["warmup"])
         for group in self.optimiser.param_groups:
@@ -77,7 +78,7 @@ class ClassifierTraining:
         return {"cross_entropy": loss.item()}
 
 
-def accuracy(classifier: SceneClassifier, pictures: datasets.SceneSet, *, above: float = 0.5) -> float:
+def accuracy(classifier: SceneClassifier, pictures: SceneSet, *, above: float = 0.5) -> float:
     """Share of pictures named rightly, among calm ones and those whose phenomenon is stronger than `above`."""
     chosen = np.array([i for i, s in enumerate(pictures.shown) if s.phenomenon is None or s.intensity > above])
     if not len(chosen):
@@ -103,8 +104,8 @@ def run(
     """
     folder = Path(config["scenes"].get("cache", out / "scenes"))
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    pictures = datasets.render_scenes(config["scenes"]["count"], folder, on_step=rendering)
-    held_out = datasets.render_scenes(config["scenes"]["held_out"], folder, first=datasets.HELD_OUT, on_step=rendering)
+    pictures = render_scenes(config["scenes"]["count"], folder, on_step=rendering)
+    held_out = render_scenes(config["scenes"]["held_out"], folder, first=HELD_OUT, on_step=rendering)
     training = ClassifierTraining(config, pictures, device, seed)
     loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step)
     path = out / "scene_classifier.safetensors"

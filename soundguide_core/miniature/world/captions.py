@@ -1,7 +1,7 @@
 """The words of the miniature world: one concept per sound or phenomenon, many ways to say it.
 
 The words themselves are in words.toml. A caption is its text plus what the text means: a distribution over concepts,
-how strong the phenomenon is said to be, and which layout facts it names. `affinity` turns two lists of meanings into
+how strong the phenomenon is said to be, and which layout facts it names. `affinity` turns two lists of contents into
 soft targets for a contrastive loss, so paraphrases attract, "light rain" prefers light rain, and "rain and wind" lies
 between its parts.
 Axes: N, M captions or pictures, K concepts.
@@ -44,7 +44,7 @@ _WORDS_TO_CONCEPT = {phrase: concept for concept, phrases in PHRASES.items() for
 
 
 @dataclass(frozen=True)
-class Meaning:
+class SceneContent:
     """What a caption says or a picture shows.
 
     concepts: weights that sum to 1. strength: 0..1, or None where nothing is said. layout: facts named or shown.
@@ -62,7 +62,7 @@ class Caption:
     """A text and what it means."""
 
     text: str
-    meaning: Meaning
+    content: SceneContent
 
 
 def plain(label: str) -> str:
@@ -87,7 +87,7 @@ def _choice(rng: np.random.Generator, items: Sequence[str]) -> str:
 def caption_for_concept(concept: str, rng: np.random.Generator, *, strength: float | None = None) -> Caption:
     """A random caption for one of CONCEPTS; strength in 0..1 picks the words that fit, None says nothing of it."""
     if strength is None:
-        return Caption(_choice(rng, TEMPLATES).format(_choice(rng, PHRASES[concept])), Meaning({concept: 1.0}))
+        return Caption(_choice(rng, TEMPLATES).format(_choice(rng, PHRASES[concept])), SceneContent({concept: 1.0}))
     band = min(STRENGTHS, key=lambda name: abs(STRENGTHS[name][0] - strength))
     centre, adjectives = STRENGTHS[band]
     own = STRONG_PHRASES.get(concept, {}).get(band, ())
@@ -95,14 +95,14 @@ def caption_for_concept(concept: str, rng: np.random.Generator, *, strength: flo
         phrase = _choice(rng, own)
     else:
         phrase = f"{_choice(rng, adjectives)} {_bare(_choice(rng, PHRASES[concept][:4]))}"
-    return Caption(_choice(rng, TEMPLATES).format(phrase), Meaning({concept: 1.0}, strength=centre))
+    return Caption(_choice(rng, TEMPLATES).format(phrase), SceneContent({concept: 1.0}, strength=centre))
 
 
 def caption_for_pair(first: str, second: str, rng: np.random.Generator) -> Caption:
     """A caption that names two concepts, half of its meaning each."""
     joiner = _choice(rng, ("and", "with", "and then", "together with", "mixed with"))
     text = f"{_choice(rng, PHRASES[first][:6])} {joiner} {_choice(rng, PHRASES[second][:6])}"
-    return Caption(_choice(rng, TEMPLATES).format(text), Meaning({first: 0.5, second: 0.5}))
+    return Caption(_choice(rng, TEMPLATES).format(text), SceneContent({first: 0.5, second: 0.5}))
 
 
 def caption_for_sound(label: str, rng: np.random.Generator) -> str:
@@ -120,7 +120,7 @@ def _bare(phrase: str) -> str:
 
 
 def caption_for_scene(
-    shown: Meaning, rng: np.random.Generator, *, say_strength: float = 0.35, say_layout: float = 0.25
+    shown: SceneContent, rng: np.random.Generator, *, say_strength: float = 0.35, say_layout: float = 0.25
 ) -> Caption:
     """A random caption for a picture: what goes on in it, sometimes how strongly, sometimes where."""
     names, weights = zip(*shown.concepts.items(), strict=True)
@@ -132,13 +132,17 @@ def caption_for_scene(
         return caption
     fact = _choice(rng, known)
     text = f"{caption.text} {_choice(rng, LAYOUT_PHRASES[fact])}"
-    return Caption(text, Meaning(caption.meaning.concepts, caption.meaning.strength, frozenset({fact})))
+    return Caption(text, SceneContent(caption.content.concepts, caption.content.strength, frozenset({fact})))
 
 
 def affinity(
-    rows: Sequence[Meaning], columns: Sequence[Meaning], *, strength_width: float = 0.45, mismatch: float = 0.4
+    rows: Sequence[SceneContent],
+    columns: Sequence[SceneContent],
+    *,
+    strength_width: float = 0.45,
+    mismatch: float = 0.4,
 ) -> np.ndarray:
-    """How well meanings fit each other, [N,M] in 0..1; rows divided by their sums are soft targets.
+    """How well contents fit each other, [N,M] in 0..1; rows divided by their sums are soft targets.
 
     The product of: the overlap of their concepts; a bell of strength_width over the difference of their strengths,
     where both speak of it; and mismatch for every layout fact that a caption names and the other side does not have.
@@ -154,7 +158,7 @@ def affinity(
     return fit * mismatch**absent
 
 
-def _absent(a: Meaning, b: Meaning) -> int:
+def _absent(a: SceneContent, b: SceneContent) -> int:
     """Layout facts that one side names and the other lacks; what a caption leaves out is not denied."""
     if a.is_picture and b.is_picture:
         return len(a.layout ^ b.layout)

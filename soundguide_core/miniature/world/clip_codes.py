@@ -28,6 +28,7 @@ from ...common.memory import send
 from ...common.parallel import parallel_map
 from ...generators.motion import MotionEncoder, Noise, noise_at
 from ...media.images import from_uint8
+from ...training.data.videos import VideoBatch
 from .codes import BITS, KINDS, LAYOUTS, POWERS, write_mapping
 from .scenes import still
 
@@ -54,17 +55,6 @@ class Clip:
 CLIPS = [Clip(i, k, (i // 2 + k) % len(POWERS)) for i in range(LAYOUTS) for k in range(len(KINDS))]
 
 
-@dataclass(frozen=True)
-class Named:
-    """Frames [B,F,3,H,W] in -1..1 and what names them: z [B,D], motion noise, t [B,F], and sound [B,F,S] (0: off)."""
-
-    z: Tensor
-    motion_z: Noise
-    t: Tensor
-    sound: Tensor
-    frames: Tensor
-
-
 class NamedClips:
     """Every moment of CLIPS at the powers of LEVELS: on the CPU a memory-mapped file, else in the device's memory."""
 
@@ -86,7 +76,7 @@ class NamedClips:
     def __len__(self) -> int:
         return len(CLIPS)
 
-    def draw(self, times: Tensor, z: Tensor, motion_z: Noise, rng: torch.Generator) -> Named:
+    def draw(self, times: Tensor, z: Tensor, motion_z: Noise, rng: torch.Generator) -> VideoBatch:
         """Random clips at times [B,F] in frames, each moved to the nearest moment that is rendered; of z [B,D] the
         signs are changed to name them."""
         batch = len(times)
@@ -99,7 +89,7 @@ class NamedClips:
         # one strength of sound a video: what then changes is the motion, which would else drown in the flicker
         power = torch.where(heard, torch.rand(batch, 1, generator=rng), own * swell.float())  # [B,F]
         sound = torch.stack([torch.ones_like(power), power], dim=-1) * heard[..., None]
-        return Named(z, motion_z, t, sound, self.frames(index[:, None].expand_as(moment), moment, power))
+        return VideoBatch(z, motion_z, t, sound, self.frames(index[:, None].expand_as(moment), moment, power))
 
     def frames(self, index: Tensor, moment: Tensor, power: Tensor) -> Tensor:
         """Clips [B,F] at moments [B,F] and powers [B,F] in 0..1 => [B,F,3,H,W] in -1..1, where the pixels are."""

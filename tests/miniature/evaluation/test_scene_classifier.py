@@ -9,10 +9,10 @@ import torch
 from soundguide_core.checkpoints import registry, safetensors_io
 from soundguide_core.common.errors import InputError
 from soundguide_core.media.images import from_uint8
+from soundguide_core.miniature.data.scenes import HELD_OUT, Shown
 from soundguide_core.miniature.evaluation.scene_classifier import SceneClassifier, load_scene_classifier
 from soundguide_core.miniature.training.scene_classifier import CLASSES, soft_label
 from soundguide_core.miniature.world import scenes
-from soundguide_core.training.datasets import HELD_OUT, Shown
 
 CONFIG = {"classes": list(CLASSES), "size": 32, "channels": [8, 16]}
 

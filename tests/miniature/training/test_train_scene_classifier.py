@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from soundguide_core.common.errors import InputError
+from soundguide_core.miniature.data.scenes import SceneSet, Shown
 from soundguide_core.miniature.training.scene_classifier import CLASSES, accuracy, soft_label
-from soundguide_core.training.datasets import SceneSet, Shown
 
 
 class Reader(torch.nn.Module):
