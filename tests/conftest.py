@@ -65,6 +65,32 @@ def recordings() -> Path:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> SimpleNamespace:
     """Paths of untrained models, small enough to run in milliseconds, and of a second of noise."""
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_unet(diffusers, tmp_path_factory) -> Path:
+    """A pixel diffusion model for 16 x 16 that nobody has trained."""
+    return make_tiny_unet(tmp_path_factory.mktemp("unet") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_trajectory(tiny, tmp_path_factory) -> Path:
+    """An untrained sound inversion and recurrent modules for the tiny generator."""
+    return make_tiny_trajectory(tmp_path_factory.mktemp("trajectory") / "t.safetensors", tiny)
+
+
+@pytest.fixture(scope="session")
+def tiny_video_generator(tmp_path_factory) -> Path:
+    """A StyleGAN-V for 16 x 16 that nobody has trained."""
+    return make_tiny_video_generator(tmp_path_factory.mktemp("video") / "tiny.safetensors")
+
+
+# ---- the same without pytest
+
+
+def make_tiny(folder: Path) -> SimpleNamespace:
+    """A joint encoder, a generator, a scene classifier and a second of noise in `folder`."""
     import torch
 
     from soundguide_core.audio.mel import MelSpec
@@ -75,7 +101,6 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
     from soundguide_core.miniature.evaluation.scene_classifier import SceneClassifier
     from soundguide_core.miniature.world.scenes import PHENOMENA
 
-    folder = tmp_path_factory.mktemp("tiny")
     joint = folder / "joint"
     joint.mkdir()
     with torch.random.fork_rng():
@@ -110,9 +135,7 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
     )
 
 
-@pytest.fixture(scope="session")
-def tiny_unet(diffusers, tmp_path_factory) -> Path:
-    """A pixel diffusion model for 16 x 16 that nobody has trained."""
+def make_tiny_unet(path: Path) -> Path:
     import torch
 
     from soundguide_core.checkpoints import safetensors_io
@@ -124,28 +147,22 @@ def tiny_unet(diffusers, tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = UNet(**sizes, **blocks, schedule=schedule)
-    path = tmp_path_factory.mktemp("unet") / "tiny.safetensors"
     safetensors_io.save(path, unet.state_dict(), {"unet": {**sizes, **blocks}, "schedule": schedule})
     return path
 
 
-@pytest.fixture(scope="session")
-def tiny_trajectory(tiny, tmp_path_factory) -> Path:
-    """An untrained sound inversion and recurrent modules for the tiny generator."""
+def make_tiny_trajectory(path: Path, tiny: SimpleNamespace) -> Path:
     from soundguide_core.embedding.joint import load_joint
     from soundguide_core.generators.loading import load_generator
     from soundguide_core.training.sound_video import new_trajectory
     from soundguide_core.trajectory.trajectory import save_trajectory
 
-    path = tmp_path_factory.mktemp("trajectory") / "t.safetensors"
     sizes = {"encoder": {"width": 8, "level_columns": 9}, "groups": "three", "hidden": 6, "noise_dim": 2}
     save_trajectory(path, new_trajectory(sizes, load_generator(tiny.generator), load_joint(tiny.joint), seed=0))
     return path
 
 
-@pytest.fixture(scope="session")
-def tiny_video_generator(tmp_path_factory) -> Path:
-    """A StyleGAN-V for 16 x 16 that nobody has trained."""
+def make_tiny_video_generator(path: Path) -> Path:
     import torch
 
     from soundguide_core.checkpoints import safetensors_io
@@ -159,7 +176,6 @@ def tiny_video_generator(tmp_path_factory) -> Path:
         torch.manual_seed(0)
         network = Generator(config)
     network.measure_w(keep_avg=False)
-    path = tmp_path_factory.mktemp("video") / "tiny.safetensors"
     safetensors_io.save(path, network.state_dict(), config.to_dict())
     return path
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..common.errors import InputError
 
 MAX_CHANNELS = 8
+CANCELLED = 1e-4  # share of its quietest channel's power below which a mean has lost the sound, -40 dB
 MAX_SAMPLE_RATE = 1_000_000
 MAX_SAMPLE = 1e9  # far beyond integers that were never divided by their range; squares of its spectrum stay finite
 
@@ -107,6 +108,8 @@ def check_samples(wave: Tensor) -> None:
 def to_mono(wave: Tensor) -> Tensor:
     """Mean of the channels: [C,N] => [N], [B,C,N] => [B,N]; up to 8 channels.
 
+    The first channel where the others cancel it, as in a recording whose second channel is the first turned over.
+
     Raises:
         InputError: more channels than that, which usually means that the axes are swapped.
     """
@@ -117,7 +120,11 @@ def to_mono(wave: Tensor) -> Tensor:
             f"The sound has {wave.shape[-2]} channels.",
             f"Pass channels first, samples last, with 1 to {MAX_CHANNELS} channels.",
         )
-    return wave.mean(dim=-2)
+    mean = wave.mean(dim=-2)
+    if wave.shape[-2] == 1:
+        return mean
+    cancelled = mean.square().mean(-1) < CANCELLED * wave.square().mean(-1).amin(-1)  # [] or [B]
+    return torch.where(cancelled[..., None], wave[..., 0, :], mean)
 
 
 def resample(wave: Tensor, from_hz: float, to_hz: float) -> Tensor:

@@ -4,6 +4,7 @@ which clients of the library there are (registry.toml says what that is)."""
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -69,7 +70,7 @@ class Row:
     @property
     def missing(self) -> list[Path]:
         """Those of its files that are not on disk."""
-        return [path for path in self.files.values() if not path.is_file()]
+        return [path for path in self.files.values() if not os.path.isfile(path)]
 
     @property
     def how_to_get(self) -> str:
@@ -107,7 +108,9 @@ def models_folder() -> Path:
     pack = PACKAGE.parent
     if pack.parent.name == "custom_nodes" and (pack.parent.parent / "models").is_dir():
         return pack.parent.parent / "models" / "soundguide"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "soundguide"
+    home = Path(os.path.expanduser("~"))  # "~" itself for a user without one, as in a container
+    home = home if home.is_absolute() else Path(tempfile.gettempdir())
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "soundguide"
 
 
 def rows() -> tuple[Row, ...]:
@@ -160,7 +163,8 @@ def _located(row: Row) -> Row:
     files = dict(row.files)
     for part, source in row.sources.items():
         places = [folder / own / source.file for folder in _searched(row.kind)]
-        files[part] = next((place for place in places if place.is_file()), places[-1])
+        # os.path.isfile: a folder that may not be looked into holds nothing, and is no error
+        files[part] = next((place for place in places if os.path.isfile(place)), places[-1])
     return replace(row, files=files)
 
 
@@ -235,7 +239,7 @@ def _listed(paths: Iterable[Path]) -> str:
 def _part(folder: Path, part: str) -> Path:
     """folder/part with the first ending that is there."""
     places = [folder / f"{part}{suffix}" for suffix in SUFFIXES]
-    return next((place for place in places if place.is_file()), places[0])
+    return next((place for place in places if os.path.isfile(place)), places[0])
 
 
 def _candidates(kind: str, folder: Path) -> list[Path]:
@@ -244,7 +248,7 @@ def _candidates(kind: str, folder: Path) -> list[Path]:
     if len(parts) == 1:
         return files
     holds_all = dict.fromkeys(path.parent for path in files if path.stem == parts[0])
-    return [path for path in holds_all if all(_part(path, part).is_file() for part in parts)]
+    return [path for path in holds_all if all(os.path.isfile(_part(path, part)) for part in parts)]
 
 
 def _holds(folder: Path, named: set[Path]) -> bool:

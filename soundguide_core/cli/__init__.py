@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from .. import __version__
@@ -69,17 +73,87 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; bad input becomes two sentences on stderr, Ctrl-C a quiet end."""
+    """Run one command; bad input becomes two sentences on stderr, Ctrl-C a quiet end.
+
+    So does what the machine refuses: a permission, a full disk, memory. An output whose reader has gone, as in
+    `models | head -1`, ends the command quietly.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal in cp1252 has no sign for every letter of every name
             stream.reconfigure(errors="backslashreplace")
-    args = parser().parse_args(argv)
+    with _noticing_ctrl_c() as pressed:
+        try:
+            return _run(argv)
+        except Exception:
+            if not pressed:
+                raise
+            return _stopped()
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
+        args = parser().parse_args(argv)
         check_paths(args)
-        return args.run(args)
+        status = args.run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return _refused(error)
     except KeyboardInterrupt:
-        print("\nStopped; nothing half done was written.", file=sys.stderr)
-        return STOPPED
+        return _stopped()
+    except BrokenPipeError:
+        _discard_output()
+        return 0
+    except OSError as error:
+        _discard_output()
+        return _refused(_from_system(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        remedy = "Ask for fewer frames at once (--chunk), a smaller size or a shorter piece, or close other programs."
+        return _refused(InputError("This does not fit into the memory of the machine.", remedy))
+
+
+@contextlib.contextmanager
+def _noticing_ctrl_c() -> Iterator[list[int]]:
+    """The signals of Ctrl-C that came. Some libraries turn the KeyboardInterrupt in their calls into another error."""
+    pressed: list[int] = []
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def on_signal(number: int, frame) -> None:
+        pressed.append(number)
+        usual(number, frame)
+
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _stopped() -> int:
+    print("\nStopped; nothing half done was written.", file=sys.stderr)
+    return STOPPED
+
+
+def _refused(error: InputError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _from_system(error: OSError) -> InputError:
+    what = "The output" if error.filename is None else f"{error.filename}"
+    return InputError(
+        f"{what} cannot be read or written ({error.strerror or error}).",
+        "Check the path, who may use it, and the space on the disk.",
+    )
+
+
+def _discard_output() -> None:
+    """Nothing more goes to a stdout that takes nothing; otherwise Python would complain of it at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

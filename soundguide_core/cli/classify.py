@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, split_list
 
@@ -28,9 +29,18 @@ def run(args: argparse.Namespace) -> int:
         settings = {"joint": args.joint, "labels": labels, "device": str(joint.device), "seed": args.seed}
         emit_json({"results": results, "settings": settings}, args.json)
         return 0
-    width = max(map(len, labels))
+    width, block = max(map(len, labels)), _block()
     for result in results:
         print(result["audio"])
         for label, score in sorted(result["scores"].items(), key=lambda item: -item[1]):
-            print(f"  {label:<{width}}  {score:6.1%}  {'█' * round(score * 40)}")
+            print(f"  {label:<{width}}  {score:6.1%}  {block * round(score * 40)}")
     return 0
+
+
+def _block() -> str:
+    """What a bar is made of; not every terminal's encoding has the block."""
+    try:
+        "█".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "#"
+    return "█"

@@ -27,7 +27,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
+    if not text.isdecimal() or len(text) > 10 or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
     return int(text)
 
@@ -96,9 +96,9 @@ def pick_device(args: argparse.Namespace) -> torch.device:
     try:
         device = torch.device(args.device)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except Exception as error:  # a name that torch knows without its device ends in any of six kinds of error
         raise InputError(f"The device {args.device!r} cannot be used here.", "Use --device cpu.") from error
-    return device
+    return torch.device("cpu") if device.type == "cpu" else device  # torch takes cpu:7 for another device than cpu
 
 
 def split_list(text: str, option: str) -> list[str]:
@@ -116,6 +116,9 @@ def progress(title: str, unit: str = "it") -> Iterator[Callable[..., None]]:
     """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds. n: 0 if not known."""
     from tqdm import tqdm
 
+    if sys.stderr is None:  # closed, as by `2>&-`
+        yield lambda *_: None
+        return
     often = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
     look = {"unit": unit, "unit_scale": unit == "B", "unit_divisor": 1000}
     with tqdm(desc=title, delay=2, leave=False, mininterval=often, maxinterval=often, file=sys.stderr, **look) as bar:

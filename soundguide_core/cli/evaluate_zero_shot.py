@@ -39,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
 def parse_folds(text: str) -> list[int]:
     """ "4,5" => [4, 5]"""
     entries = split_list(text, "--folds")
-    if not all(entry.isdigit() for entry in entries):
+    if not all(entry.isdecimal() and len(entry) < 10 for entry in entries):
         raise InputError(f"--folds {text!r} does not name folds.", "Give their numbers, such as 4,5.")
     return [int(entry) for entry in entries]

@@ -67,7 +67,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         sound = path / SOUND_FILE
         return VideoInfo(FOLDER_FPS, width, height, len(frames), sound if sound.is_file() else None)
     with _opened(path) as container:
-        stream = container.streams.video[0]
+        stream = _picture_track(container)
         fps = float(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
         sound = path if container.streams.audio else None
         return VideoInfo(fps, stream.width, stream.height, stream.frames, sound)
@@ -111,7 +111,9 @@ def frame_files(folder: Path) -> list[Path]:
     def key(path: Path) -> list:
         return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]
 
-    files = sorted(folder.glob("*.png"), key=key)
+    # whatever the case of the ending; a Mac leaves a hidden ._00000.png beside each on other disks
+    files = [p for p in folder.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith(".")]
+    files.sort(key=key)
     if not files:
         raise InputError(f"{folder} holds no PNG files.", "Give a video, or a folder of frames such as 00000.png.")
     return files
@@ -126,7 +128,7 @@ def _timed_frames(path: Path, start_sec: float) -> Iterator[tuple[float, Tensor]
     import av
 
     with _opened(path) as container:
-        stream = container.streams.video[0]
+        stream = _picture_track(container)
         stream.thread_type = "AUTO"
         first = float((stream.start_time or 0) * stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
@@ -166,6 +168,14 @@ def _at_rate(
         i += 1
 
 
+def _picture_track(container):
+    """The first track of moving pictures, or None: a cover picture, as music files and some videos hold, is none."""
+    import av
+
+    cover = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+
+
 @contextlib.contextmanager
 def _opened(path: Path):
     import av
@@ -180,7 +190,7 @@ def _opened(path: Path):
             "Give a video such as MP4, MOV, MKV or WEBM, or a folder of PNG frames.",
         ) from error
     with container:
-        if not container.streams.video:
+        if _picture_track(container) is None:
             raise InputError(f"{path} has no picture track.", "Give a video, or a folder of PNG frames.")
         yield container
 

@@ -66,7 +66,9 @@ def named_function(name: str) -> Callable:
 def data_source(table: Mapping, thing: str) -> Callable:
     """The function that a recipe's [data] names as `source`; else what a client of the library brings for `thing`, the
     module of the training."""
+    if "source" in table:
+        return named_function(table["source"])
     sources = [client.sources[thing] for client in registry.clients() if thing in client.sources]
-    if "source" not in table and not sources:
+    if not sources:
         raise InputError("The recipe names no data.", "Give --data, or folder or source in [data].")
-    return named_function(table.get("source") or sources[0])
+    return named_function(sources[0])

@@ -125,7 +125,9 @@ class Settings:
                 if share
             )
             return cls(**table)
-        except TypeError as error:
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(
                 f"The recipe's [training] does not fit ({error}).", "Start from the shipped one."
             ) from error
