@@ -263,7 +263,8 @@ def _entry(audio: Mapping, key: str):
         return audio[key]
     except KeyError as error:
         raise InputError(
-            f"A {type(audio).__name__} without {key!r} has arrived in place of a sound.", "Connect an AUDIO output."
+            f"A {type(audio).__name__} has arrived in place of a sound: it has no {key!r}.",
+            "Connect an AUDIO output.",
         ) from error
     except (mm.InterruptProcessingException, InputError):
         raise

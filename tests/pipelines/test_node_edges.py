@@ -37,7 +37,7 @@ class Lazy(Mapping):
 @pytest.mark.parametrize(
     ("error", "said"),
     [(RuntimeError("moov atom not found"), "RuntimeError: moov"), (OSError(5, "gone"), "gone"),
-     (KeyError("waveform"), "without 'waveform'"), (ValueError("x" * 5000), "cannot be read")],
+     (KeyError("waveform"), "no 'waveform'"), (ValueError("x" * 5000), "cannot be read")],
 )  # fmt: skip
 def test_a_lazy_sound_that_raises(nodes, refused, error, said):
     with refused(said) as caught:
