@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from ..soundguide_core.systems.configs.continuous_video import FEATURES
 from . import plots
 from .embedding import frame_inputs
 from .host import check_choice, io, recording_of
-
-CURVES = ("loudness", "onset", "beat", "centroid")
 
 
 class SoundSchedule(io.ComfyNode):
@@ -22,7 +21,7 @@ class SoundSchedule(io.ComfyNode):
                 io.Audio.Input("audio", tooltip="Any length, rate and number of channels."),
                 io.Combo.Input(
                     "curve",
-                    options=list(CURVES),
+                    options=list(FEATURES),
                     tooltip="loudness in dB; onset: how strongly something begins; beat: 1 on each beat, then "
                     "fading; centroid: dark to bright.",
                 ),
@@ -58,7 +57,7 @@ class SoundSchedule(io.ComfyNode):
     def execute(cls, audio, curve, fps, num_frames, low, high, smoothing):
         from ..soundguide_core.pipelines.recording import sound_curve
 
-        check_choice("curve", curve, CURVES)
+        check_choice("curve", curve, FEATURES)
         values = sound_curve(
             recording_of(audio), curve, fps, num_frames=num_frames, low=low, high=high, smoothing_sec=smoothing
         )

@@ -8,9 +8,11 @@ from dataclasses import replace
 import torch
 
 from ..soundguide_core.common.errors import InputError
+from ..soundguide_core.systems.configs.sound_to_video import VideoConfig
 from . import sockets
 from .embedding import frame_inputs
 from .host import io, on_step, recording_of
+from .settings import config_inputs, config_of
 from .sockets import Latents
 
 
@@ -48,7 +50,6 @@ class SoundInversion(io.ComfyNode):
     @classmethod
     def execute(cls, trajectory, audio, start, fps, num_frames):
         from ..soundguide_core.pipelines.sound_to_video import invert
-        from ..soundguide_core.systems.sound_to_video import VideoConfig
 
         network = trajectory.on_device()
         ws = start.ws.to(trajectory.device)
@@ -71,42 +72,14 @@ class LatentTrajectoryRNN(io.ComfyNode):
                 trajectory_input(),
                 sockets.WLatents.Input("start", tooltip="The same picture that Sound Inversion was given."),
                 sockets.WLatents.Input("segments", tooltip="From Sound Inversion."),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=4.0,
-                    step=0.05,
-                    tooltip="How far the sound leads away from the start: 1 as it was learned, 0 not at all.",
-                ),
-                io.Float.Input(
-                    "smoothing",
-                    default=0.0,
-                    min=0.0,
-                    max=0.99,
-                    step=0.01,
-                    tooltip="Share of the last frame in the next: calms the video, and delays it by smoothing / "
-                    "(1 - smoothing) frames.",
-                ),
-                io.Boolean.Input(
-                    "noise", default=True, tooltip="Small movements of their own beside those of the sound."
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**32 - 1,
-                    control_after_generate=True,
-                    tooltip="Of these movements; the same seed gives the same path.",
-                ),
+                *config_inputs(VideoConfig, "strength", "smoothing", "noise", "seed"),
             ],
             outputs=[sockets.WLatents.Output("latents", display_name="latents", tooltip="One picture for each frame.")],
         )
 
     @classmethod
-    def execute(cls, trajectory, start, segments, strength, smoothing, noise, seed):
+    def execute(cls, trajectory, start, segments, **settings):
         from ..soundguide_core.pipelines.sound_to_video import follow
-        from ..soundguide_core.systems.sound_to_video import VideoConfig
 
         if start.generator != segments.generator:
             raise InputError(
@@ -114,8 +87,7 @@ class LatentTrajectoryRNN(io.ComfyNode):
                 "Connect the same start to Sound Inversion and to Latent Path.",
             )
         network = trajectory.on_device()
-        config = VideoConfig(strength=strength, smoothing=smoothing, noise=noise, seed=seed)
-        path = follow(segments.ws, start.ws.to(trajectory.device), network, config)
+        path = follow(segments.ws, start.ws.to(trajectory.device), network, config_of(VideoConfig, settings))
         return io.NodeOutput(replace(segments, ws=_gathered(path, len(segments.ws))))
 
 

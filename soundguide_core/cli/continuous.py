@@ -9,39 +9,35 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
+from ..latents.schedule import Schedule
+from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, ContinuousEditConfig, MotionConfig
 from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
+from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
-    from ..pipelines.continuous_video import ContentConfig, MotionConfig, Plan
+    from ..embedding.joint import JointEncoder
+    from ..pipelines.continuous_video import Plan
     from ..pipelines.recording import Recording
-    from ..systems.continuous_video import ContinuousConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", metavar="A", help="a sound or video file, of any length")
     parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
     parser.add_argument("--seconds", type=float, metavar="S", help="length (default: of the sound; without one, 4)")
-    parser.add_argument("--fps", type=float, default=24.0, metavar="F", help="frames a second, any (default 24)")
-    parser.add_argument("--loop", action="store_true", help="close the motion: the last frame is the first again")
+    add_config_arguments(parser, ContinuousConfig, "fps", "loop")
     parser.add_argument("--motion-seed", type=int, metavar="N", help="of the motion alone (default: --seed)")
     parser.add_argument(
         "--content", choices=("sound", "seed"), help="whose content: the sound's, or --seed's (default: the sound's)"
     )
     parser.add_argument("--text", metavar="T", help="words for the content, in place of the sound")
-    parser.add_argument(
-        "--drive", choices=("codes", "amplitude", "speed", "off"),
-        help="what the sound moves (default: the codes where the generator listens, else speed)",
-    )  # fmt: skip
+    add_config_arguments(parser, MotionConfig, "drive")
     parser.add_argument("--strength", type=float, metavar="W", help="how much it moves it (codes 1, others 2)")
-    parser.add_argument(
-        "--feature", choices=("loudness", "onset", "beat", "centroid"), default="loudness",
-        help="what is listened to (default loudness)",
-    )  # fmt: skip
+    add_config_arguments(parser, MotionConfig, "feature")
     parser.add_argument(
         "--edit",
         type=int,
@@ -49,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="optimisation steps toward the sound or the words (default 0; 10 where one is wanted)",
     )
-    parser.add_argument("--chunk", type=int, default=16, metavar="N", help="frames in the network at once (16)")
+    add_config_arguments(parser, ContinuousConfig, "chunk")
     add_model(parser, "--generator", "video-generator", "a registry name or a StyleGAN-V file", "G")
-    parser.add_argument("--psi", type=float, default=0.8, help="how far random contents are from the average (0.8)")
+    add_config_arguments(parser, ContentConfig, "psi")
     add_joint(parser)
     parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
     add_common(parser)
@@ -61,12 +57,14 @@ def run(args: argparse.Namespace) -> int:
     from ..media.video import check_video_target
     from ..pipelines.continuous_video import DEFAULT_SECONDS, listen
     from ..pipelines.recording import Recording
-    from ..systems.continuous_video import ContinuousConfig
 
-    check_number(args.psi, "--psi", low=0, high=2)
     check_number(args.edit, "--edit", low=0, high=100_000)
     if args.motion_seed is not None:
         check_number(args.motion_seed, "--motion-seed", low=0, high=2**63 - 1)
+    if args.strength is not None:
+        check_number(args.strength, "--strength", low=0, high=100)
+    config_from(args, ContinuousConfig)  # bounds are checked before anything is read
+    content, motion = config_from(args, ContentConfig, seed=args.seed), config_from(args, MotionConfig)
     if args.edit and args.audio is None and args.text is None:
         raise InputError("There is nothing to edit the video toward.", "Give --audio or --text.")
     check_video_target(args.out, overwrite=args.overwrite)
@@ -76,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     recording = None if args.audio is None else Recording.of_file(args.audio)
     heard, seconds = listen(recording, args.seconds, DEFAULT_SECONDS)
-    report = make(args, ContinuousConfig(seconds, args.fps, args.loop, args.chunk), heard)
+    config = config_from(args, ContinuousConfig, seconds=seconds)
+    report = make(args, config, content, motion, heard)
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
         emit_json(report, args.json)
@@ -84,7 +83,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | None) -> dict:
+def make(
+    args: argparse.Namespace,
+    config: ContinuousConfig,
+    content: ContentConfig,
+    motion: MotionConfig,
+    heard: Recording | None,
+) -> dict:
     """Writes the video; its report. heard: what moves it, or None."""
     import numpy as np
 
@@ -96,11 +101,11 @@ def make(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | 
     device = pick_device(args)
     if device.type == "cpu":
         keep_freed_memory()
-    made, joint = _plan(args, config, heard, device)
-    meter, curve, ends = (ReportMeter(args.fps, joint) if args.json else None), [], []
+    made, joint = _plan(args, config, content, motion, heard, device)
+    meter, curve, ends = (ReportMeter(config.fps, joint) if args.json else None), [], []
     sound = None if heard is None else stream_audio(args.audio)
     with (
-        writing(args.out, args.fps, sound, overwrite=args.overwrite) as write,
+        writing(args.out, config.fps, sound, overwrite=args.overwrite) as write,
         progress("rendering") as on_step,
     ):
         for part in made.render(on_step):
@@ -112,16 +117,18 @@ def make(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | 
     report = {
         "out": args.out,
         "frames": config.num_frames,
-        "fps": args.fps,
-        "seconds": round(config.num_frames / args.fps, 4),
+        "fps": config.fps,
+        "seconds": round(config.num_frames / config.fps, 4),
         "size": [made.generator.resolution, made.generator.resolution],
         "first_to_last": float((ends[-1] - ends[0]).abs().max()),
     }
     if meter is not None:
         report |= meter.finish(np.array(curve) if curve else None, seed=args.seed).to_dict()
-    settings = ("audio", "text", "content", "psi", "seed", "edit", "feature", "generator", "joint")
+    settings = ("audio", "text", "content", "seed", "edit", "generator", "joint")
     report["settings"] = {
         **{key: getattr(args, key) for key in settings},
+        "psi": content.psi,
+        "feature": motion.feature,
         "motion_seed": made.motion_seed,
         "drive": made.drive,
         "strength": args.strength,
@@ -131,36 +138,30 @@ def make(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | 
     return report
 
 
-def _plan(args: argparse.Namespace, config: ContinuousConfig, heard: Recording | None, device) -> tuple[Plan, object]:
-    """The video that the options describe, and the joint encoder that looks at it or None."""
+def _plan(
+    args: argparse.Namespace,
+    config: ContinuousConfig,
+    content: ContentConfig,
+    motion: MotionConfig,
+    heard: Recording | None,
+    device,
+) -> tuple[Plan, JointEncoder | None]:
+    """The video that the options describe, and the joint encoder that looks at it."""
     from ..embedding.joint import load_joint
     from ..generators.loading import load_styleganv
     from ..pipelines.continuous_video import plan
 
-    content, motion = _configs(args, config.seconds)
-    by_meaning = args.text is not None or (heard is not None and content.by_meaning)
+    edit = None
+    if args.edit:
+        schedule = Schedule(steps=args.edit, lr=0.0015)
+        edit = ContinuousEditConfig(seconds=config.seconds, seed=args.seed, schedule=schedule)
+    by_meaning = args.text is not None or (heard is not None and args.content != "seed")
+    content = replace(content, by_meaning=by_meaning, edit=edit)
+    seed = args.seed if args.motion_seed is None else args.motion_seed
+    motion = replace(motion, motion_seed=seed, strength=args.strength)
     generator = load_styleganv(args.generator, device)
     joint = load_joint(args.joint, device) if by_meaning or args.edit else None
     embeds = None if args.text is None or joint is None else joint.encode_text([args.text])
     with progress("editing") as on_step:
-        made = plan(
-            generator, joint, heard, config, embeds=embeds, content=content, motion=motion, on_step=on_step
-        )  # fmt: skip
+        made = plan(generator, joint, heard, config, embeds=embeds, content=content, motion=motion, on_step=on_step)
     return made, joint
-
-
-def _configs(args: argparse.Namespace, seconds: float) -> tuple[ContentConfig, MotionConfig]:
-    from ..latents.schedule import Schedule
-    from ..pipelines.continuous_video import AUTO, ContentConfig, MotionConfig
-    from ..systems.continuous_content import ContinuousEditConfig
-
-    edit = None
-    if args.edit:
-        schedule = Schedule(steps=args.edit, lr=0.0015)
-        edit = ContinuousEditConfig(seconds=seconds, seed=args.seed, schedule=schedule)
-    by_meaning = args.text is not None or args.content != "seed"
-    seed = args.seed if args.motion_seed is None else args.motion_seed
-    return (
-        ContentConfig(args.seed, args.psi, by_meaning, edit),
-        MotionConfig(seed, args.feature, args.drive or AUTO, args.strength),
-    )

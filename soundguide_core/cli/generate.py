@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import check_number
 from ..common.files import check_writable
+from ..systems.configs.sound_to_video import VideoConfig
 from .common import add_common, add_generator, add_joint, add_model, emit_json, load_models, pick_device, progress
+from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,14 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", required=True, metavar="A", help="a sound or video file, of any length")
     parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
     parser.add_argument("--seconds", type=float, metavar="S", help="length of the video (default: of the sound)")
-    parser.add_argument("--fps", type=float, default=12.0, metavar="F", help="frames a second (default 12)")
+    add_config_arguments(parser, VideoConfig, "fps")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--image", metavar="I", help="the picture to start from, instead of a random one")
     start.add_argument("--text", metavar="T", help="words for the picture to start from")
-    parser.add_argument("--strength", type=float, default=1.0, help="how far the sound leads away from it (default 1)")
-    parser.add_argument("--smoothing", type=float, default=0.0, help="0 to 0.99; calms the video and delays it")
-    parser.add_argument("--no-noise", action="store_true", help="no movement but the sound's")
-    parser.add_argument("--chunk", type=int, default=16, metavar="N", help="frames in the networks at once (16)")
+    add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "chunk")
     add_model(parser, "--trajectory", "trajectory", "a registry name or a .safetensors file", "J")
     add_generator(parser)
     add_joint(parser)
@@ -40,15 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..media.video import check_video_target
-    from ..systems.sound_to_video import VideoConfig
 
-    config = VideoConfig(
-        fps=args.fps, strength=args.strength, noise=not args.no_noise, seed=args.seed, smoothing=args.smoothing,
-        chunk=args.chunk,
-    )  # fmt: skip
+    config = config_from(args, VideoConfig, seed=args.seed)
     check_number(args.psi, "--psi", low=0, high=2)
     if args.seconds is not None:
-        check_number(args.seconds, "--seconds", low=1 / args.fps, high=24 * 3600)
+        check_number(args.seconds, "--seconds", low=1 / config.fps, high=24 * 3600)
     check_video_target(args.out, overwrite=args.overwrite)
     if args.json:
         check_writable(args.json)
@@ -62,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make(args: argparse.Namespace, config) -> dict:
+def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     """Writes the video; its report."""
     from ..audio.waveform import stream_audio
     from ..common.memory import keep_freed_memory
@@ -82,9 +77,9 @@ def make(args: argparse.Namespace, config) -> dict:
     recording = Recording.of_file(args.audio)
     recording.mel_track(trajectory.spec)  # what cannot be heard is refused before a picture is looked for
     ws_src = _start(args, generator, joint)
-    meter = ReportMeter(args.fps, joint, heard_at(joint, recording, args.fps)) if args.json else None
+    meter = ReportMeter(config.fps, joint, heard_at(joint, recording, config.fps)) if args.json else None
     with (
-        writing(args.out, args.fps, stream_audio(args.audio), overwrite=args.overwrite) as write,
+        writing(args.out, config.fps, stream_audio(args.audio), overwrite=args.overwrite) as write,
         progress("generating") as on_step,
     ):
         video, num_frames = generate(
@@ -98,12 +93,12 @@ def make(args: argparse.Namespace, config) -> dict:
     report = {
         "out": args.out,
         "frames": num_frames,
-        "fps": args.fps,
-        "seconds": round(num_frames / args.fps, 4),
+        "fps": config.fps,
+        "seconds": round(num_frames / config.fps, 4),
         "size": [generator.resolution, generator.resolution],
     }
     if meter is not None:
-        curve = recording.loudness(args.fps, num_frames, trajectory.spec)
+        curve = recording.loudness(config.fps, num_frames, trajectory.spec)
         report |= meter.finish(curve, seed=args.seed).to_dict(per_frame=True)
     settings = ("audio", "image", "text", "psi", "seed", "generator", "trajectory", "joint")
     report["settings"] = {

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from ..common.errors import InputError, check_number
 from ..generators.sound_motion import STRENGTH, Sound, drive_of
-from ..systems.continuous_content import ContinuousEditConfig, choose_content, edit_continuous
-from ..systems.continuous_video import ContinuousConfig, ContinuousVideo, sound_of, stream_continuous
+from ..systems.configs.continuous_video import AUTO, OFF, ContentConfig, ContinuousConfig, MotionConfig
+from ..systems.continuous_content import choose_content, edit_continuous
+from ..systems.continuous_video import ContinuousVideo, sound_of, stream_continuous
 from .recording import Recording
 
 if TYPE_CHECKING:
@@ -27,34 +28,7 @@ if TYPE_CHECKING:
     from ..generators.stylegan_v import Generator
 
 HEARD_AT_LEAST_SEC = 60.0  # of a recording that is longer than the video, for what it means and how loud it gets
-AUTO, OFF = "auto", "off"
 DEFAULT_SECONDS = 4.0  # without a sound
-
-
-@dataclass(frozen=True)
-class ContentConfig:
-    """What is seen. by_meaning: choose the scene by what the sound or the embeds mean, where an encoder is given;
-    False takes the seed's. psi: how far random scenes are from the average. edit: optimise it further, or None."""
-
-    seed: int = 0
-    psi: float = 0.8
-    by_meaning: bool = True
-    edit: ContinuousEditConfig | None = None
-
-    def __post_init__(self) -> None:
-        check_number(self.psi, "The truncation psi", low=0, high=2)
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """How it moves. seed: of the motion alone. feature: of the sound, see audio.features.curves. drive: what the sound
-    moves, one of sound_motion.DRIVES, "auto" or "off". strength: of the drive, None for its own, times gain."""
-
-    seed: int = 0
-    feature: str = "loudness"
-    drive: str = AUTO
-    strength: float | None = None
-    gain: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -125,9 +99,9 @@ def plan(
     content, motion = content or ContentConfig(), motion or MotionConfig()
     sound = motion_signal(generator, joint, heard, config, curve=curve, motion=motion)
     ws = content_latents(
-        generator, joint, heard, embeds=embeds, content=content, motion_seed=motion.seed, on_step=on_step
+        generator, joint, heard, embeds=embeds, content=content, motion_seed=motion.motion_seed, on_step=on_step
     )
-    return Plan(generator, ws, sound, motion.seed, config)
+    return Plan(generator, ws, sound, motion.motion_seed, config)
 
 
 def motion_signal(
@@ -142,7 +116,6 @@ def motion_signal(
     """What moves the video, with its drive and strength decided; None for nothing."""
     if motion.drive == OFF or (heard is None and curve is None):
         return None
-    check_number(motion.gain, "The strength of the sound", low=0, high=100)
     drive = None if motion.drive == AUTO else motion.drive
     if curve is not None:
         sound = Sound(np.atleast_1d(np.asarray(curve, np.float64)), config.fps, drive)

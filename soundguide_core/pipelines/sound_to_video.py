@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
+from ..systems.configs.sound_to_video import VideoConfig
 from ..systems.sound_to_video import (
     GeneratedVideo,
-    VideoConfig,
     invert_sound,
     start_from_text,
     stream_path,

@@ -6,7 +6,7 @@ Axes: B batch, F frames, A anchors, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from ..latents.schedule import Schedule
 from ..losses.latent import layer_masked_distance
 from ..losses.perceptual import pyramid_distance
 from ..losses.semantic import cosine_distance
+from .configs.continuous_video import ContinuousEditConfig
 
 
 @torch.no_grad()
@@ -50,28 +51,6 @@ def choose_content(
         if float(nearness.max()) > best:
             best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]
     return best_ws
-
-
-@dataclass(frozen=True)
-class ContinuousEditConfig:
-    """frames: looked at in each step, at random times. similarity: pull towards the source. seconds: the video's.
-
-    samples: random contents that are looked at for a start, as in image manipulation; 0 starts at the source. The steps
-    from there are few and small: more of them please the encoder, not the eye.
-    """
-
-    frames: int = 3
-    similarity: float = 0.002
-    seconds: float = 4.0
-    samples: int = 256
-    seed: int = 0
-    schedule: Schedule = field(default_factory=lambda: Schedule(steps=10, lr=0.0015))
-
-    def __post_init__(self) -> None:
-        check_number(self.frames, "The number of frames", low=1, high=1000)
-        check_number(self.similarity, "The weight of the source term", low=0)
-        check_number(self.seconds, "The length in seconds", low=0)
-        check_number(self.samples, "The number of samples", low=0, high=100_000)
 
 
 def edit_continuous(

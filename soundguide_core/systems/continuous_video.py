@@ -17,40 +17,12 @@ import torch
 from torch import Tensor
 
 from ..audio.features import curves
-from ..common.errors import InputError, check_number
+from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.motion import Noise
 from ..generators.sound_motion import Sound, motion_at
-
-
-@dataclass(frozen=True)
-class ContinuousConfig:
-    """How long, how often, how much at once. fps: frames a second, any. seconds: of video.
-
-    loop: the last frame is the first again, and the motion closes on it. chunk: frames in the network at once.
-    """
-
-    seconds: float = 4.0
-    fps: float = 24.0
-    loop: bool = False
-    chunk: int = 16
-
-    def __post_init__(self) -> None:
-        check_number(self.fps, "The frame rate", low=0.01, high=1000)
-        check_number(self.seconds, "The length in seconds", low=0.5 / self.fps, high=1e6)
-        check_number(self.chunk, "The number of frames in a chunk", low=1)
-        if self.loop and self.num_frames < 2:
-            raise InputError("A loop of one frame does not move.", "Ask for a longer video, or more frames a second.")
-
-    @property
-    def num_frames(self) -> int:
-        return max(round(self.seconds * self.fps), 1)
-
-    @property
-    def period_sec(self) -> float | None:
-        """From the first frame to the last, which is the first again."""
-        return (self.num_frames - 1) / self.fps if self.loop else None
+from .configs.continuous_video import ContinuousConfig
 
 
 @dataclass

@@ -20,44 +20,11 @@ from torch import Tensor
 from ..audio.smoothing import moving_average, recording_prior, sharpen
 from ..audio.track import MelTrack
 from ..common.errors import InputError, check_number
-from ..common.settings import config as config_class
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
 from ..trajectory.sound_events import event_posteriors
 from ..trajectory.trajectory import smooth
-
-
-@config_class(renamed={"few_sec": "context_sec", "steady_sec": "smooth_sec"})
-@dataclass(frozen=True)
-class VideoConfig:
-    """How a path of latents is computed and rendered.
-
-    fps: frames a second. strength: how far the sound leads away from the source; 1 as it was learned, 0 not at all.
-    noise: whether the recurrent modules get their noise; seed: of it. smoothing: 0..0.99, the share of the last frame
-    in the next; it calms a path and delays it. context_sec: seconds before and after a frame whose kinds of sound are
-    likelier in it, 0 for no such prior. sharpness: exponent of their probabilities, 1 leaves them as they are.
-    smooth_sec: seconds before and after a frame over which these are then averaged; the gain is not. chunk: frames in
-    the networks at once.
-    """
-
-    fps: float = 12.0
-    strength: float = 1.0
-    noise: bool = True
-    seed: int = 0
-    smoothing: float = 0.0
-    context_sec: float = 10.0
-    sharpness: float = 4.0
-    smooth_sec: float = 0.3
-    chunk: int = 16
-
-    def __post_init__(self) -> None:
-        check_number(self.fps, "The frame rate", low=1, high=240)
-        check_number(self.strength, "The strength", low=0, high=4)
-        check_number(self.smoothing, "The smoothing", low=0, high=0.99)
-        check_number(self.context_sec, "The time over which a recording holds few kinds", low=0, high=600)
-        check_number(self.sharpness, "The sharpness", low=0, high=100)
-        check_number(self.smooth_sec, "The time over which kinds of sound are averaged", low=0, high=60)
-        check_number(self.chunk, "The number of frames in a chunk", low=1)
+from .configs.sound_to_video import VideoConfig
 
 
 @dataclass

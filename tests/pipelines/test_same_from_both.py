@@ -10,7 +10,7 @@ import torch
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.cli import main
 from soundguide_core.media import video
-from soundguide_core.media.images import from_host, from_uint8, load_image, save_image, to_uint8
+from soundguide_core.media.images import from_uint8, load_image, save_image, to_uint8
 
 COUNT, FPS = 5, 12.0
 JOINT = "embedding.joint.load_joint"
@@ -48,8 +48,8 @@ def audio_of(path) -> dict:
 
 
 def pixels_of(image: torch.Tensor) -> torch.Tensor:
-    """IMAGE => what a file would hold."""
-    return to_uint8(from_host(image.clone()))
+    """IMAGE => what a file would hold. Not by way of -1..1 and back, which may round another way."""
+    return (image * 255).round().to(torch.uint8)
 
 
 @pytest.mark.parametrize(
