@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="TOML", help="a recipe: a path, or the name of a shipped one (default: that of THING)"
     )
     parser.add_argument(
-        "--data", metavar="FOLDER", help="learn from this folder (pictures, clips, captioned pictures) or x.tar shards"
-    )
+        "--data", metavar="PATH",
+        help="learn from this folder (pictures, clips, captioned pictures, sounds), table of sounds, or x.tar shards",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--out", metavar="DIR", help="where checkpoints and weights go (default: runs/THING)")
     add_common(parser)

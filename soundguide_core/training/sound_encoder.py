@@ -144,7 +144,9 @@ class SoundTraining:
         first, second, labels = self.hear(rng, loop.step_rng(self.seed, i))
         mel = torch.cat([first, second]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["bfloat16"]):
-            audio, augmented = self.encoder(mel).float().chunk(2)  # [B,D] each
+            # dropout draws from the global generator
+            embeds = with_seed(int(np.random.default_rng([self.seed, i, 1]).integers(2**62)), lambda: self.encoder(mel))
+        audio, augmented = embeds.float().chunk(2)  # [B,D] each
 
         # candidates: those of the batch, as in the paper, or one for every label there is
         said = labels if self.settings["candidates"] == "batch" else self.draw.labels

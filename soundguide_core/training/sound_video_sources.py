@@ -66,7 +66,7 @@ def open_data(
     known = {"joint": joint, "spec": spec, "generator": generator, "cache": cache, "on_step": on_step}
     if "folder" not in table:
         return data_source(table, "sound_video")(table=table, device=device, **known)
-    sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
+    sizes = {"fps": table.get("fps", 12.0), "frames": table.get("frames", 24), "size": generator.resolution}
     folder, skipped = str(table["folder"]), Skipped()
     if folder.endswith(".tar"):
         mine = {"part": distributed.rank(), "parts": distributed.num_processes()}
