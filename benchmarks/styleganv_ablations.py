@@ -26,7 +26,7 @@ VARIANTS = {
     "no-alignment": {"codes": "unaligned"},
     "two-frames": {"num_frames": 2},
     "four-frames": {"num_frames": 4},
-    "motion-at-constant": {"motion_joins": "constant"},
+    "motion-at-constant": {"motion_input": "constant"},
 }
 
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from soundguide_core.common.memory import keep_freed_memory
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators.loading import load_styleganv
-from soundguide_core.generators.sound_motion import DRIVES, Sound
+from soundguide_core.generators.sound_motion import MODULATIONS, SoundCurve
 from soundguide_core.media.images import grid, save_image
 from soundguide_core.metrics.frechet import frechet_distance, window_features
 from soundguide_core.metrics.reactivity import reactivity
@@ -39,7 +39,7 @@ from soundguide_core.miniature.world.clip_codes import CLIPS, NamedClips, name_c
 from soundguide_core.miniature.world.codes import KINDS, POWERS
 from soundguide_core.miniature.world.scenes import PHENOMENA
 from soundguide_core.systems.continuous_content import choose_content
-from soundguide_core.systems.continuous_video import ContinuousConfig, generate_continuous, sound_of
+from soundguide_core.systems.continuous_video import ContinuousConfig, generate_continuous, sound_curve
 
 WINDOW, RATE, SLICE = 16, 22050, 96
 
@@ -144,7 +144,7 @@ def pictures(bench: Bench, out: Path) -> None:
 def heard(bench: Bench, joint, sounds: int) -> None:
     config = ContinuousConfig(seconds=8.0, fps=12.0)
     print("\nreactivity over sounds of seven phenomena: correlation, share of shuffled nulls below, videos above 95 %")
-    for drive in DRIVES:
+    for drive in MODULATIONS:
         if drive == "codes" and bench.generator.config.sound_dim != 2:
             continue
         found = []
@@ -153,11 +153,15 @@ def heard(bench: Bench, joint, sounds: int) -> None:
             curve = np.clip(0.5 + 0.5 * np.sin(2.1 * beat + i) + 0.2 * np.sin(4 * beat + i), 0, 1)
             wave = synthesise(phenomenon, 8.0, intensity=curve, seed=7000 + i, sample_rate=RATE, fps=12)
             wave = torch.from_numpy(wave)
-            sound = sound_of(wave, RATE, 8.0)
+            sound = sound_curve(wave, RATE, 8.0)
             embeds = joint.encode_audio(wave, RATE)
             ws = choose_content(embeds, generator=bench.generator, joint=joint, psi=0.8, seed=100 * i)
             video = generate_continuous(
-                ws, generator=bench.generator, motion_z=i, sound=Sound(sound.curve, sound.rate, drive), config=config
+                ws,
+                generator=bench.generator,
+                motion_z=i,
+                sound=SoundCurve(sound.curve, sound.rate, drive),
+                config=config,
             )
             meter = VideoMeter()
             meter.add(video.frames)

@@ -23,13 +23,13 @@ _HOMES = {
     "GeneratedVideo": ".systems.sound_to_video",
     "VideoConfig": ".systems.configs.sound_to_video",
     "load_styleganv": ".generators.loading",
-    "Sound": ".generators.sound_motion",
+    "SoundCurve": ".generators.sound_motion",
     "generate_continuous": ".systems.continuous_video",
     "stream_continuous": ".systems.continuous_video",
     "choose_content": ".systems.continuous_content",
     "edit_continuous": ".systems.continuous_content",
     "project_clip": ".systems.continuous_content",
-    "sound_of": ".systems.continuous_video",
+    "sound_curve": ".systems.continuous_video",
     "ContinuousConfig": ".systems.configs.continuous_video",
     "ContinuousEditConfig": ".systems.configs.continuous_video",
     "ContinuousVideo": ".systems.continuous_video",
@@ -44,10 +44,13 @@ _HOMES = {
     "save_image": ".media.images",
 }
 
+_OLD_NAMES = {"Sound": "SoundCurve", "sound_of": "sound_curve"}  # of version 0.1
+
 __all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> object:
+    name = _OLD_NAMES.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)

@@ -64,7 +64,7 @@ def moved(folder: Path, joint, seed: int) -> None:
     from ..audio.waveform import load_audio, to_mono
     from ..generators.loading import load_styleganv
     from ..systems.continuous_content import choose_content
-    from ..systems.continuous_video import ContinuousConfig, generate_continuous, sound_of
+    from ..systems.continuous_video import ContinuousConfig, generate_continuous, sound_curve
 
     path = folder / "sounds" / f"{MOVING}.wav"
     wave, sample_rate = load_audio(path)
@@ -76,7 +76,7 @@ def moved(folder: Path, joint, seed: int) -> None:
     )  # fmt: skip
     with progress("rendering") as on_step:
         video = generate_continuous(
-            ws, generator=generator, motion_z=seed, sound=sound_of(wave, sample_rate, config.seconds, joint=joint),
+            ws, generator=generator, motion_z=seed, sound=sound_curve(wave, sample_rate, config.seconds, joint=joint),
             config=config, on_step=on_step,
         )  # fmt: skip
     _leave(folder / "moved", {MOVING: video.frames}, SMOOTH_FPS, path)

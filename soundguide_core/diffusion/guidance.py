@@ -1,4 +1,4 @@
-"""Guidance: a denoiser that is drawn towards lower losses, with the signature of the one that it wraps.
+"""Loss guidance of a diffusion model: a wrapper of a denoiser, with its signature, whose estimates descend losses.
 
     x0_hat <- x0_hat + k g,    g = -dL/dx_t through the UNet, or -dL/dx0_hat without
 
@@ -53,8 +53,8 @@ def linear_pullback(g: Tensor, step: Step) -> Tensor:
     h, w = g.shape[2:]
     kind = {"dtype": g.dtype, "device": g.device}
     f2 = torch.fft.fftfreq(h, **kind).square()[:, None] + torch.fft.rfftfreq(w, **kind).square()  # [H,W/2+1]
-    passed = SPECTRUM / (SPECTRUM + f2 * (1 - step.alpha_bar) / step.alpha_bar)
-    return torch.fft.irfft2(torch.fft.rfft2(g) * passed, s=(h, w))
+    wiener = SPECTRUM / (SPECTRUM + f2 * (1 - step.alpha_bar) / step.alpha_bar)
+    return torch.fft.irfft2(torch.fft.rfft2(g) * wiener, s=(h, w))
 
 
 VARIANTS = {
@@ -73,12 +73,12 @@ def guide(
     variant: str = "paper",
     curves: Mapping[str, Tensor] | None = None,
     interval: tuple[float, float] = (0.0, 1.0),
-    length: float = 0.1,
-    leader: str = "sound",
+    step_size: float = 0.1,
+    normalize_by: str = "sound",
     chunk: int = 8,
     on_terms: Callable[[int, dict[str, float]], None] | None = None,
 ) -> Denoise:
-    """Draw the estimates of `denoise` towards lower sum_k weights[k] sum_i curves[k][i] losses(x0_hat, t)[k][i].
+    """A denoiser whose estimates descend sum_k weights[k] sum_i curves[k][i] losses(x0_hat, t)[k][i].
 
     Args:
         losses: (x0_hat [F,3,H,W], t) => {name: [n]}, one number for each frame or pair of them.
@@ -86,9 +86,9 @@ def guide(
         steps: those of the sampler.
         variant: of VARIANTS. "clean" takes g at x0_hat (Y. He et al., "Manifold Preserving Guided Diffusion", ICLR
             2024) and steps of set length (L. Yang et al., "Guidance with Spherical Gaussian Constraint", ICML 2024):
-            where `leader` leads alone, a frame moves by length * sqrt(1 - alpha_bar_t), root mean square, times its
-            curve. The other terms keep their proportion to it, but do not make a frame move further than that length,
-            or than the leader's curve asks for.
+            where the term `normalize_by` is the only one, a frame moves by step_size * sqrt(1 - alpha_bar_t), root mean
+            square, times its curve. The other terms keep their proportion to it, but do not make a frame move further
+            than that, or than the curve of `normalize_by` asks for.
         interval: lowest and highest noise sqrt(1 - alpha_bar_t) at which is guided (T. Kynkäänniemi et al., "Applying
             Guidance in a Limited Interval", NeurIPS 2024).
         chunk: frames in the network at once. The gradient stays exact: what a chunk computed on the way forward is
@@ -119,18 +119,20 @@ def guide(
             if on_terms is not None:
                 on_terms(t, {name: float(term.detach().mean()) if len(term) else 0.0 for name, term in terms.items()})
             totals = {name: weights[name] * (curves.get(name, 1) * term).sum() for name, term in terms.items()}
-            if k is None and leader in terms:
-                led = -_gradient({leader: weights[leader] * terms[leader].sum()}, x, keep=len(terms) > 1)
-                curve = torch.as_tensor(curves.get(leader, 1)).to(x).reshape(-1, 1, 1, 1)
-                g = curve * led - _gradient({n: total for n, total in totals.items() if n != leader}, x)
+            if k is None and normalize_by in terms:
+                main = -_gradient(
+                    {normalize_by: weights[normalize_by] * terms[normalize_by].sum()}, x, keep=len(terms) > 1
+                )
+                curve = torch.as_tensor(curves.get(normalize_by, 1)).to(x).reshape(-1, 1, 1, 1)
+                g = curve * main - _gradient({n: total for n, total in totals.items() if n != normalize_by}, x)
             else:
-                g = led = -_gradient(totals, x)
+                g = main = -_gradient(totals, x)
                 curve = x.new_ones(())
         x0_hat, variance_mix = (None if part is None else torch.as_tensor(part).detach() for part in estimate)
         if k is None:
-            g, led = linear_pullback(g, step), linear_pullback(led, step)
-            longest = torch.maximum(_rms(led), _rms(g) / curve.clamp(min=1)).clamp(min=1e-12)
-            return Estimate(x0_hat + length * sigma * g / longest, variance_mix)
+            g, main = linear_pullback(g, step), linear_pullback(main, step)
+            longest = torch.maximum(_rms(main), _rms(g) / curve.clamp(min=1)).clamp(min=1e-12)
+            return Estimate(x0_hat + step_size * sigma * g / longest, variance_mix)
         return Estimate(x0_hat + k(step, Estimate(x0_hat, variance_mix)) * g, variance_mix)
 
     return guided

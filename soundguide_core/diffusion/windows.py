@@ -43,8 +43,8 @@ def working_size(size: tuple[int, int], short: int | None, multiple: int) -> tup
     return tuple(max(round(side * scale / multiple), 1) * multiple for side in size)
 
 
-def taken(x: Tensor, frames: range, what: str, one: bool = True) -> Tensor:
-    """x [F,...] of these frames. one: a single row is for all of them."""
+def rows_for(x: Tensor, frames: range, what: str, one: bool = True) -> Tensor:
+    """The rows of x [F,...] that belong to these frames. one: a single row stands for all frames."""
     if one and len(x) == 1:
         return x.expand(len(frames), *x.shape[1:])
     if len(x) < frames.stop:

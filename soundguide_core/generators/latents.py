@@ -66,7 +66,7 @@ def mix_layers(ws_a: Tensor, ws_b: Tensor, layers: str | slice | Iterable[int]) 
 
 
 @torch.no_grad()
-def sampled_start(
+def mean_direction(
     img_src: Tensor,
     embeds: Tensor,
     *,
@@ -75,22 +75,22 @@ def sampled_start(
     samples: int,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """The way from what the source shows to what the sound means, in random pictures of the generator. => [B,1,D]
+    """A direction in W from the meaning of the source to that of the sound, by means of random samples. => [B,1,D]
 
-    mean of w over the samples nearest to the sound, minus that over the samples nearest to the source; in both means
-    the layouts cancel. Nearest is a sixteenth of them, by cosine in the joint space.
+    The mean of w over the samples nearest to the sound minus the mean over those nearest to the source; in both means
+    the layouts cancel. Nearest are a sixteenth of the samples, by cosine in the joint space.
     """
-    ws, seen = [], []
+    ws, image_embeds = [], []
     for first in range(0, samples, CHUNK):
         count = min(CHUNK, samples - first)
         ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
-        seen.append(joint.encode_image(generator.synthesis(ws[-1])))
+        image_embeds.append(joint.encode_image(generator.synthesis(ws[-1])))
         if on_step is not None:
             on_step(first // CHUNK, -(-samples // CHUNK), {}, no_preview)
-    w, seen = torch.cat(ws).mean(dim=1), torch.cat(seen)  # [N,D], [N,D]
+    w, image_embeds = torch.cat(ws).mean(dim=1), torch.cat(image_embeds)  # [N,D], [N,D]
     nearest = max(1, samples // 16)
 
     def mean_w(wanted: Tensor) -> Tensor:
-        return w[(wanted @ seen.T).topk(nearest, dim=1).indices].mean(dim=1)
+        return w[(wanted @ image_embeds.T).topk(nearest, dim=1).indices].mean(dim=1)
 
     return (mean_w(embeds) - mean_w(joint.encode_image(img_src)))[:, None]

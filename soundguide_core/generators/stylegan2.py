@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..common.errors import InputError, check_number, check_whole
+from ..common.settings import from_mapping
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .ops import FullyConnected, act, modulated_conv2d, upsample2d
 
@@ -26,6 +28,8 @@ class StyleGAN2Config:
     activations, None for no bound. grouped evaluates modulated convolutions per sample (the same numbers). noise:
     whether layers add it.
     """
+
+    OLD_NAMES: ClassVar[dict[str, str]] = {}  # name of a field in files of earlier versions => name
 
     resolution: int
     z_dim: int = 512
@@ -62,10 +66,11 @@ class StyleGAN2Config:
 
     @classmethod
     def from_dict(cls, values: dict) -> StyleGAN2Config:
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        if "resolution" not in known:
-            raise InputError("The generator's config names no resolution.", "Export the checkpoint again.")
-        return cls(**known)
+        """values may hold more than the fields, and fields by the names that OLD_NAMES gives."""
+        return from_mapping(
+            cls, values, "The generator's config", remedy="Export the checkpoint again.", renamed=cls.OLD_NAMES,
+            skip_unknown=True,
+        )  # fmt: skip
 
 
 def check_sizes(config, name: str, smallest: int) -> None:
@@ -130,17 +135,17 @@ class ToRGB(nn.Module):
 class SynthesisBlock(nn.Module):
     """One resolution. ws [B,2,D] for 4x4 (conv1, torgb), [B,3,D] above (conv0, conv1, torgb).
 
-    joined: channels that something else adds to the constant.
+    extra_channels: of the input at 4x4 beside those of the constant.
     """
 
-    def __init__(self, resolution: int, config: StyleGAN2Config, joined: int = 0):
+    def __init__(self, resolution: int, config: StyleGAN2Config, extra_channels: int = 0):
         super().__init__()
         size = config.channels(resolution)
         if resolution == 4:
             self.const = nn.Parameter(torch.randn(size, 4, 4))
         else:
             self.conv0 = SynthesisLayer(config.channels(resolution // 2), size, resolution, config, up=True)
-        self.conv1 = SynthesisLayer(size + joined, size, resolution, config, up=False)
+        self.conv1 = SynthesisLayer(size + extra_channels, size, resolution, config, up=False)
         self.torgb = ToRGB(size, config)
 
     def forward(self, x: Tensor, img: Tensor | None, ws: Tensor, noise_mode: str, rng) -> tuple[Tensor, Tensor]:
@@ -154,11 +159,13 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """ws [B,L,D] => img [B,3,H,W], about -1..1."""
 
-    def __init__(self, config: StyleGAN2Config, joined: int = 0):
+    def __init__(self, config: StyleGAN2Config, extra_channels: int = 0):
         super().__init__()
         self.config = config
         for resolution in config.resolutions:
-            setattr(self, f"b{resolution}", SynthesisBlock(resolution, config, joined if resolution == 4 else 0))
+            setattr(
+                self, f"b{resolution}", SynthesisBlock(resolution, config, extra_channels if resolution == 4 else 0)
+            )
 
     def forward(
         self,
@@ -172,9 +179,9 @@ class Synthesis(nn.Module):
         is summed in float32. resolution: stop at this one and return the smaller image summed so far."""
         check_synthesis(ws, noise_mode, self.config)
         x = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1)
-        return self.grow(x, ws, noise_mode, rng, resolution)
+        return self.run_blocks(x, ws, noise_mode, rng, resolution)
 
-    def grow(
+    def run_blocks(
         self, x: Tensor, ws: Tensor, noise_mode: str, rng: torch.Generator | None, resolution: int | None
     ) -> Tensor:
         """From what stands at 4x4 [B,C,4,4] and the styles' ws [B,L,style_dim] to the image."""

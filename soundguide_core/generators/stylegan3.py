@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..common.errors import InputError, check_number, check_whole
+from ..common.errors import check_number, check_whole
+from ..common.settings import from_mapping
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .lowpass import downsample, lowpass_filter, upsample
 from .ops import FullyConnected, demodulation
@@ -89,10 +90,9 @@ class StyleGAN3Config:
 
     @classmethod
     def from_dict(cls, values: dict) -> StyleGAN3Config:
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        if "resolution" not in known:
-            raise InputError("The generator's config names no resolution.", "Export the checkpoint again.")
-        return cls(**known)
+        """values may hold more than the fields."""
+        remedy = "Export the checkpoint again."
+        return from_mapping(cls, values, "The generator's config", remedy=remedy, skip_unknown=True)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """StyleGAN-V: A Continuous Video Generator with the Price, Image Quality and Perks of StyleGAN2 (Skorokhodov et al.
-2022): the generator, section 3.1. StyleGAN2 whose constant input is joined by the motion code of a time; as an option
-every style too, which moves fine patterns sooner: a layer can fade each of its own in and out.
+2022): the generator, section 3.1. StyleGAN2 whose constant input is concatenated with the motion code of a time; as an
+option every style too, so that each layer can fade its own patterns in and out.
 
 Axes: B batch, F frames, C channels, H W, L layers (num_ws), D dims, V motion code.
 """
@@ -8,6 +8,7 @@ Axes: B batch, F frames, C channels, H W, L layers (num_ws), D dims, V motion co
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from .stylegan2 import StyleGAN2Config, Synthesis
 
 VARIANTS = ("paper", "released")
 CODES = ("aligned", "unaligned", "sinusoidal")
-JOINED = ("constant", "styles")
+MOTION_INPUTS = ("constant", "styles")
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class StyleGANVConfig(StyleGAN2Config):
     motion_distance: from one anchor of noise to the next. waves: frequencies, each a sine and a cosine, with periods
     from min_period to max_period before they are scaled. variant: the paper predicts amplitudes, the released code does
     not. codes: aligned, or for comparison unaligned waves, or plain sinusoids that know neither noise nor video.
-    motion_joins: the constant alone, or also every style (in the released code, an option that leaves the constant).
-    sound_dim: numbers of a sound that join the motion codes (ours), 0 for none.
+    motion_input: what the motion code is concatenated to, the constant alone or also every style (in the released code
+    an option that leaves the constant).
+    sound_dim: numbers of a sound that are added to the motion codes through a matrix (ours), 0 for none.
     num_frames, max_frames: frames of a video that the discriminator sees, and the longest time between two of them.
     """
 
@@ -47,7 +49,7 @@ class StyleGANVConfig(StyleGAN2Config):
     max_period: float = 1024.0
     variant: str = "paper"
     codes: str = "aligned"
-    motion_joins: str = "constant"
+    motion_input: str = "constant"
     sound_dim: int = 0
     num_frames: int = 3
     max_frames: int = 1024
@@ -56,7 +58,7 @@ class StyleGANVConfig(StyleGAN2Config):
 
     def __post_init__(self):
         super().__post_init__()
-        for name, known in (("variant", VARIANTS), ("codes", CODES), ("motion_joins", JOINED)):
+        for name, known in (("variant", VARIANTS), ("codes", CODES), ("motion_input", MOTION_INPUTS)):
             value = getattr(self, name)
             if value not in known:
                 raise InputError(f"StyleGAN-V has no {name} {value!r}.", f"Use one of {', '.join(known)}.")
@@ -66,13 +68,15 @@ class StyleGANVConfig(StyleGAN2Config):
         for name in ("fps", "motion_distance", "min_period", "max_period"):
             check_number(getattr(self, name), f"A StyleGAN-V's {name}", low=0.01, high=1e9)
 
+    OLD_NAMES: ClassVar = {"motion_joins": "motion_input"}  # in configs of version 0.1
+
     @property
     def motion_v_dim(self) -> int:
         return 2 * self.waves
 
     @property
     def style_dim(self) -> int:
-        return self.w_dim + (self.motion_v_dim if self.motion_joins == "styles" else 0)
+        return self.w_dim + (self.motion_v_dim if self.motion_input == "styles" else 0)
 
     def to_dict(self) -> dict:
         return {"architecture": "stylegan-v", **super().to_dict()}
@@ -82,11 +86,11 @@ class VideoSynthesis(Synthesis):
     """ws [B,L,D], motion_v [B,V] => img [B,3,H,W], about -1..1."""
 
     def __init__(self, config: StyleGANVConfig):
-        super().__init__(config, joined=config.motion_v_dim)
+        super().__init__(config, extra_channels=config.motion_v_dim)
         self.motion_encoder = MotionEncoder(config)
-        if config.motion_joins == "styles":
+        if config.motion_input == "styles":
             for name, parameter in self.named_parameters():
-                if name.endswith("affine.weight"):  # a style does not listen to motion before it has learned to
+                if name.endswith("affine.weight"):  # motion has no effect on styles at the start of training
                     nn.init.zeros_(parameter[:, config.w_dim :])
 
     def forward(
@@ -106,9 +110,9 @@ class VideoSynthesis(Synthesis):
             motion_v = self.motion_encoder(torch.zeros(1, 1), noise)[0].expand(len(ws), -1)
         const = self.b4.const.expand(len(ws), -1, -1, -1)
         x = torch.cat([const, motion_v[:, :, None, None].expand(-1, -1, *const.shape[2:])], dim=1)
-        if self.config.motion_joins == "styles":
+        if self.config.motion_input == "styles":
             ws = torch.cat([ws, motion_v[:, None].expand(-1, ws.shape[1], -1)], dim=2)
-        return self.grow(x.to(dtype), ws, noise_mode, rng, resolution)
+        return self.run_blocks(x.to(dtype), ws, noise_mode, rng, resolution)
 
 
 class Generator(StyleGenerator):

@@ -17,10 +17,10 @@ import numpy as np
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
-from ..generators.sound_motion import STRENGTH, Sound, drive_of
+from ..generators.sound_motion import STRENGTH, SoundCurve, modulation_of
 from ..systems.configs.continuous_video import AUTO, OFF, ContentConfig, ContinuousConfig, MotionConfig
 from ..systems.continuous_content import choose_content, edit_continuous
-from ..systems.continuous_video import ContinuousVideo, sound_of, stream_continuous
+from ..systems.continuous_video import ContinuousVideo, sound_curve, stream_continuous
 from .recording import Recording
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class Plan:
 
     generator: Generator
     ws: Tensor
-    sound: Sound | None
+    sound: SoundCurve | None
     motion_seed: int
     config: ContinuousConfig
 
     @property
     def drive(self) -> str | None:
         """What the sound moves."""
-        return None if self.sound is None else self.sound.drive
+        return None if self.sound is None else self.sound.modulate
 
     def render(self, on_step=None) -> Iterator[ContinuousVideo]:
         """The frames, a chunk at a time."""
@@ -112,18 +112,18 @@ def motion_signal(
     *,
     curve: Sequence[float] | None,
     motion: MotionConfig,
-) -> Sound | None:
+) -> SoundCurve | None:
     """What moves the video, with its drive and strength decided; None for nothing."""
     if motion.drive == OFF or (heard is None and curve is None):
         return None
     drive = None if motion.drive == AUTO else motion.drive
     if curve is not None:
-        sound = Sound(np.atleast_1d(np.asarray(curve, np.float64)), config.fps, drive)
+        sound = SoundCurve(np.atleast_1d(np.asarray(curve, np.float64)), config.fps, drive)
     else:
-        sound = sound_of(*heard.mono(), config.seconds, feature=motion.feature, joint=joint, drive=drive)
-    drive = drive_of(sound, generator)
+        sound = sound_curve(*heard.mono(), config.seconds, feature=motion.feature, joint=joint, modulate=drive)
+    drive = modulation_of(sound, generator)
     strength = STRENGTH[drive] if motion.strength is None else motion.strength
-    return Sound(sound.curve, sound.rate, drive, motion.gain * strength)
+    return SoundCurve(sound.curve, sound.rate, drive, motion.gain * strength)
 
 
 def content_latents(

@@ -16,9 +16,9 @@ from torch import Tensor
 from ..common.errors import check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
-from ..generators.latents import sampled_start
+from ..generators.latents import mean_direction
 from ..generators.motion import Noise
-from ..generators.sound_motion import Sound, motion_at
+from ..generators.sound_motion import SoundCurve, motion_at
 from ..latents.optimisation import OptimiseResult, optimise
 from ..latents.schedule import Schedule
 from ..losses.latent import layer_masked_distance
@@ -40,7 +40,7 @@ def choose_content(
 ) -> Tensor:
     """The content whose video means most what embeds [1,D] mean, among random ones => ws [1,L,D]."""
     check_number(candidates, "The number of candidates", low=1, high=100_000)
-    loud = Sound(np.ones(1), 1.0) if generator.sound_dim == 2 else None
+    loud = SoundCurve(np.ones(1), 1.0) if generator.sound_dim == 2 else None
     motion_v = motion_at(generator, np.array([0.0]), motion_z, loud)
     best_ws, best = None, -2.0
     for first in range(0, candidates, 16):
@@ -88,7 +88,7 @@ def edit_continuous(
     if config.samples:
         with torch.no_grad():
             img_src = generator.render(ws_src, moments()[:, :1])[0]
-        offset += sampled_start(
+        offset += mean_direction(
             img_src, embeds, generator=generator, joint=joint, samples=config.samples, on_step=on_step
         )
     weights = {"sound": 1.0, "source": config.similarity}

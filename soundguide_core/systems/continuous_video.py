@@ -21,7 +21,7 @@ from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.motion import Noise
-from ..generators.sound_motion import Sound, motion_at
+from ..generators.sound_motion import SoundCurve, motion_at
 from .configs.continuous_video import ContinuousConfig
 
 
@@ -39,7 +39,7 @@ def generate_continuous(
     *,
     generator: VideoGenerator,
     motion_z: Noise | int = 0,
-    sound: Sound | None = None,
+    sound: SoundCurve | None = None,
     config: ContinuousConfig | None = None,
     on_step: OnStep | None = None,
 ) -> ContinuousVideo:
@@ -52,7 +52,7 @@ def generate_continuous(
         on_step: on_step(frame, num_frames, {}, preview) after each chunk; an exception from it ends the work.
 
     Raises:
-        InputError: ws of another generator, or a drive that this generator does not have.
+        InputError: ws of another generator, or a modulation that this generator does not have.
     """
     config = config or ContinuousConfig()
     parts = list(
@@ -67,7 +67,7 @@ def stream_continuous(
     *,
     generator: VideoGenerator,
     motion_z: Noise | int = 0,
-    sound: Sound | None = None,
+    sound: SoundCurve | None = None,
     config: ContinuousConfig | None = None,
     on_step: OnStep | None = None,
 ) -> Iterator[ContinuousVideo]:
@@ -75,7 +75,7 @@ def stream_continuous(
     config = config or ContinuousConfig()
     check_shape(ws, f"1 {generator.num_ws} {generator.w_dim}", name="the content")
     if sound is not None and config.loop:
-        sound = sound.closed(config.period_sec)
+        sound = sound.looped(config.period_sec)
     for first in range(0, config.num_frames, config.chunk):
         count = min(config.chunk, config.num_frames - first)
         seconds = np.arange(first, first + count) / config.fps
@@ -92,7 +92,7 @@ def _within(seconds: np.ndarray, config: ContinuousConfig) -> np.ndarray:
 
 
 @torch.no_grad()
-def sound_of(
+def sound_curve(
     wave: Tensor,
     sample_rate: float,
     seconds: float,
@@ -100,10 +100,10 @@ def sound_of(
     rate: float = 12.0,
     feature: str = "loudness",
     joint: JointSpace | None = None,
-    drive: str | None = None,
+    modulate: str | None = None,
     strength: float | None = None,
-) -> Sound:
-    """wave [N] => what it moves a video with: one of audio.features.curves, calmed, from its quietest to its loudest.
+) -> SoundCurve:
+    """wave [N] => its SoundCurve: one of audio.features.curves, smoothed, its 5th to 95th percentile stretched to 0..1.
 
     joint: with an encoder, moments that do not sound like the recording as a whole (a voice in the rain) count less.
     A recording that hardly changes moves little: the curve spans no less than a quarter of the feature's own range.
@@ -121,4 +121,4 @@ def sound_of(
         moments = joint.encode_audio_frames(wave, sample_rate, fps=rate, num_frames=count)
         nearness = (moments @ whole[0]).clamp(min=0).cpu().numpy()
         curve = curve * nearness / max(float(nearness.max()), 1e-6)
-    return Sound(curve, rate, drive, strength)
+    return SoundCurve(curve, rate, modulate, strength)

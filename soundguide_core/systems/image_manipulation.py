@@ -15,7 +15,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import FaceRecognition, ImageGenerator, JointSpace, OnStep
-from ..generators.latents import mix_layers, sampled_start
+from ..generators.latents import mean_direction, mix_layers
 from ..latents.optimisation import optimise
 from ..losses.identity import identity_distance
 from ..losses.latent import layer_masked_distance, learned_mask, released_mask, released_mask_update
@@ -82,7 +82,7 @@ def manipulate(
     layers = sizes["L"] if config.space == "w+" else 1
     offset = ws_src.new_zeros(sizes["B"], layers, sizes["D"])
     if config.samples:
-        offset += sampled_start(
+        offset += mean_direction(
             img_src, embeds, generator=generator, joint=joint, samples=config.samples, on_step=on_step
         )
 

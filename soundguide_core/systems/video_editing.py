@@ -24,7 +24,7 @@ from ..common.shapes import check_shape
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
-from ..diffusion.windows import next_masks, taken, windows, working_size
+from ..diffusion.windows import next_masks, rows_for, windows, working_size
 from ..embedding.clip import augmented_crops
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
@@ -127,31 +127,33 @@ def stream_edit(
     flow = load_flow() if flow is None and "flow" in weights else flow
     masks = itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)
     total = -(-num_frames // config.window) * len(steps)
-    first, before = 0, None
+    first, previous = 0, None
     for img_src in windows(frames, config.window):
         mask = feathered(next_masks(masks, img_src, config.invert), config.feather)
         size = working_size(img_src.shape[2:], config.size or denoiser.resolution, denoiser.multiple)
         x_src = resize(img_src.to(denoiser.device), size, "stretch")
         m = F.interpolate(mask.to(x_src), size, mode="bilinear", antialias=True)
-        seen = range(first - (before is not None), first + len(img_src))  # frames in the losses that couple frames
+        pair_range = range(
+            first - (previous is not None), first + len(img_src)
+        )  # frames in the losses that couple frames
         window = Window(
-            first, x_src, m, before, taken(embeds, seen, "embeddings").to(x_src),
-            flow[seen.start : seen.stop - 1] if isinstance(flow, Flow) else flow,
-            {name: _curve(name, x, seen, len(img_src)) for name, x in curves.items() if name in weights},
+            first, x_src, m, previous, rows_for(embeds, pair_range, "embeddings").to(x_src),
+            flow[pair_range.start : pair_range.stop - 1] if isinstance(flow, Flow) else flow,
+            {name: _curve(name, x, pair_range, len(img_src)) for name, x in curves.items() if name in weights},
         )  # fmt: skip
         done = first // config.window * len(steps)
         report = None if on_step is None else lambda i, _, *rest, done=done: on_step(done + i, total, *rest)
         losses = window_losses(window, joint, perceptual, weights, config, denoiser.num_train_timesteps)
         x0, history = edit_window(window, losses, weights, steps, sampler, denoiser, config, report)
         with torch.no_grad():
-            before = Before(x_src[-1:], x0[-1:], see(joint, x0[-1:], x_src[-1:], m[-1:], config)[0])
+            previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], config)[0])
         first += len(img_src)
         # what changed at the model's scale is added to what the source shows at its own
         edited = (img_src + resize(x0 - x_src, img_src.shape[2:], "stretch").to(img_src)).clamp(-1, 1)
         yield EditedVideo(composite(img_src, edited, mask), mask, history)
 
 
-class Before(NamedTuple):
+class PreviousFrame(NamedTuple):
     """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
 
     x_src: Tensor
@@ -163,21 +165,21 @@ class Before(NamedTuple):
 class Window:
     """Frames that are edited together, from number `first` on: x_src [F,3,h,w], mask [F,1,h,w].
 
-    The losses that couple frames see P of them: these, and before them the last finished one, if there is one.
+    The losses that couple frames run over P of them: these, and in front of them the previous frame, if there is one.
     audio: [P,D]. flow: of the P, or what estimates it. curves: values of terms for frames or pairs of the P.
     """
 
     first: int
     x_src: Tensor
     mask: Tensor
-    before: Before | None
+    previous: PreviousFrame | None
     audio: Tensor
     flow: Flow | FlowEstimator | None
     curves: Mapping[str, Tensor]
 
-    def coupled(self, x: Tensor, name: str) -> Tensor:
-        """x [F,...] with what `before` has of that name in front: [P,...]."""
-        return x if self.before is None else torch.cat([getattr(self.before, name), x])
+    def with_previous(self, x: Tensor, name: str) -> Tensor:
+        """x [F,...] with the previous frame's tensor of that name in front: [P,...]."""
+        return x if self.previous is None else torch.cat([getattr(self.previous, name), x])
 
 
 def edit_window(
@@ -194,7 +196,7 @@ def edit_window(
     x_src, m, history = window.x_src, window.mask, []
     denoise = guidance.guide(
         denoiser, losses, weights, steps, variant=config.variant, curves=window.curves, interval=config.interval,
-        length=config.step, chunk=config.chunk, on_terms=lambda t, terms: history.append(terms),
+        step_size=config.step, chunk=config.chunk, on_terms=lambda t, terms: history.append(terms),
     )  # fmt: skip
     noise = FrameNoise(config.seed, range(window.first, window.first + len(x_src)), config.shared_noise)
 
@@ -223,23 +225,23 @@ def window_losses(
     flow = window.flow
     if "flow" in weights:
         size = x_src.shape[2:]
-        follow = flow.resized(*size).to(x_src.device) if isinstance(flow, Flow) else None
-        if follow is None and config.flow_on == "source":
-            follow = estimate_flow(window.coupled(x_src, "x_src"), flow, config.chunk)
+        reference = flow.resized(*size).to(x_src.device) if isinstance(flow, Flow) else None
+        if reference is None and config.flow_on == "source":
+            reference = estimate_flow(window.with_previous(x_src, "x_src"), flow, config.chunk)
 
     def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
         terms = {}
         if "sound" in weights or "direction" in weights:
-            image_embeds = see(joint, x0_hat, x_src, m, config, views=config.crops, t=t)  # [1 + views,F,D]
+            image_embeds = encode_views(joint, x0_hat, x_src, m, config, views=config.crops, t=t)  # [1 + views,F,D]
         if "sound" in weights:
             terms["sound"] = cosine_distance(image_embeds, window.audio[-len(x0_hat) :]).mean(dim=0)
         if "direction" in weights:
             terms["direction"] = editing.direction_distance(
-                window.coupled(image_embeds[0], "image_embeds"), window.audio
+                window.with_previous(image_embeds[0], "image_embeds"), window.audio
             )
         if "flow" in weights:
-            x = window.coupled(x0_hat, "x0")
-            moved = estimate_flow(x.detach(), flow, config.chunk) if follow is None else follow
+            x = window.with_previous(x0_hat, "x0")
+            moved = estimate_flow(x.detach(), flow, config.chunk) if reference is None else reference
             terms["flow"] = (num_levels - t) / num_levels * editing.flow_distance(x, moved)  # (T - t) / T
         if "background" in weights:
             terms["background"] = editing.background_distance(x0_hat, x_src, m)
@@ -252,7 +254,7 @@ def window_losses(
     return losses
 
 
-def see(
+def encode_views(
     joint: JointSpace, x: Tensor, x_src: Tensor, m: Tensor, config: EditConfig, *, views: int = 0, t: int = 0
 ) -> Tensor:
     """f_v(x . m) => [1 + views,F,D]: of the whole, and of augmented views, the same ones for all frames.
@@ -260,21 +262,21 @@ def see(
     Like the network, the encoder computes a chunk again when its part of the gradient comes back.
     """
 
-    def see_chunk(x: Tensor, x_src: Tensor, m: Tensor) -> Tensor:
+    def encode_chunk(x: Tensor, x_src: Tensor, m: Tensor) -> Tensor:
         img = m * x + (1 - m) * x_src if config.outside_mask == "source" else m * x
-        if img.shape[2] != img.shape[3]:  # an encoder that crops the centre would not see the sides
+        if img.shape[2] != img.shape[3]:  # an encoder that crops the centre would miss the sides
             img = resize(img, (min(img.shape[2:]),) * 2, "stretch")
         rng = torch.Generator().manual_seed((config.seed << 20) + t)
         imgs = [img, augmented_crops(img, views, rng, alike=True)] if views else [img]
         return joint.encode_image(torch.cat(imgs)).unflatten(0, (1 + views, -1))
 
     parts = zip(*(part.split(config.chunk) for part in (x, x_src, m)))
-    return torch.cat([checkpoint(see_chunk, *part, use_reentrant=False) for part in parts], dim=1)
+    return torch.cat([checkpoint(encode_chunk, *part, use_reentrant=False) for part in parts], dim=1)
 
 
 def _curve(name: str, curve: Tensor, frames: range, count: int) -> Tensor:
     """Of the last `count` of these frames, or of their pairs: the mean of both."""
-    values = taken(torch.as_tensor(curve), frames, f"values of the curve of {name}", one=False)
+    values = rows_for(torch.as_tensor(curve), frames, f"values of the curve of {name}", one=False)
     return (values[1:] + values[:-1]) / 2 if name in PER_PAIR else values[-count:]
 
 

@@ -137,7 +137,7 @@ def wiener(g: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("chunk", [2, 8])
 def test_at_the_clean_estimate_steps_have_the_length_of_the_leader(denoise, chunk, strength):
     x_t, curves = random(5, 3, 8, 8), {**CURVES, "sound": torch.full([5], strength)}
-    guided = guide(denoise, coupled, WEIGHTS, STEPS, variant="clean", curves=curves, length=0.2, chunk=chunk)
+    guided = guide(denoise, coupled, WEIGHTS, STEPS, variant="clean", curves=curves, step_size=0.2, chunk=chunk)
     estimate = guided(x_t, STEP.t)
     x0_hat = denoise(x_t, STEP.t).x0_hat
     gradients = []
@@ -157,7 +157,7 @@ def test_a_leader_alone_moves_frames_as_far_as_its_curve_says(denoise):
     curve = torch.tensor([1.0, 0.5, 0.0, 0.25, 2.0])
     alone = guide(
         denoise, lambda x, t: {"sound": coupled(x, t)["sound"]}, {"sound": 7.0}, STEPS,
-        variant="clean", curves={"sound": curve}, length=0.2,
+        variant="clean", curves={"sound": curve}, step_size=0.2,
     )  # fmt: skip
     moved = (alone(x_t, STEP.t).x0_hat - denoise(x_t, STEP.t).x0_hat).square().mean(dim=(1, 2, 3)).sqrt()
     assert torch.allclose(moved, (0.2 * SIGMA * curve).double(), atol=1e-9)

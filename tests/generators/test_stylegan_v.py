@@ -123,7 +123,7 @@ def test_a_generator_of_pictures_is_refused(tmp_path):
 
 def test_motion_may_join_every_style(generator):
     """Where the styles do not listen to it, the picture is that of motion at the constant alone; else it is another."""
-    both = Generator(replace(CONFIG, motion_joins="styles")).requires_grad_(False)
+    both = Generator(replace(CONFIG, motion_input="styles")).requires_grad_(False)
     state, share = generator.state_dict(), (CONFIG.w_dim / (CONFIG.w_dim + CONFIG.motion_v_dim)) ** 0.5
     for name, tensor in both.state_dict().items():
         if name.endswith("affine.weight"):
@@ -136,3 +136,9 @@ def test_motion_may_join_every_style(generator):
     assert torch.allclose(both.video(ws, t, noise), generator.video(ws, t, noise), atol=1e-4)
     both.synthesis.b32.conv1.affine.weight[:, CONFIG.w_dim :] = 1.0
     assert (both.video(ws, t, noise) - generator.video(ws, t, noise)).abs().max() > 1e-2
+
+
+def test_configs_of_version_0_1_still_load():
+    from soundguide_core.generators.stylegan_v import StyleGANVConfig
+
+    assert StyleGANVConfig.from_dict({"resolution": 64, "motion_joins": "styles"}).motion_input == "styles"

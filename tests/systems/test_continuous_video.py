@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.generators.sound_motion import Sound
+from soundguide_core.generators.sound_motion import SoundCurve
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
 from soundguide_core.latents.schedule import Schedule
 from soundguide_core.metrics.reactivity import reactivity
@@ -24,7 +24,7 @@ from soundguide_core.systems.continuous_content import (
 from soundguide_core.systems.continuous_video import (
     ContinuousConfig,
     generate_continuous,
-    sound_of,
+    sound_curve,
     stream_continuous,
 )
 
@@ -65,7 +65,7 @@ def test_rates_agree_where_their_times_meet(generator, ws):
 
 
 def test_chunks_make_no_difference(generator, ws):
-    sound = Sound(np.random.default_rng(0).random(20), 10.0)
+    sound = SoundCurve(np.random.default_rng(0).random(20), 10.0)
     whole, parts = (
         generate_continuous(ws, generator=generator, sound=sound, config=ContinuousConfig(1.5, 12.0, chunk=chunk))
         for chunk in (18, 5)
@@ -76,7 +76,7 @@ def test_chunks_make_no_difference(generator, ws):
 @pytest.mark.parametrize("drive", [None, "amplitude", "speed"])
 def test_a_loop_ends_where_it_began(generator, ws, drive):
     config = ContinuousConfig(3.0, 10.0, loop=True)
-    sound = None if drive is None else Sound(np.random.default_rng(0).random(36), 12.0, drive)
+    sound = None if drive is None else SoundCurve(np.random.default_rng(0).random(36), 12.0, drive)
     frames = generate_continuous(ws, generator=generator, sound=sound, config=config).frames
     assert len(frames) == 30 and torch.allclose(frames[0], frames[-1], atol=1e-6)
     steps = (frames[1:] - frames[:-1]).abs().mean(dim=(1, 2, 3))
@@ -91,7 +91,7 @@ def test_silence_is_stylegan_v(generator, ws):
     t = torch.arange(12, dtype=torch.float64)[None]
     assert torch.allclose(plain, generator.video(ws, t, generator.motion_noise([4]))[0], atol=1e-5)
     for drive in ("amplitude", "speed"):
-        silent = Sound(np.zeros(12), 12.0, drive)
+        silent = SoundCurve(np.zeros(12), 12.0, drive)
         assert torch.equal(
             generate_continuous(ws, generator=generator, motion_z=4, sound=silent, config=config).frames, plain
         )
@@ -129,7 +129,7 @@ def test_a_video_moves_with_its_sound(generator, ws):
     config = ContinuousConfig(10.0, 12.0)
     generator = copy.deepcopy(generator)
     generator.synthesis.motion_encoder.sound.weight *= 6  # one that listens well
-    video = generate_continuous(ws, generator=generator, sound=Sound(curve, 12.0, "codes"), config=config)
+    video = generate_continuous(ws, generator=generator, sound=SoundCurve(curve, 12.0, "codes"), config=config)
     meter = VideoMeter()
     meter.add(video.frames)
     seen = meter.figures().seen
@@ -139,12 +139,12 @@ def test_a_video_moves_with_its_sound(generator, ws):
 def test_what_is_listened_to():
     rate, t = 8000, torch.arange(8000 * 4) / 8000
     wave = torch.sin(2 * torch.pi * 440 * t) * torch.where(t % 2 < 1, 0.9, 0.01)
-    sound = sound_of(wave, rate, 4.0, rate=10.0)
+    sound = sound_curve(wave, rate, 4.0, rate=10.0)
     assert len(sound.curve) == 40 and sound.curve.min() >= 0 and sound.curve.max() <= 1
     assert sound.curve[2:8].min() > 0.9 and sound.curve[12:18].max() < 0.1
-    assert sound_of(wave * 0, rate, 4.0).curve.max() == 0
+    assert sound_curve(wave * 0, rate, 4.0).curve.max() == 0
     with pytest.raises(InputError, match="no curve 'hue'"):
-        sound_of(wave, rate, 1.0, feature="hue")
+        sound_curve(wave, rate, 1.0, feature="hue")
 
 
 def test_content_for_a_meaning(generator):
@@ -154,7 +154,7 @@ def test_content_for_a_meaning(generator):
     )
 
     def nearness(ws):
-        loud = Sound(np.ones(1), 1.0, "codes")
+        loud = SoundCurve(np.ones(1), 1.0, "codes")
         frame = generate_continuous(ws, generator=generator, sound=loud, config=ContinuousConfig(1.0, 1.0)).frames
         return float((Colours().encode_image(frame) * wanted).sum())
 

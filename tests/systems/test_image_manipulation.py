@@ -13,8 +13,8 @@ from soundguide_core.systems.image_manipulation import (
     PUBLISHED,
     ManipulationConfig,
     manipulate,
+    mean_direction,
     mix_styles,
-    sampled_start,
 )
 
 
@@ -132,7 +132,7 @@ class SamplingGenerator(LinearGenerator):
 def test_sampled_start_is_the_difference_of_two_means():
     """The nearest sixteenth of the samples to the sound, less the nearest to the source, by a loop."""
     generator, settings = SamplingGenerator(), config(samples=48)
-    start = sampled_start(generator.synthesis(WS), SOUND, generator=generator, joint=J, samples=settings.samples)
+    start = mean_direction(generator.synthesis(WS), SOUND, generator=generator, joint=J, samples=settings.samples)
     ws = generator.sample_ws(range(1_000_000, 1_000_048), psi=1.0)
     seen = J.encode_image(generator.synthesis(ws))
     for b in range(2):

@@ -13,7 +13,7 @@ from soundguide_core.systems.configs import continuous_video
 
 
 def test_choices_are_those_of_the_code():
-    assert ("auto", *sound_motion.DRIVES, "off") == continuous_video.DRIVES
+    assert ("auto", *sound_motion.MODULATIONS, "off") == continuous_video.DRIVES
     wave = torch.sin(torch.linspace(0, 900, 4000))
     assert set(continuous_video.FEATURES) == set(curves(wave, 8000, 10.0, 5))
 

@@ -181,7 +181,7 @@ def test_a_curve_drives_each_frame(models):
 def test_losses_see_the_last_finished_frame(models):
     rng = torch.Generator().manual_seed(5)
     x_src, x0_hat, done = (torch.rand(n, 3, 16, 16, generator=rng) * 2 - 1 for n in (2, 2, 1))
-    before = edit.Before(done, done * 0.5, models["joint"].encode_image(done))
+    before = edit.PreviousFrame(done, done * 0.5, models["joint"].encode_image(done))
     fields = torch.rand(2, 2, 16, 16, generator=rng) * 3
     flow = Flow(fields, -fields, torch.ones(2, 1, 16, 16), torch.ones(2, 1, 16, 16))
     window = edit.Window(4, x_src, torch.ones(2, 1, 16, 16), before, sound(3), flow, {})
@@ -209,12 +209,12 @@ def test_what_the_encoder_sees(models):
 
     x, x_src, m = video(2, seed=1), video(2, seed=2), square()
     with torch.no_grad():
-        edit.see(Looking(), x, x_src, m, settings(outside_mask="grey"))
-        edit.see(Looking(), x, x_src, m.expand(2, -1, -1, -1), settings(outside_mask="source", chunk=8))
+        edit.encode_views(Looking(), x, x_src, m, settings(outside_mask="grey"))
+        edit.encode_views(Looking(), x, x_src, m.expand(2, -1, -1, -1), settings(outside_mask="source", chunk=8))
     assert torch.equal(torch.cat(seen[:-1]), x * m) and torch.equal(seen[-1], m * x + (1 - m) * x_src)
     wide = video(1, 16, 32)
     with torch.no_grad():
-        embeds = edit.see(Looking(), wide, wide, square(16, 32), settings(), views=2, t=7)
+        embeds = edit.encode_views(Looking(), wide, wide, square(16, 32), settings(), views=2, t=7)
     assert seen[-1].shape == (3, 3, 16, 16) and embeds.shape == (3, 1, 16)
 
 
