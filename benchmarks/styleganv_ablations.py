@@ -15,7 +15,7 @@ import torch
 from styleganv_quality import Bench, distances, learned_motion
 
 from soundguide_core.generators.loading import load_styleganv
-from soundguide_core.miniature.world.clip_codes import NamedClips
+from soundguide_core.miniature.world.clip_codes import CodedClips
 from soundguide_core.training import styleganv
 from soundguide_core.training.recipe import read_recipe
 
@@ -42,10 +42,10 @@ def main() -> None:
         recipe = read_recipe("styleganv_short")
         recipe["generator"] |= VARIANTS[name]
         size = recipe["generator"]["resolution"]
-        clips = NamedClips(args.clips, size, device=args.device)
+        clips = CodedClips(args.clips, size, device=args.device)
         path = styleganv.run(config=recipe, out=Path(args.out) / name, device=args.device, seed=0, videos=clips)
         print(f"\n{name}, {recipe['warm_start']['stages']}, {recipe['training']['kimg']} kimg")
-        bench = Bench(load_styleganv(path), NamedClips(args.clips, size))
+        bench = Bench(load_styleganv(path), CodedClips(args.clips, size))
         with torch.no_grad():
             distances(bench, args.videos)
             learned_motion(bench)

@@ -35,7 +35,7 @@ from soundguide_core.metrics.reactivity import reactivity
 from soundguide_core.metrics.video_meter import VideoMeter
 from soundguide_core.miniature.evaluation.scene_classifier import load_scene_classifier
 from soundguide_core.miniature.sounds.synthesis import synthesise
-from soundguide_core.miniature.world.clip_codes import CLIPS, NamedClips, name_content, nearest_moments
+from soundguide_core.miniature.world.clip_codes import CLIPS, CodedClips, nearest_moments, set_content_signs
 from soundguide_core.miniature.world.codes import KINDS, POWERS
 from soundguide_core.miniature.world.scenes import PHENOMENA
 from soundguide_core.systems.continuous_content import choose_content
@@ -47,7 +47,7 @@ WINDOW, RATE, SLICE = 16, 22050, 96
 class Bench:
     """A generator and the rendered videos that it is held against. Frames are [B,F,3,H,W] in -1..1."""
 
-    def __init__(self, generator, clips: NamedClips):
+    def __init__(self, generator, clips: CodedClips):
         self.generator, self.clips = generator, clips
         self.classifier = load_scene_classifier()
 
@@ -79,7 +79,7 @@ class Bench:
         """Rendered videos of a phenomenon, and the generator's of the same latents, noise and times."""
         rng = torch.Generator().manual_seed(kind)
         index = [i for i, clip in enumerate(CLIPS) if clip.kind == kind][kind : kind + 2 * count : 2]
-        z = name_content(torch.randn(count, self.generator.z_dim, generator=rng), [CLIPS[i] for i in index])
+        z = set_content_signs(torch.randn(count, self.generator.z_dim, generator=rng), [CLIPS[i] for i in index])
         motion_z = self.generator.motion_noise(range(500, 500 + count))
         times = (48 + torch.arange(frames, dtype=torch.float64) * spacing).expand(count, -1)
         t, moment, swell = nearest_moments(times, motion_z)
@@ -186,7 +186,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_freed_memory()
     generator = load_styleganv(args.generator)
-    bench = Bench(generator, NamedClips(args.clips, generator.resolution))
+    bench = Bench(generator, CodedClips(args.clips, generator.resolution))
     distances(bench, args.videos)
     learned_motion(bench)
     if args.out:

@@ -10,6 +10,7 @@ from ..common.rng import with_seed
 from ..generators.temporal_discriminator import TemporalDiscriminatorConfig
 from ..trajectory.sound_inversion import SoundInversionEncoder
 from ..trajectory.trajectory import Trajectory, TrajectoryConfig, load_trajectory
+from .engine.schedules import linear_decay
 
 TERMS = (
     "latents", "kinds", "pixels", "perceptual", "features", "changes", "sound", "text", "codes", "layers", "image",
@@ -90,8 +91,7 @@ class Settings:
     def rate(self, i: int) -> float:
         """Factor on the learning rates at step i."""
         stage, done = self._at(i)
-        left = 1 - done / stage.steps
-        return stage.rate * (0.05 + 0.95 * min(left / self.anneal, 1) if self.anneal else 1.0)
+        return stage.rate * linear_decay(done, stage.steps, self.anneal, last=0.05)
 
     def _at(self, i: int) -> tuple[Stage, int]:
         """The stage of step i, and its number in there."""

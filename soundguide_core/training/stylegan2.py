@@ -30,7 +30,7 @@ from .warm_start import WarmStart, warm_start_of
 
 
 class RunningMean(nn.Module):
-    """A number that must survive a checkpoint."""
+    """A running mean, kept in checkpoints as a buffer."""
 
     def __init__(self):
         super().__init__()
@@ -98,13 +98,13 @@ class StyleGAN2Training:
 
         # generator
         self.discriminator.requires_grad_(False)
-        z, named = self._latents(self.batch, rng)
+        z, indices = self._latents(self.batch, rng)
         ws, mixed = self._ws(z, rng)
         fake = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng), self.dtype)
         loss = generator_loss(self.discriminator(fake, self.dtype))
         losses = {"generator": loss}
         if s.recon_weight:
-            target = self.pictures.batch(named).to(fake)
+            target = self.pictures.batch(indices).to(fake)
             distance = pyramid_distance(fake, target, levels=3, square=2.0)
             losses["recon"] = distance[~mixed].mean().nan_to_num()  # nan where every latent is mixed
             loss = loss + s.recon_weight * losses["recon"]
@@ -136,7 +136,7 @@ class StyleGAN2Training:
             self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.g_warmup_steps
 
     def _latents(self, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Fresh z [B,D], and where the training is anchored the indices [B] of the pictures they name."""
+        """Fresh z [B,D], and with recon_weight the indices [B] of the pictures that they stand for."""
         if self.settings.recon_weight:
             return self.pictures.draw(batch, self.generator.z_dim, rng)
         return torch.randn(batch, self.generator.z_dim, generator=rng), None

@@ -74,14 +74,14 @@ class VideoWarmStart(WarmStart):
     def write_codes(self) -> None:
         motion = self.generator.synthesis.motion_encoder
         self.coded.write(self.generator.mapping, motion)
-        learn_sound_alone(motion)
+        freeze_all_but_sound(motion)
 
     def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two moments of each video, one after the other."""
-        named = draw(self.coded, self.generator, batch // 2, 2, rng)
-        real = F.interpolate(send(named.frames, self.device).flatten(0, 1), size, mode="area")
-        motion_v = self.generator.motion_codes(named.t, named.motion_z, sound=named.sound).flatten(0, 1)
-        ws = self.ws(named.z, rng).repeat_interleave(2, dim=0)
+        videos = draw_videos(self.coded, self.generator, batch // 2, 2, rng)
+        real = F.interpolate(send(videos.frames, self.device).flatten(0, 1), size, mode="area")
+        motion_v = self.generator.motion_codes(videos.t, videos.motion_z, sound=videos.sound).flatten(0, 1)
+        ws = self.ws(videos.z, rng).repeat_interleave(2, dim=0)
         return self.generator.synthesis(ws, "none", None, self.dtype, size, motion_v=motion_v), real
 
     def loss(self, img: Tensor, real: Tensor) -> Tensor:
@@ -90,28 +90,28 @@ class VideoWarmStart(WarmStart):
 
     @torch.no_grad()
     def sheet(self, count: int = 8) -> Tensor:
-        """Three frames each of named videos over their renderings [3,H',W']."""
-        named = draw(self.coded, self.generator, count, 3, loop.step_rng(self.seed, 2**31))
-        ws = self.generator.broadcast(self.generator.mapping(named.z.to(self.device)))
-        made = self.generator.video(ws, named.t, named.motion_z, sound=named.sound)
-        both = torch.cat([named.frames.to(made), made], dim=1)  # [B,6,3,H,W]
+        """Three frames each of coded videos over their renderings [3,H',W']."""
+        videos = draw_videos(self.coded, self.generator, count, 3, loop.step_rng(self.seed, 2**31))
+        ws = self.generator.broadcast(self.generator.mapping(videos.z.to(self.device)))
+        made = self.generator.video(ws, videos.t, videos.motion_z, sound=videos.sound)
+        both = torch.cat([videos.frames.to(made), made], dim=1)  # [B,6,3,H,W]
         return grid(both.transpose(0, 1).flatten(0, 1), count)
 
 
-def learn_sound_alone(motion: MotionEncoder) -> None:
+def freeze_all_but_sound(motion: MotionEncoder) -> None:
     """Freezes the codes that were written. One step of a period is whole turns later in a video: they would be lost."""
     motion.requires_grad_(False)
     if motion.config.sound_dim:
         motion.sound.requires_grad_(True)
 
 
-def draw(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> VideoBatch:
+def draw_videos(videos: Videos, generator: Generator, batch: int, num_frames: int, rng: torch.Generator) -> VideoBatch:
     """Random videos at times spread over all that the generator's discriminator knows."""
     times = generator.config.max_frames * torch.rand(batch, num_frames, generator=rng, dtype=torch.float64)
-    return draw_at(times.sort(dim=1).values, videos, generator, rng)
+    return draw_videos_at(times.sort(dim=1).values, videos, generator, rng)
 
 
-def draw_at(times: Tensor, videos: Videos, generator: Generator, rng: torch.Generator) -> VideoBatch:
+def draw_videos_at(times: Tensor, videos: Videos, generator: Generator, rng: torch.Generator) -> VideoBatch:
     """Random videos at about times [B,F] in frames, with fresh latents and motion noise."""
     z = torch.randn(len(times), generator.z_dim, generator=rng)
     reach = generator.config.max_frames + 1.0  # a time may move to a moment nearby
@@ -129,7 +129,7 @@ class StyleGANVTraining(StyleGAN2Training):
         super().__init__(config, settings, videos, device, seed)
         self.length = min(config.max_frames, getattr(videos, "longest", config.max_frames))  # of a video, in frames
         if not settings.learn_mapping:  # what a warm start has written
-            learn_sound_alone(self.generator.synthesis.motion_encoder)
+            freeze_all_but_sound(self.generator.synthesis.motion_encoder)
 
     def update(self, i: int) -> dict[str, Tensor]:
         """Generator, discriminator, R1, EMA; the losses are left where they are."""
@@ -181,7 +181,7 @@ class StyleGANVTraining(StyleGAN2Training):
     def _videos(self, rng: torch.Generator) -> VideoBatch:
         c = self.generator.config
         times = sample_times(self.batch, c.num_frames, self.length, self.settings.max_distance, rng, whole=True)
-        return draw_at(times, self.pictures, self.generator, rng)
+        return draw_videos_at(times, self.pictures, self.generator, rng)
 
     def _motion(self, rng: torch.Generator) -> tuple[Tensor, Tensor, None]:
         """Fresh motion noise, published times, no sound."""

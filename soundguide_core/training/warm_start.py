@@ -74,7 +74,7 @@ class WarmStartSettings:
                 break
         return resolution
 
-    def fall(self, done: float) -> float:
+    def lr_factor(self, done: float) -> float:
         """Factor on the rate with the share done in 0..1: constant, then falling to a tenth over the last third."""
         return min(1.0, 0.1 + 2.7 * (1 - done))
 
@@ -120,7 +120,7 @@ class WarmStart:
         s, rng, size = self.settings, loop.step_rng(self.seed, i), self.settings.resolution_at(i)
         img, real = self.pair(s.batch, size, rng)
         loss = self.loss(img, real)
-        self.adam.param_groups[0]["lr"] = s.lr * s.fall(i / s.steps)
+        self.adam.param_groups[0]["lr"] = s.lr * s.lr_factor(i / s.steps)
         self.adam.zero_grad()
         loss.backward()
         distributed.mean_gradients(learned := self.adam.param_groups[0]["params"])

@@ -10,8 +10,8 @@ from soundguide_core.common.errors import InputError
 from soundguide_core.generators.motion import MotionEncoder, TrajectoryNoise
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature.world import clip_codes
-from soundguide_core.miniature.world.clip_codes import CLIPS, DISTANCE, LEVELS, PERIOD, NamedClips, nearest_moments
-from soundguide_core.miniature.world.codes import BITS, KINDS, POWERS, read_bits
+from soundguide_core.miniature.world.clip_codes import CLIPS, DISTANCE, LEVELS, PERIOD, CodedClips, nearest_moments
+from soundguide_core.miniature.world.codes import BITS, KINDS, POWERS, decode_bits
 from soundguide_core.miniature.world.scenes import render
 
 CONFIG = StyleGANVConfig(
@@ -28,7 +28,7 @@ def clips(tmp_path_factory):
     pixels[..., 1] = 100 * np.array(LEVELS)[:, None, None, None]
     pixels[..., 2] = np.array([clip.kind for clip in CLIPS])[:, None, None, None, None]
     np.save(folder / f"loops-{len(CLIPS)}-{len(LEVELS)}-{PERIOD}-4.npy", pixels)
-    return NamedClips(folder, 4)
+    return CodedClips(folder, 4)
 
 
 def draw(clips, count=64, frames=3, seed=0):
@@ -45,7 +45,7 @@ def shown(named) -> torch.Tensor:
 
 def test_z_names_a_clip_and_stays_normal(clips):
     _, named = draw(clips, 512)
-    spelled = [read_bits(named.z, BITS[name]).tolist() for name in ("layout", "kind", "power")]
+    spelled = [decode_bits(named.z, BITS[name]).tolist() for name in ("layout", "kind", "power")]
     assert {(c.layout, c.kind, c.power) for c in CLIPS} >= set(zip(*spelled))
     assert shown(named)[:, 0, 2].round().tolist() == spelled[1]
     assert abs(float(named.z.std()) - 1) < 0.03 and named.z.shape == (512, 16)
@@ -86,7 +86,7 @@ def test_a_sound_says_how_strong_and_else_the_content_and_the_swell(clips):
     assert torch.all(named.sound[heard][..., 0] == 1) and torch.all(named.sound[~heard] == 0)
     power = shown(named)[..., 1]
     assert torch.allclose(power[heard], named.sound[heard][..., 1], atol=0.01) and power[heard].std() > 0.2
-    own = torch.tensor(POWERS)[read_bits(named.z, BITS["power"])][:, None]
+    own = torch.tensor(POWERS)[decode_bits(named.z, BITS["power"])][:, None]
     swell = nearest_moments(named.t, named.motion_z)[2]
     assert torch.allclose(power[~heard].double(), (own * swell)[~heard], atol=0.01)
 
@@ -129,7 +129,7 @@ def test_rendered_once_and_kept(tmp_path, monkeypatch):
     """Every clip, level and moment stands where draw looks for it; calm is the same at every power."""
     monkeypatch.setattr(clip_codes, "CLIPS", [CLIPS[0], CLIPS[-1]])
     steps = []
-    clips = NamedClips(tmp_path, 8, lambda i, n: steps.append((i, n)))
+    clips = CodedClips(tmp_path, 8, lambda i, n: steps.append((i, n)))
     assert steps == [(0, 2), (1, 2)] and KINDS[CLIPS[-1].kind] is None
     first = CLIPS[0]
     for level, number in ((0, 0), (1, 17), (2, 47)):
@@ -138,4 +138,4 @@ def test_rendered_once_and_kept(tmp_path, monkeypatch):
         )
         assert np.array_equal(clips.pixels[0, level, number], picture[0])
     assert torch.equal(clips.pixels[1, 0], clips.pixels[1, 2])
-    NamedClips(tmp_path, 8, lambda i, n: pytest.fail("rendered again"))
+    CodedClips(tmp_path, 8, lambda i, n: pytest.fail("rendered again"))

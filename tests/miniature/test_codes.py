@@ -12,7 +12,7 @@ from soundguide_core.miniature.world.codes import (
     SCENES,
     WEATHERS,
     CodedScenes,
-    read_bits,
+    decode_bits,
     write_mapping,
 )
 
@@ -28,7 +28,7 @@ def test_every_scene_once():
 
 def test_bits_are_binary_numbers():
     z = torch.tensor([[1.0, -1, 1, 1, -1], [-1, -1, -1, -1, 3]])
-    assert read_bits(z, slice(0, 5)).tolist() == [0b10110, 0b00001]
+    assert decode_bits(z, slice(0, 5)).tolist() == [0b10110, 0b00001]
 
 
 def test_pictures_follow_the_signs_of_z(coded):
@@ -47,7 +47,7 @@ def test_mapping_spells_the_scene():
     z = torch.randn(400, 24, generator=torch.Generator().manual_seed(1))
     z = z.sign() * z.abs().clamp(min=0.05)
     w = mapping(z)
-    layout, kind, weather, power = (read_bits(z, part).tolist() for part in BITS.values())
+    layout, kind, weather, power = (decode_bits(z, part).tolist() for part in BITS.values())
     for row, p, k, v, s in zip(w, layout, kind, weather, power):
         expected = torch.zeros(128)
         expected[p] = codes.AMPLITUDE

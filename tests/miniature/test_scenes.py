@@ -5,7 +5,7 @@ import pytest
 
 from soundguide_core.common.errors import InputError
 from soundguide_core.miniature.world.layout import Frame
-from soundguide_core.miniature.world.paint import Noise
+from soundguide_core.miniature.world.paint import ValueNoise
 from soundguide_core.miniature.world.scenes import PHENOMENA, random_layout, render
 
 
@@ -97,7 +97,7 @@ def test_cycles_of_a_loop_are_whole_and_few_and_near_the_rate():
 
 
 def test_noise_wraps_where_it_is_told_to():
-    noise = Noise(np.random.default_rng(0))
+    noise = ValueNoise(np.random.default_rng(0))
     x, y = np.linspace(0, 3, 20), np.linspace(0, 3, 20)[:, None]
     for wrap in ((4, 64), (64, 8), (2, 2)):
         for value in (noise, noise.fractal):

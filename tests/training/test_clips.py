@@ -181,7 +181,7 @@ def test_a_code_is_where_a_coded_generator_has_its_scene():
     for (part, bits), number in zip(codes.BITS.items(), scene):
         width = bits.stop - bits.start
         z[0, bits] = torch.tensor([1.0 if number >> k & 1 else -1.0 for k in reversed(range(width))])
-        assert codes.read_bits(z, bits).item() == number, part
+        assert codes.decode_bits(z, bits).item() == number, part
     w = mapping(z)[0].detach()
     assert w[clip.code.layout] == pytest.approx(codes.AMPLITUDE, abs=0.1)
     dim = scene_clips.phenomenon_dim(codes.PHENOMENA.index(clip.text))
@@ -201,7 +201,7 @@ def test_named_latents_spell_their_layout():
     calm = torch.tensor([True, False] * 8)
     layouts = [31, 0, 5, 17] * 4
     z = scene_clips.name_z(torch.tensor(layouts), calm, drawn)
-    assert codes.read_bits(z, codes.BITS["layout"]).tolist() == layouts
-    kinds = codes.read_bits(z, codes.BITS["kind"])
+    assert codes.decode_bits(z, codes.BITS["layout"]).tolist() == layouts
+    kinds = codes.decode_bits(z, codes.BITS["kind"])
     assert (kinds[calm] == codes.KINDS.index(None)).all() and (kinds[~calm] != codes.KINDS.index(None)).any()
     assert torch.equal(z.abs(), drawn.abs())

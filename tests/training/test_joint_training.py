@@ -1,4 +1,4 @@
-"""Training of the towers: out-of-vocabulary tokens, adversarial pictures, repeated steps; and the scene cache."""
+"""Training of the towers: out-of-vocabulary tokens, adversarial pictures, and repeated steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.miniature.data import captions as data
 from soundguide_core.miniature.data import scenes as datasets
-from soundguide_core.miniature.world import captions
 from soundguide_core.training import joint
 from soundguide_core.training.augment import augment
 from soundguide_core.training.engine import loop
@@ -63,25 +62,6 @@ def training(scenes):
     return joint.JointTraining(copy.deepcopy(CONFIG), captioned(scenes), "cpu", seed=3)
 
 
-def test_scenes_are_cached_and_numbered(scenes, tmp_path):
-    calls = []
-    again = datasets.render_scenes(4, tmp_path, first=8, size=32, on_step=lambda i, n: calls.append((i, n)))
-    assert np.array_equal(again.pixels, scenes.pixels[8:]) and again.shown == scenes.shown[8:]
-    assert calls == [(0, 4)]
-    datasets.render_scenes(4, tmp_path, first=8, size=32, on_step=lambda i, n: pytest.fail("rendered again"))
-    batch = scenes.batch(np.array([5, 2]))
-    assert batch.shape == (2, 3, 32, 32) and np.array_equal(
-        ((batch[0] + 1) * 127.5).round().permute(1, 2, 0), scenes.pixels[5]
-    )
-
-    def cancel(i, n):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        datasets.render_scenes(5, tmp_path, size=32, on_step=cancel)
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_augmentation_is_seeded_and_in_range(scenes):
     img = scenes.batch(np.arange(6))
     once = augment(img, torch.Generator().manual_seed(0))
@@ -122,17 +102,6 @@ def test_steps_repeat_themselves_and_leave_oov_tokens_alone(training, scenes):
     assert [other.step(i) for i in range(3)] == losses
     moved = (training.towers.model.token_embedding.weight.detach() != before).any(1)
     assert moved.any() and not moved[~training.oov.known].any()
-
-
-def test_paraphrases_keep_the_content():
-    rng = np.random.default_rng(0)
-    first, second = data.draw_captions(
-        [captions.SceneContent({"rain": 0.9, captions.CALM: 0.1}, 0.9, is_picture=True)] * 4, 60, rng
-    )
-    assert len(first) == len(second) == 64
-    for a, b in zip(first, second, strict=True):
-        assert dict(a.content.concepts) == dict(b.content.concepts) and a.content.strength == b.content.strength
-    assert any(len(c.content.concepts) == 2 for c in first)
 
 
 def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path):

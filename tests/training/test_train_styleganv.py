@@ -102,7 +102,7 @@ def test_warm_start_learns_content_motion_and_sound():
     training = styleganv.VideoWarmStart(generator, settings, Lights(), "cpu", 0)
     for i in range(settings.steps):
         training.step(i)
-    named = styleganv.draw(Lights(), generator, 64, 2, torch.Generator().manual_seed(9))
+    named = styleganv.draw_videos(Lights(), generator, 64, 2, torch.Generator().manual_seed(9))
 
     def distance(t: torch.Tensor, z: torch.Tensor, sound: torch.Tensor) -> float:
         ws, motion_v = generator.broadcast(generator.mapping(z)), generator.motion_codes(t, named.motion_z, sound=sound)
@@ -131,5 +131,5 @@ def test_the_shipped_recipe_is_one():
     styleganv.VideoSettings.from_dict(recipe["training"])
     WarmStartSettings.from_dict(recipe["warm_start"])
     generator = styleganv.Generator(config)
-    clip_codes.NamedClips.write(None, generator.mapping, generator.synthesis.motion_encoder)
+    clip_codes.CodedClips.write(None, generator.mapping, generator.synthesis.motion_encoder)
     assert sum(p.numel() for p in generator.parameters()) < 7_000_000

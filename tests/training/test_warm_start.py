@@ -41,7 +41,7 @@ class Shades:
 def test_stages_and_rates():
     settings = WarmStartSettings(stages=((8, 0.032), (16, 0.016)), batch=8)
     assert [settings.resolution_at(i) for i in (0, 3, 4, 5)] == [8, 8, 16, 16] and settings.steps == 6
-    assert settings.fall(0) == settings.fall(0.6) == 1 and settings.fall(1) == pytest.approx(0.1)
+    assert settings.lr_factor(0) == settings.lr_factor(0.6) == 1 and settings.lr_factor(1) == pytest.approx(0.1)
     with pytest.raises(InputError, match="unknown entry 'kl'"):
         WarmStartSettings.from_dict({"stages": [[8, 1]], "kl": 1})
 

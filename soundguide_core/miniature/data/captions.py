@@ -20,7 +20,7 @@ from ...training.data.captions import CaptionBatch
 from ..world import captions
 from ..world.captions import Caption, SceneContent
 from ..world.scenes import PHENOMENA
-from .scenes import HELD_OUT, SceneSet, Shown, render_scenes
+from .scenes import HELD_OUT, SceneLabel, SceneSet, render_scenes
 
 
 class CaptionedScenes:
@@ -61,7 +61,7 @@ class CaptionedScenes:
             about=shown,
         )
 
-    def _pictures(self, indices: np.ndarray, size: int, rng: np.random.Generator) -> tuple[list[Shown], Tensor]:
+    def _pictures(self, indices: np.ndarray, size: int, rng: np.random.Generator) -> tuple[list[SceneLabel], Tensor]:
         """Augmented pictures [B,3,size,size] in -1..1, and what they show."""
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         img = F.interpolate(self.scenes.batch(indices), (size, size), mode="bicubic", antialias=True).clamp(-1, 1)

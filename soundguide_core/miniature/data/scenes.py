@@ -25,7 +25,7 @@ HELD_OUT = 1_000_000  # the first scene number that no training uses
 
 
 @dataclass(frozen=True)
-class Shown:
+class SceneLabel:
     """What one rendered picture shows; phenomenon None is calm, with intensity 0."""
 
     seed: int
@@ -55,7 +55,7 @@ class SceneSet:
     """Pictures uint8 [N,H,W,3] (memory-mapped) and what they show."""
 
     pixels: np.ndarray
-    shown: list[Shown]
+    shown: list[SceneLabel]
 
     def __len__(self) -> int:
         return len(self.shown)
@@ -65,7 +65,7 @@ class SceneSet:
         return from_uint8(torch.from_numpy(self.pixels[indices]).to(device))
 
 
-def draw(index: int, seed: int = 77) -> Shown:
+def draw(index: int, seed: int = 77) -> SceneLabel:
     """Scene number `index` of an endless set: each number its own layout, mostly strong phenomena, one in nine calm.
 
     Training takes numbers from 0, held-out pictures are numbers from HELD_OUT: no layout is in both.
@@ -76,8 +76,8 @@ def draw(index: int, seed: int = 77) -> Shown:
     intensity = float(1 - 0.75 * rng.random() ** 2)
     variant, start_sec = int(rng.integers(1000)), float(rng.uniform(0, 8))
     if calm:
-        return Shown(index, None, 0.0, variant, start_sec)
-    return Shown(index, scenes.PHENOMENA[kind % len(scenes.PHENOMENA)], intensity, variant, start_sec)
+        return SceneLabel(index, None, 0.0, variant, start_sec)
+    return SceneLabel(index, scenes.PHENOMENA[kind % len(scenes.PHENOMENA)], intensity, variant, start_sec)
 
 
 def render_scenes(
@@ -96,7 +96,7 @@ def render_scenes(
         with replacing(path) as temporary:
             pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
             what = [(s.seed, s.phenomenon, s.intensity, s.variant, s.start_sec) for s in shown]
-            for i, picture in enumerate(parallel_map(partial(scenes.still, size=size), what)):
+            for i, picture in enumerate(parallel_map(partial(scenes.render_still, size=size), what)):
                 if on_step is not None and i % 50 == 0:
                     on_step(i, count)
                 pixels[i] = picture

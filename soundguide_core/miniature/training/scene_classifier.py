@@ -23,14 +23,15 @@ from ...common.rng import with_seed
 from ...training.augment import augment
 from ...training.engine import loop
 from ...training.engine.ema import ema_update
-from ..data.scenes import HELD_OUT, SceneSet, Shown, render_scenes
+from ...training.engine.schedules import warmup_cosine
+from ..data.scenes import HELD_OUT, SceneLabel, SceneSet, render_scenes
 from ..evaluation.scene_classifier import SceneClassifier
 from ..world import captions, scenes
 
 CLASSES = (*scenes.PHENOMENA, captions.CALM)
 
 
-def soft_label(shown: Shown) -> Tensor:
+def soft_label(shown: SceneLabel) -> Tensor:
     """[K], sums to 1: calm grows as the phenomenon falls below half its strength."""
     present = min(1.0, shown.intensity / 0.5)
     label = torch.zeros(len(CLASSES))
@@ -68,9 +69,8 @@ class ClassifierTraining:
         )
         img = augment(img, generator, strength=s["augment"], far=s["far"]).to(self.device)
         loss = F.cross_entropy(self.classifier(img), self.labels[indices].to(self.device), label_smoothing=0.05)
-        warm = min(1.0, (i + 1) / s["warmup"])
         for group in self.optimiser.param_groups:
-            group["lr"] = s["lr"] * warm * 0.5 * (1 + math.cos(math.pi * i / s["steps"]))
+            group["lr"] = s["lr"] * warmup_cosine(i, s["steps"], s["warmup"])
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()

@@ -1,11 +1,12 @@
-"""A finite part of the miniature world in motion, in which content, motion noise, time and sound name every frame.
+"""Coded clips: a finite part of the miniature world in motion, whose every frame is determined by latents.
 
-For a video generator's warm start (training/styleganv.py), as codes.py is for a picture generator's. The signs of z
-name the scene. Motion runs round a closed clip of PERIOD frames; the signs of three numbers of the noise at an anchor
-say how often until the next one, and how strong the phenomenon is there: between two anchors it swells or ebbs evenly.
-So each of the endless random motions is a walk of changing speed and strength without a period, and its frames are
-known. Where a sound is heard, it says how strong the phenomenon is instead. All motion in a clip is whole cycles of it
-(world.Frame), few enough for the motion's waves to follow: one that drifts along, or flickers finely, is averaged away.
+For a video generator's warm start (training/styleganv.py), as codes.py is for a picture generator's. The latents are z,
+motion noise, time and sound. The signs of z name the scene. Motion runs round a closed clip of PERIOD frames; the signs
+of three numbers of the noise at an anchor say how often until the next one, and how strong the phenomenon is there:
+between two anchors it swells or ebbs evenly. So each of the endless random motions is a walk of changing speed and
+strength without a period, and its frames are known. Where a sound is heard, it says how strong the phenomenon is
+instead. All motion in a clip is whole cycles of it (layout.Frame), few enough for the motion's waves to follow: one
+that drifts along, or flickers finely, is averaged away.
 Axes: N clips, B batch, F frames, A anchors, D dims, S numbers of a sound, W waves.
 """
 
@@ -30,7 +31,7 @@ from ...generators.motion import MotionEncoder, Noise, noise_at
 from ...media.images import from_uint8
 from ...training.data.videos import VideoBatch
 from .codes import BITS, KINDS, LAYOUTS, POWERS, write_mapping
-from .scenes import still
+from .scenes import render_still
 
 FPS = 12.0
 PERIOD = 48  # frames in a clip, one a moment: 4 seconds
@@ -55,7 +56,7 @@ class Clip:
 CLIPS = [Clip(i, k, (i // 2 + k) % len(POWERS)) for i in range(LAYOUTS) for k in range(len(KINDS))]
 
 
-class NamedClips:
+class CodedClips:
     """Every moment of CLIPS at the powers of LEVELS: on the CPU a memory-mapped file, else in the device's memory."""
 
     fps, sound_dim = FPS, SOUND_DIM
@@ -83,7 +84,7 @@ class NamedClips:
         index = torch.randint(len(CLIPS), (batch,), generator=rng)
         clips = [CLIPS[i] for i in index.tolist()]
         heard = (torch.rand(batch, generator=rng) < 0.5)[:, None]
-        z = name_content(z, clips)
+        z = set_content_signs(z, clips)
         t, moment, swell = nearest_moments(times, motion_z)
         own = torch.tensor([POWERS[clip.power] for clip in clips])[:, None]
         # one strength of sound a video: what then changes is the motion, which would else drown in the flicker
@@ -107,7 +108,7 @@ class NamedClips:
         write_motion(motion)
 
 
-def name_content(z: Tensor, clips: list[Clip]) -> Tensor:
+def set_content_signs(z: Tensor, clips: list[Clip]) -> Tensor:
     """z [B,D] with the signs that name each clip; those of the weather say nothing here."""
     z = z.clone()
     for name in ("layout", "kind", "power"):
@@ -118,7 +119,7 @@ def name_content(z: Tensor, clips: list[Clip]) -> Tensor:
     return z
 
 
-def read_noise(noise: Tensor) -> tuple[Tensor, Tensor]:
+def decode_noise(noise: Tensor) -> tuple[Tensor, Tensor]:
     """Trajectory noise [...,D] at an anchor => turns until the next, and the swell there, [...]"""
     one, two, three = (noise[..., :BITS_READ] > 0).long().unbind(-1)
     return torch.tensor(TURNS)[one], torch.tensor(SWELLS, dtype=torch.float64)[2 * two + three]
@@ -131,7 +132,7 @@ def nearest_moments(times: Tensor, motion_z: Noise) -> tuple[Tensor, Tensor, Ten
     anchors, where = torch.unique(torch.stack([left.long(), left.long() + 1]), return_inverse=True)
     row = torch.arange(len(times))[:, None]
     noise = noise_at(motion_z, anchors).cpu()
-    (turns, start), (_, end) = (read_noise(noise[row, index]) for index in where)
+    (turns, start), (_, end) = (decode_noise(noise[row, index]) for index in where)
     passed = ((times / DISTANCE - left) * turns * PERIOD).round()  # moments since the anchor
     a = passed / (turns * PERIOD)
     return (left + a) * DISTANCE, passed.long() % PERIOD, torch.lerp(start, end, a)
@@ -175,13 +176,14 @@ def write_motion(motion: MotionEncoder) -> None:
     moving, at_rest = np.tile(np.arange(waves) < waves - 1, 2), np.tile(np.arange(waves) == waves - 1, 2)
     cosines = moving * np.repeat([0.0, 1.0], waves)
     rise = 2 * np.array([SWELLS[2] - SWELLS[0], SWELLS[1] - SWELLS[0]])
-    _say(encoder.periods_predictor.weight, slow, fast - slow)
-    _say(encoder.aligners_predictor.weight, cosines + (2 * SWELLS[0] - 1) * at_rest, 0, *np.outer(rise, at_rest))
-    _say(encoder.amplitudes_predictor.weight, moving)
+    _set_predictor(encoder.periods_predictor.weight, slow, fast - slow)
+    resting = (2 * SWELLS[0] - 1) * at_rest
+    _set_predictor(encoder.aligners_predictor.weight, cosines + resting, 0, *np.outer(rise, at_rest))
+    _set_predictor(encoder.amplitudes_predictor.weight, moving)
     encoder.phase_predictor.weight.zero_()
 
 
-def _say(weight: Tensor, *values) -> None:
+def _set_predictor(weight: Tensor, *values) -> None:
     """Sets a predictor [O,U] without a bias to the sum of values [O], one for each of the first units of motion_u."""
     weight.zero_()
     for unit, value in enumerate(values):
@@ -196,7 +198,7 @@ def _render_all(path: Path, size: int, on_step: Callable[[int, int], None] | Non
         for power in powers[clip]
         for number in range(PERIOD)
     ]
-    pictures = parallel_map(partial(still, size=size, loop_sec=PERIOD / FPS), items)
+    pictures = parallel_map(partial(render_still, size=size, loop_sec=PERIOD / FPS), items)
     with replacing(path) as temporary:
         shape = (len(CLIPS), len(LEVELS), PERIOD, size, size, 3)
         pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)

@@ -1,4 +1,4 @@
-"""A finite part of the miniature world in which every scene has its own share of the standard normal distribution.
+"""Coded scenes: a finite part of the miniature world, with a region of the latent space z ~ N(0, I) for each scene.
 
 A generator that has minutes to learn and not days is first shown which z stands for which scene
 (training/warm_start). The signs of twelve numbers of z ~ N(0, I) name one: its layout, the phenomenon, one of its
@@ -60,7 +60,7 @@ class CodedScenes:
     def draw(self, batch: int, z_dim: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """z [B,D] standard normal, and the indices [B] of its pictures."""
         z = torch.randn(batch, z_dim, generator=rng)
-        layout, kind, weather, power = (read_bits(z, part) for part in BITS.values())
+        layout, kind, weather, power = (decode_bits(z, part) for part in BITS.values())
         calm = kind == KINDS.index(None)
         codes = torch.stack([layout, kind, (weather % WEATHERS).where(~calm, 0), power.where(~calm, 0)], dim=1)
         return z, torch.tensor([NUMBER[tuple(code)] for code in codes.tolist()])
@@ -69,7 +69,7 @@ class CodedScenes:
         write_mapping(mapping)
 
 
-def read_bits(z: Tensor, part: slice) -> Tensor:
+def decode_bits(z: Tensor, part: slice) -> Tensor:
     """The signs of z[:, part] as binary numbers [B], the first the highest."""
     bits = (z[:, part] > 0).long()
     return (bits << torch.arange(bits.shape[1]).flip(0)).sum(dim=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .paint import Array, Noise, rgb
+from .paint import Array, ValueNoise, rgb
 
 PHENOMENA = ("rain", "waves", "fire", "wind", "thunder", "birds", "crickets")
 MOST_CYCLES = 6  # of one motion in a loop
@@ -115,8 +115,8 @@ class Frame:
     y: Array
     layout: Layout
     palette: Palette
-    noise: Noise
-    air: Noise
+    noise: ValueNoise
+    air: ValueNoise
     phenomenon: str | None
     power: float
     time: float

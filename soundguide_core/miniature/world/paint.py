@@ -23,12 +23,13 @@ def grid(size: int) -> tuple[Array, Array]:
 
 
 def smoothstep(low: float, high: float, x: Array | float) -> Array:
+    """3 s^2 - 2 s^3 of s = (x - low) / (high - low) clipped to 0..1."""
     s = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
     return s * s * (3 - 2 * s)
 
 
-class Noise:
-    """Smooth noise in -1..1 from a periodic 64 x 64 lattice; the same lattice serves one and two dimensions.
+class ValueNoise:
+    """Value noise in -1..1: random numbers on a periodic 64 x 64 lattice, interpolated; in one or two dimensions.
 
     wrap: the noise repeats after as many cells in x and in y, powers of two up to 64.
     """

@@ -14,7 +14,7 @@ import numpy as np
 from ...common.errors import InputError
 from . import phenomena
 from .layout import CALM, LIGHT, PHENOMENA, Frame, Layout, random_layout
-from .paint import Array, Noise, grid, over, smoothstep
+from .paint import Array, ValueNoise, grid, over, smoothstep
 
 __all__ = ["PHENOMENA", "random_layout", "render"]
 
@@ -50,7 +50,7 @@ def render(
         raise InputError(f"There is no phenomenon named {phenomenon!r}.", f"Choose one of {', '.join(PHENOMENA)}.")
     curve = np.clip(np.atleast_1d(np.asarray(intensity, np.float32)), 0, 1)
     layout = random_layout(seed)
-    noise = Noise(np.random.default_rng([seed, 2]))
+    noise = ValueNoise(np.random.default_rng([seed, 2]))
     times = start_sec + np.arange(len(curve)) / fps
     if loop_sec is not None:
         times %= loop_sec
@@ -60,15 +60,17 @@ def render(
     return np.stack([(f.clip(0, 1) * 255 + 0.5).astype(np.uint8) for f in frames])
 
 
-def still(what: tuple[int, str | None, float, int, float], *, size: int, loop_sec: float | None = None) -> np.ndarray:
-    """uint8 [H,W,3] of (seed, phenomenon, intensity, variant, start_sec): render for processes.parallel_map."""
+def render_still(
+    what: tuple[int, str | None, float, int, float], *, size: int, loop_sec: float | None = None
+) -> np.ndarray:
+    """uint8 [H,W,3] of (seed, phenomenon, intensity, variant, start_sec): render() for parallel_map."""
     seed, phenomenon, intensity, variant, start_sec = what
     return render(seed, phenomenon, intensity, size=size, variant=variant, start_sec=start_sec, loop_sec=loop_sec)[0]
 
 
 def _paint(
     layout: Layout,
-    noise: Noise,
+    noise: ValueNoise,
     phenomenon: str | None,
     power: float,
     time: float,
@@ -82,7 +84,7 @@ def _paint(
         choices = LIGHT[phenomenon]
         palette = palette.towards(choices[variant % len(choices)], float(smoothstep(0, 0.7, power)))
     weather = np.random.default_rng([3, variant])  # the same over every layout
-    air = Noise(weather)
+    air = ValueNoise(weather)
     f = Frame(np.empty((size, size, 3), np.float32), x, y, layout, palette, noise, air, phenomenon, power, time, loop)
     sky(f)
     phenomena.in_the_sky(f, weather)

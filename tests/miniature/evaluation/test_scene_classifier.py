@@ -9,7 +9,7 @@ import torch
 from soundguide_core.checkpoints import registry, safetensors_io
 from soundguide_core.common.errors import InputError
 from soundguide_core.media.images import from_uint8
-from soundguide_core.miniature.data.scenes import HELD_OUT, Shown
+from soundguide_core.miniature.data.scenes import HELD_OUT, SceneLabel
 from soundguide_core.miniature.evaluation.scene_classifier import SceneClassifier, load_scene_classifier
 from soundguide_core.miniature.training.scene_classifier import CLASSES, soft_label
 from soundguide_core.miniature.world import scenes
@@ -31,10 +31,10 @@ def test_probabilities_and_round_trip(tmp_path):
 
 
 def test_faint_phenomena_are_partly_calm():
-    assert soft_label(Shown(0, "rain", 1.0, 0, 0.0)).tolist() == [1.0] + [0.0] * 7
-    faint = soft_label(Shown(0, "wind", 0.25, 0, 0.0))
+    assert soft_label(SceneLabel(0, "rain", 1.0, 0, 0.0)).tolist() == [1.0] + [0.0] * 7
+    faint = soft_label(SceneLabel(0, "wind", 0.25, 0, 0.0))
     assert faint[CLASSES.index("wind")] == 0.5 and faint[-1] == 0.5
-    assert soft_label(Shown(0, None, 0.0, 0, 0.0))[-1] == 1.0
+    assert soft_label(SceneLabel(0, None, 0.0, 0, 0.0))[-1] == 1.0
 
 
 def test_the_shipped_judge_names_new_scenes():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.miniature.data.scenes import SceneSet, Shown
+from soundguide_core.miniature.data.scenes import SceneLabel, SceneSet
 from soundguide_core.miniature.training.scene_classifier import CLASSES, accuracy, soft_label
 
 
@@ -24,7 +24,7 @@ class Reader(torch.nn.Module):
 def spelled(*rows: tuple[str | None, float, int]) -> SceneSet:
     """(phenomenon, intensity, class that the picture spells)"""
     pixels = np.stack([np.full((4, 4, 3), spells, np.uint8) for _, _, spells in rows])
-    return SceneSet(pixels, [Shown(i, kind, power, 0, 0.0) for i, (kind, power, _) in enumerate(rows)])
+    return SceneSet(pixels, [SceneLabel(i, kind, power, 0, 0.0) for i, (kind, power, _) in enumerate(rows)])
 
 
 def test_accuracy_counts_calm_and_strong_pictures_only():
@@ -41,6 +41,6 @@ def test_accuracy_of_nothing_is_refused():
 
 
 def test_faint_phenomena_are_partly_calm():
-    label = soft_label(Shown(0, "fire", 0.2, 0, 0.0))
+    label = soft_label(SceneLabel(0, "fire", 0.2, 0, 0.0))
     assert label[CLASSES.index("fire")] == pytest.approx(0.4) and label[-1] == pytest.approx(0.6)
-    assert soft_label(Shown(0, "fire", 0.7, 0, 0.0))[CLASSES.index("fire")] == 1
+    assert soft_label(SceneLabel(0, "fire", 0.7, 0, 0.0))[CLASSES.index("fire")] == 1
