@@ -81,7 +81,7 @@ def from_host(image: Tensor) -> Tensor:
     if image.shape[-1] == 4:
         alpha = image[..., 3:]
         image = image[..., :3] * alpha + (1 - alpha)
-    return image.expand(*image.shape[:3], 3).permute(0, 3, 1, 2).float().clamp(0, 1) * 2 - 1
+    return image.expand(*image.shape[:3], 3).permute(0, 3, 1, 2).float().clamp(0, 1).contiguous() * 2 - 1
 
 
 def to_uint8(img: Tensor) -> Tensor:

@@ -187,6 +187,6 @@ def test_stop_is_raised_from_the_step(host):
 
 def test_sockets_know_their_size(host):
     sockets = importlib.import_module("pack_under_test.nodes.sockets")
-    embeds = sockets.Embeds(torch.zeros(2, 4), torch.zeros(3, 4), 12.0, "rain", "tiny")
+    embeds = sockets.Embeds(torch.zeros(2, 4), "rain", "tiny", torch.zeros(3, 4), 12.0)
     assert embeds.get_ram_usage() == 80 and sockets.Latents(torch.zeros(1, 2, 4), "tiny").get_ram_usage() == 32
     assert "rain" in repr(embeds)

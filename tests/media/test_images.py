@@ -104,3 +104,8 @@ def test_grid_places_every_picture():
 def test_ending(tmp_path, name):
     with pytest.raises(InputError, match=r"\.png"):
         images.save_image(random_img(1), tmp_path / name)
+
+
+def test_bytes_come_in_as_the_hosts_pictures_do():
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(-1, -1, -1, 3).contiguous()
+    assert torch.equal(images.from_uint8(pixels), images.from_host(pixels.float() / 255))
