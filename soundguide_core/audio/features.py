@@ -47,11 +47,11 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     if float(wave.abs().max()) < AUDIBLE:
         return {name: np.zeros(num_frames, dtype=np.float32) for name in ("loudness", "onset", "beat", "centroid")}
 
-    columns = dict(y=_samples(wave, sample_rate), hop_length=HOP_LENGTH)
-    rms = librosa.feature.rms(**columns)[0]
+    y = _samples(wave, sample_rate)
+    rms = librosa.feature.rms(y=y, hop_length=HOP_LENGTH)[0]
     loud = _decibels(rms)
 
-    strength = librosa.onset.onset_strength(sr=SAMPLE_RATE, **columns)
+    strength = librosa.onset.onset_strength(y=y, sr=SAMPLE_RATE, hop_length=HOP_LENGTH)
     onset = strength / strength.max() if strength.max() > 0 else strength
 
     beats = librosa.beat.beat_track(onset_envelope=strength, sr=SAMPLE_RATE, hop_length=HOP_LENGTH, units="frames")[1]
@@ -60,7 +60,7 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     for at in beats:
         beat[at:] = np.maximum(beat[at:], after[: len(beat) - at])
 
-    hz = librosa.feature.spectral_centroid(sr=SAMPLE_RATE, **columns)[0]
+    hz = librosa.feature.spectral_centroid(y=y, sr=SAMPLE_RATE, hop_length=HOP_LENGTH)[0]
     centroid = np.clip(np.log(np.maximum(hz, 50) / 50) / np.log(10000 / 50), 0, 1) * (loud > 0)
 
     found = {"loudness": loud, "onset": onset, "beat": beat, "centroid": centroid}

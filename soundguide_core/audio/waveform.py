@@ -5,80 +5,173 @@ Axes: B batch, C channels, N samples. Samples are float32, nominally -1..1.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from ..common.errors import InputError
+from ..common.errors import InputError, check_number
+from ..media.container import FARTHEST_SEC, decode, open_container, warn_of_damage, zero_of
 
 MAX_CHANNELS = 8
 CANCELLED = 1e-4  # share of its quietest channel's power below which a mean has lost the sound, -40 dB
 MAX_SAMPLE_RATE = 1_000_000
 MAX_SAMPLE = 1e9  # far beyond integers that were never divided by their range; squares of its spectrum stay finite
+GAP_SEC = 0.005  # a leap in the times of packets from which on one may be missing; Matroska rounds to 0.001
+BLOCK = 1 << 16  # samples of silence at once
 
 
-def load_audio(path: str | os.PathLike) -> tuple[Tensor, int]:
+def load_audio(path: str | os.PathLike, start_sec: float = 0.0, seconds: float = math.inf) -> tuple[Tensor, int]:
     """The first sound track of any container that FFmpeg reads => (wave [C,N] float32 in -1..1, sample_rate in Hz).
 
+    start_sec, seconds: only this part; memory goes by what is asked for.
+
     Raises:
-        InputError: no such file, not a recording, a video without sound, or no samples in it.
+        InputError: no such file, not a recording, a video without sound, or no samples in it or in the part.
     """
+    check_number(start_sec, "The start of the sound", low=0)
     blocks, sample_rate = stream_audio(path)
-    wave = torch.cat(list(blocks), dim=-1)
+    first = round(start_sec * sample_rate)
+    last = math.inf if seconds == math.inf else first + max(round(seconds * sample_rate), 1)
+    wave = _cut(blocks, first, last)
+    if wave is None:
+        raise InputError(f"{path} ends before {start_sec:g} s.", "Ask for an earlier part.")
     check_wave(wave, sample_rate)
     return wave, sample_rate
+
+
+def _cut(blocks: Iterable[Tensor], first: int, last: float) -> Tensor | None:
+    """Samples first .. last - 1 of blocks [C,n] in a row; None where there are none."""
+    kept, done = [], 0
+    for block in blocks:
+        n = block.shape[-1]
+        if done + n > first:
+            kept.append(block[:, max(first - done, 0) : min(n, last - done)].clone())
+        done += n
+        if done >= last:
+            break
+    return torch.cat(kept, dim=-1) if kept else None
 
 
 def stream_audio(path: str | os.PathLike) -> tuple[Iterator[Tensor], int]:
     """The same, a block [C,n] at a time, for recordings of any length: (blocks, sample_rate in Hz).
 
+    A rate or a layout that changes on the way becomes the first one. What cannot be decoded is silence of its length,
+    with a warning at the end; a sound that begins after the picture of its file begins with silence.
+
     Raises:
         InputError: as load_audio; what can only be seen by decoding is raised by the iterator.
     """
-    import av
-
-    name = os.fspath(path)
-    if not os.path.isfile(name):
-        raise InputError(f"There is no sound file {name}.", "Check the path.")
-    if os.path.getsize(name) == 0:
-        raise InputError(f"{name} is empty.", "Export the recording again.")
-    try:
-        with av.open(name) as container:
-            if not container.streams.audio:
-                raise InputError(f"{name} has no sound track.", "Give a recording, or a video with sound.")
-            sample_rate = int(container.streams.audio[0].rate)
-    except av.FFmpegError as error:
-        raise _unreadable(name, error) from error
-    return _decoded(name), sample_rate
+    with _opened(path) as (_, stream):
+        sample_rate = int(stream.rate)
+    return _decoded(path, sample_rate), sample_rate
 
 
-def _decoded(name: str) -> Iterator[Tensor]:
-    import av
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator:
+    with open_container(path, "sound file", "Give a recording such as WAV, FLAC, MP3, OGG or MP4.") as container:
+        if not container.streams.audio:
+            raise InputError(f"{path} has no sound track.", "Give a recording, or a video with sound.")
+        stream = container.streams.audio[0]
+        if not stream.rate:
+            raise InputError(f"{path} does not say its sample rate.", "Export the recording again.")
+        yield container, stream
 
-    found = False
-    try:
-        with av.open(name) as container:
-            # layout and rate stay; packed, because PyAV reads planes of 8 channels or more out of bounds
-            to_float = av.AudioResampler(format="flt")
-            for frame in container.decode(container.streams.audio[0]):
-                for part in to_float.resample(frame):
-                    block = torch.from_numpy(part.to_ndarray()).reshape(-1, part.layout.nb_channels).T
-                    found = found or block.numel() > 0
-                    yield block
-    except av.FFmpegError as error:
-        if not found:  # a broken tail still leaves what came before it
-            raise _unreadable(name, error) from error
+
+def _decoded(path: str | os.PathLike, sample_rate: int) -> Iterator[Tensor]:
+    place, done, found = _Place(sample_rate), 0, False
+    channels = 1
+    with _opened(path) as (container, stream):
+        zero = zero_of(container, stream)
+        to_float = _ToFloat(sample_rate)
+        for frame in decode(container, stream):
+            if frame is None:
+                place.missing += 1
+                continue
+            time = None if frame.time is None else frame.time - float(zero)
+            gap = place.gap_before(time, frame.samples / frame.sample_rate, done)
+            for part in to_float.blocks(frame):
+                channels = len(part)
+                if gap:
+                    done += gap
+                    yield from _silence(channels, gap)
+                    gap = 0
+                done += part.shape[-1]
+                found = True
+                yield part
+        for part in to_float.rest():
+            done += part.shape[-1]
+            found = True
+            yield part
+        if found and place.missing:
+            yield from _silence(channels, min(place.missing * place.usual, sample_rate * FARTHEST_SEC))
     if not found:
-        raise InputError(f"{name} holds no samples.", "Export the recording again; it may have been cut off.")
+        raise InputError(f"{path} holds no samples.", "Export the recording again; it may have been cut off.")
+    warn_of_damage(os.fspath(path), place.lost + place.missing, "silence stands in their place")
 
 
-def _unreadable(name: str, error: Exception) -> InputError:
-    return InputError(
-        f"{name} cannot be read as sound ({getattr(error, 'strerror', None) or error}).",
-        "Give a recording such as WAV, FLAC, MP3, OGG or MP4.",
-    )
+class _Place:
+    """Where in time the next frame belongs, by its own time and by what has been lost before it."""
+
+    def __init__(self, sample_rate: int):
+        self.sample_rate, self.missing, self.usual, self.ahead, self.lost = sample_rate, 0, 0, 0, 0
+
+    def gap_before(self, time: float | None, lasts: float, done: int) -> int:
+        """Samples of silence before a frame of that time and length in seconds, where `done` samples have come out."""
+        usual, self.usual = self.usual or round(lasts * self.sample_rate), round(lasts * self.sample_rate)
+        missing, self.missing = self.missing, 0
+        ahead = self.ahead if time is None else round(time * self.sample_rate) - done
+        leap, self.ahead = ahead - self.ahead, ahead
+        by_count = missing * usual
+        least = max(GAP_SEC * self.sample_rate, 0.6 * usual)
+        if not missing and not least < leap <= FARTHEST_SEC * self.sample_rate:
+            return 0
+        # the time after a damaged packet may be reckoned from what the packet says that it lasts, which is garbage
+        gap = leap if not missing or by_count / 2 <= leap <= 2 * by_count + usual else by_count
+        self.ahead -= gap
+        if done:
+            self.lost += missing or round(gap / max(usual, 1))  # some demuxers pass over what they cannot read
+        return gap
+
+
+class _ToFloat:
+    """Frames of any format, layout and rate => blocks [C,n] of one rate, and of the layout of the first."""
+
+    def __init__(self, sample_rate: int):
+        self.sample_rate, self.layout, self.of, self.resampler = sample_rate, None, None, None
+
+    def blocks(self, frame) -> Iterator[Tensor]:
+        import av
+
+        of = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if of != self.of:
+            yield from self.rest()
+            self.layout = self.layout or frame.layout.name
+            # packed, because PyAV reads planes of 8 channels or more out of bounds
+            self.resampler = av.AudioResampler(format="flt", layout=self.layout, rate=self.sample_rate)
+            self.of = of
+        frame.pts = None  # times are kept by _Place
+        yield from self._out(frame)
+
+    def rest(self) -> Iterator[Tensor]:
+        if self.resampler is not None:
+            yield from self._out(None)
+        self.resampler = None
+
+    def _out(self, frame) -> Iterator[Tensor]:
+        for part in self.resampler.resample(frame):
+            block = torch.from_numpy(part.to_ndarray()).reshape(-1, part.layout.nb_channels).T
+            if block.numel():
+                yield block
+
+
+def _silence(channels: int, count: int) -> Iterator[Tensor]:
+    while count > 0:
+        yield torch.zeros(channels, min(count, BLOCK))
+        count -= BLOCK
 
 
 def check_wave(wave: Tensor, sample_rate: float) -> None:

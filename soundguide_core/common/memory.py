@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     """Asks glibc to keep big blocks instead of returning each to the kernel: steps of a CPU training run up to twice
     as fast, and the process stays at its peak size. For a process of its own."""
     if sys.platform == "linux":
@@ -22,7 +22,7 @@ def keep_freed_memory() -> None:
             libc.mallopt(m_trim_threshold, -1)
 
 
-def send(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """x on a device, without waiting for what that device has still to do."""
     x = x.to(dtype or x.dtype)
     if device.type == "cuda" and x.device.type == "cpu" and not x.requires_grad:

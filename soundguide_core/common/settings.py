@@ -6,6 +6,7 @@ inputs of the nodes (nodes/settings.py), so that each is said once. Imports noth
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
@@ -153,7 +154,7 @@ def config(
             given = {**dict(zip(names, args)), **{(renamed or {}).get(name, name): v for name, v in kwargs.items()}}
             variant = given.get("variant")
             usual = (variants or {}).get(variant, {}) if isinstance(variant, str) else {}
-            init(self, *args[len(names) :], **{**usual, **given})
+            init(self, *args[len(names) :], **{**copy.deepcopy(usual), **given})
 
         cls.__init__ = __init__  # type: ignore[method-assign]
         cls.VARIANT_DEFAULTS = dict(variants or {})  # type: ignore[attr-defined]

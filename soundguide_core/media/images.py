@@ -33,7 +33,7 @@ def load_image(source: str | os.PathLike | BinaryIO) -> Tensor:
         InputError: the file is missing, is not a picture, is damaged, or is unreasonably large.
     """
     pixels = torch.from_numpy(read_picture(source))
-    img = torch.empty(1, 3, *pixels.shape[:2])
+    img = torch.empty(1, *pixels.shape[:2], 3).permute(0, 3, 1, 2)  # in memory as from_host has it: bits depend on it
     for rows, out in zip(pixels.split(ROWS), img.split(ROWS, dim=2)):  # a large one is not held three times over
         out.copy_(from_host((rows.float() / 255 if rows.dtype == torch.uint8 else rows)[None]))
     return img
@@ -81,7 +81,8 @@ def from_host(image: Tensor) -> Tensor:
     if image.shape[-1] == 4:
         alpha = image[..., 3:]
         image = image[..., :3] * alpha + (1 - alpha)
-    return image.expand(*image.shape[:3], 3).permute(0, 3, 1, 2).float().clamp(0, 1).contiguous() * 2 - 1
+    img = image.expand(*image.shape[:3], 3).permute(0, 3, 1, 2).float().clamp(0, 1) * 2 - 1
+    return img.contiguous()  # sums are rounded by layout: the same picture must give the same result
 
 
 def to_uint8(img: Tensor) -> Tensor:

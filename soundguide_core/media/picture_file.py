@@ -49,7 +49,9 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
     except PIL.Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not a picture that can be read, such as PNG, JPEG or WEBP.", OTHERWISE) from error
+        raise InputError(
+            f"{name} cannot be read as a picture: it is none of {', '.join(FORMATS)}.", OTHERWISE
+        ) from error
     except MemoryError as error:
         raise InputError(f"There is not enough memory for the picture {name}.", "Scale it down.") from error
     except InputError:

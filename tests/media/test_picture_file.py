@@ -44,14 +44,14 @@ def test_a_picture_starts_no_program(tmp_path, monkeypatch, name):
     for start in ("subprocess.Popen", "os.system", "os.posix_spawn"):
         monkeypatch.setattr(start, lambda *_, **__: pytest.fail("a program was started"))
     (tmp_path / name).write_bytes(EPS)
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="it is none of"):
         load_image(tmp_path / name)
 
 
 @pytest.mark.parametrize("kind", ["PPM", "TGA", "PCX", "SGI", "ICO", "PDF"])
 def test_other_formats_are_refused_under_any_name(tmp_path, kind):
     save(tmp_path / "a.png", np.zeros((16, 16, 3), np.uint8), format=kind)
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="it is none of"):
         load_image(tmp_path / "a.png")
 
 

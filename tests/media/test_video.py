@@ -14,7 +14,7 @@ import torch
 
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.common.errors import InputError
-from soundguide_core.media import video
+from soundguide_core.media import video, video_writing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ def ramp(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
 
 
 def write(path, frames, fps=12.0, sound=None, chunk=3):
-    with video.writing(path, fps, sound) as put:
+    with video_writing.writing(path, fps, sound) as put:
         for part in frames.split(chunk):
             put(part)
     return path
@@ -105,7 +105,7 @@ def wrong_files(folder: Path) -> dict[str, Path]:
     (folder / "text.mp4").write_text("not a video")
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "no frames").mkdir()
-    with video.writing(folder / "good.mp4", 12.0) as put:
+    with video_writing.writing(folder / "good.mp4", 12.0) as put:
         put(ramp(3))
     (folder / "cut.mp4").write_bytes((folder / "good.mp4").read_bytes()[:300])
     with av.open(str(folder / "sound.mp4"), "w") as container:
@@ -131,10 +131,10 @@ def test_bad_targets_are_refused_before_the_work(tmp_path):
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     for name in ("a.gif", "none/a.mp4", "mine"):
         with pytest.raises(InputError):
-            video.check_video_target(tmp_path / name)
-    with pytest.raises(InputError, match="no frames"), video.writing(tmp_path / "a.mp4", 12.0):
+            video_writing.check_video_target(tmp_path / name)
+    with pytest.raises(InputError, match="no frames"), video_writing.writing(tmp_path / "a.mp4", 12.0):
         pass
-    with pytest.raises(InputError, match="differ in size"), video.writing(tmp_path / "a.mp4", 12.0) as put:
+    with pytest.raises(InputError, match="differ in size"), video_writing.writing(tmp_path / "a.mp4", 12.0) as put:
         put(ramp(1))
         put(ramp(1, 64, 64))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
@@ -143,7 +143,7 @@ def test_bad_targets_are_refused_before_the_work(tmp_path):
 @pytest.mark.parametrize("ending", [".mp4", ""])
 def test_an_interrupted_video_leaves_the_old_one(tmp_path, ending):
     path = write(tmp_path / f"a{ending}", ramp(2))
-    with pytest.raises(KeyboardInterrupt), video.writing(path, 12.0, noise(1.0)) as put:
+    with pytest.raises(KeyboardInterrupt), video_writing.writing(path, 12.0, noise(1.0)) as put:
         put(ramp(5))
         raise KeyboardInterrupt
     assert len(video.read_video(path)) == 2
@@ -153,8 +153,8 @@ def test_an_interrupted_video_leaves_the_old_one(tmp_path, ending):
 
 def test_a_killed_process_leaves_no_broken_video(tmp_path):
     code = (
-        "import torch, sys; from soundguide_core.media import video\n"
-        "with video.writing(sys.argv[1], 12.0) as put:\n"
+        "import torch, sys; from soundguide_core.media import video_writing\n"
+        "with video_writing.writing(sys.argv[1], 12.0) as put:\n"
         "    for _ in range(10000):\n"
         "        put(torch.rand(4, 3, 64, 64)); print('.', flush=True)\n"
     )

@@ -1,0 +1,206 @@
+"""Videos out, a few frames at a time, with their sound: a file, or a folder of PNG frames with sound.wav beside them.
+
+Colours are written and tagged as BT.709 from 720 lines on, below as BT.601. Axes: F frames, C channels, H W, N samples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..common.errors import InputError, check_number
+from ..common.files import check_name, check_writable, replacing
+from ..common.outputs import check_folder, replacing_folder
+from ..common.shapes import check_shape
+from .container import file_url
+from .images import to_uint8, write_png
+from .times import exact_rate
+from .video import SOUND_FILE, Sound
+
+SOUND_RATE = 48000  # of the sound in every video that is written
+HD_LINES = 720
+LIMITED_RANGE = 1  # black is 16 and white 235
+MATRICES = {"hd": (1, 1, 1), "sd": (5, 6, 6)}  # BT.709, BT.601: numbers of matrix, primaries and transfer in H.273
+# ending -> container, sound codec, video codecs of which the first that this FFmpeg has is taken, and their options
+H264 = (("libx264", {"crf": "16"}), ("libopenh264", {}), ("mpeg4", {"qscale": "2"}))
+WRITERS = {
+    ".mp4": ("mp4", "aac", H264),
+    ".mov": ("mov", "aac", H264),
+    ".mkv": ("matroska", "aac", H264),
+    ".webm": ("webm", "libopus", (("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4"}),)),
+}
+
+
+def check_video_target(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
+    """The path of a video about to be written, refused now rather than after the work: a file, or a folder of frames
+    (a name without ending), which must be new, empty, or written by SoundGuide. overwrite: any folder will do."""
+    path = check_name(path)
+    if path.is_dir() or not path.suffix:
+        return check_folder(path, overwrite=overwrite)
+    if path.suffix.lower() not in WRITERS:
+        raise InputError(
+            f"{path} does not end like a video.",
+            f"Use a name that ends in {', '.join(WRITERS)}, or one without ending for a folder of PNG frames.",
+        )
+    return check_writable(path)
+
+
+@contextlib.contextmanager
+def writing(
+    path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False
+) -> Iterator[Callable[[Tensor], None]]:
+    """Yields write(frames [F,3,H,W] in -1..1), to be called as often as there are frames.
+
+    The sound is cut where the pictures end. Frames are encoded as they come, into a file (or folder) beside `path` that
+    takes its name when the block ends well, and goes when it does not. A picture of odd size gets one more row or
+    column. overwrite: put frames into a folder that holds other files, too.
+    """
+    path = check_video_target(path, overwrite=overwrite)
+    check_number(fps, "The frame rate", low=0.01, high=1000)
+    if path.suffix and not path.is_dir():
+        place, writer = replacing(path), _FileWriter
+    else:
+        place, writer = replacing_folder(path, overwrite=overwrite), _FolderWriter
+    with place as part:
+        out = writer(part, path, fps, sound)
+        try:
+            yield out.write
+            if not out.count:
+                raise InputError("A video of no frames cannot be written.", "Ask for one frame or more.")
+            out.close()
+        finally:
+            out.abandon()
+
+
+class _FileWriter:
+    """Pictures and sound into one container, each as far as the other."""
+
+    def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None):
+        import av
+
+        self.av = av
+        kind, sound_codec, codecs = WRITERS[path.suffix.lower()]
+        self.codec, options = next((c for c in codecs if c[0] in av.codecs_available), (None, {}))
+        if self.codec is None:
+            raise InputError(f"This FFmpeg cannot write {path.suffix} videos.", "Use a name that ends in .mp4.")
+        self.rate = exact_rate(fps)
+        container_options = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
+        self.container = av.open(file_url(part), "w", format=kind, container_options=container_options)
+        self.video = self.container.add_stream(self.codec, rate=self.rate, options=dict(options))
+        self.video.pix_fmt = "yuv420p"
+        self.sound = None if sound is None else _SoundTrack(av, self.container, sound_codec, sound)
+        self.count = 0
+
+    def write(self, frames: Tensor) -> None:
+        sizes = check_shape(frames, "F 3 H W", name="the frames")
+        frames = F.pad(frames.float(), (0, sizes["W"] % 2, 0, sizes["H"] % 2), mode="replicate")
+        if not self.count:
+            self._begin(*frames.shape[2:])
+        elif (self.video.height, self.video.width) != tuple(frames.shape[2:]):
+            raise InputError("The frames of a video differ in size.", "Scale them to one size.")
+        for pixels in to_uint8(frames).cpu().numpy():
+            frame = self.av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=self.matrix)
+            frame.colorspace, frame.color_range = self.matrix, LIMITED_RANGE
+            frame.pts, frame.time_base = self.count, 1 / self.rate
+            self.container.mux(self.video.encode(frame))
+            self.count += 1
+        if self.sound is not None:
+            self.sound.write_until(float(self.count / self.rate))
+
+    def _begin(self, height: int, width: int) -> None:
+        self.video.height, self.video.width = height, width
+        self.matrix, primaries, transfer = MATRICES["hd" if height >= HD_LINES else "sd"]
+        context = self.video.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = self.matrix, primaries, transfer
+        context.color_range = LIMITED_RANGE
+
+    def close(self) -> None:
+        self.container.mux(self.video.encode())
+        if self.sound is not None:
+            self.sound.close()
+        self.container.close()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(Exception):  # a container closed half way has much to say, and nobody to tell
+            self.container.close()
+
+
+class _FolderWriter:
+    """Numbered PNG files, and the sound beside them."""
+
+    def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None):
+        import av
+
+        self.part, self.rate, self.count, self.sound, self.container = part, exact_rate(fps), 0, None, None
+        if sound is not None:
+            self.container = av.open(file_url(part / SOUND_FILE), "w", format="wav")
+            self.sound = _SoundTrack(av, self.container, "pcm_s16le", sound)
+
+    def write(self, frames: Tensor) -> None:
+        for img in frames:
+            write_png(img, self.part / f"{self.count:05d}.png")
+            self.count += 1
+        if self.sound is not None:
+            self.sound.write_until(float(self.count / self.rate))
+
+    def close(self) -> None:
+        if self.sound is not None:
+            self.sound.close()
+            self.container.close()
+
+    def abandon(self) -> None:
+        if self.container is not None:
+            with contextlib.suppress(Exception):
+                self.container.close()
+
+
+class _SoundTrack:
+    """Blocks of sound encoded up to a given time."""
+
+    def __init__(self, av, container, codec: str, sound: Sound):
+        self.av, self.container = av, container
+        blocks, self.sample_rate = sound
+        self.blocks = iter(blocks)
+        first = next(self.blocks, None)
+        self.rest = torch.zeros(1, 0) if first is None else first
+        self.layout = "stereo" if len(self.rest) == 2 else "mono"
+        self.stream = container.add_stream(codec, rate=SOUND_RATE, layout=self.layout)
+        sample_format = self.stream.codec_context.format.name if self.stream.codec_context.format else "s16"
+        self.resampler = av.AudioResampler(format=sample_format, layout=self.layout, rate=SOUND_RATE)
+        self.done = 0
+
+    def write_until(self, seconds: float) -> None:
+        target = round(seconds * self.sample_rate)
+        while self.done < target:
+            if not self.rest.shape[-1]:
+                block = next(self.blocks, None)
+                if block is None:
+                    return
+                self.rest = block
+                continue
+            take = min(target - self.done, self.rest.shape[-1])
+            self._encode(self.rest[:, :take])
+            self.rest = self.rest[:, take:]
+            self.done += take
+
+    def _encode(self, wave: Tensor) -> None:
+        if len(wave) > 2:
+            wave = wave.mean(dim=0, keepdim=True)
+        packed = wave.detach().float().cpu().clamp(-1, 1).T.reshape(1, -1).contiguous().numpy()
+        frame = self.av.AudioFrame.from_ndarray(packed, format="flt", layout=self.layout)
+        frame.sample_rate, frame.pts = self.sample_rate, None
+        for part in self.resampler.resample(frame):
+            self.container.mux(self.stream.encode(part))
+
+    def close(self) -> None:
+        if self.done:
+            for part in self.resampler.resample(None):
+                self.container.mux(self.stream.encode(part))
+        self.container.mux(self.stream.encode())
