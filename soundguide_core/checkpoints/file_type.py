@@ -20,5 +20,7 @@ KINDS = (
 
 
 def describe_start(start: bytes) -> str | None:
-    """start: the first 32 bytes or more => "a PNG picture"; None where they say nothing."""
+    """start: the first 512 bytes => "a PNG picture"; None where they say nothing."""
+    if start[257:262] == b"ustar":
+        return "a tar archive, as PyTorch wrote before 2017"
     return next((kind for magic, kind in KINDS if start.startswith(magic)), None)

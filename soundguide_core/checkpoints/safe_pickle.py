@@ -20,9 +20,10 @@ from ..common.errors import InputError
 from .file_type import describe_start
 from .pickles import omegaconf
 from .pickles.arrays import Array, Dtype, Storage
-from .pickles.machine import REMEDY_DISTRUST, Budget, Foreign, Machine, Name, Unreadable
+from .pickles.machine import Machine
 from .pickles.resolver import Persistent, Resolver
 from .pickles.torch_files import is_legacy, read_legacy, read_zip
+from .pickles.values import REMEDY_STATE_DICT, Budget, Foreign, Name, Unreadable
 
 __all__ = ["LIMITS", "Foreign", "Limits", "Persistent", "read", "state_dict"]
 
@@ -39,6 +40,7 @@ class Limits:
     memory_floor: int = 16 * 2**20
 
 
+TEXT_PICKLES = (b"(", b"]", b"}", b"c")  # how a list, dict or object begins in protocols 0 and 1
 LIMITS = Limits()
 
 
@@ -79,27 +81,27 @@ def _read(data: memoryview, limits: Limits) -> Any:
             raise Unreadable("is damaged (a storage inside it is not whole)")
         storage = read_legacy(memoryview(part), budget, _no_nesting)
         if type(storage) is not Storage:
-            raise Unreadable("holds a file within a file that is no storage", REMEDY_DISTRUST)
+            raise Unreadable("holds a file within a file that is no storage")
         return storage
 
     if bytes(data[:4]) == b"PK\x03\x04":
         value = read_zip(data, budget, nested)
     elif is_legacy(data):
         value = read_legacy(data, budget, nested)
-    elif data[0] == 0x80:
+    elif data[0] == 0x80 or (bytes(data[:1]) in TEXT_PICKLES and bytes(data[-1:]) == b"."):
         machine = Machine(data, 0, Resolver(budget, nested), budget)
         value = machine.run()
         if machine.at != len(data):
             raise Unreadable("is damaged (it goes on after its end)")
     else:
-        kind = describe_start(bytes(data[:64])) or "not a PyTorch file or a pickle"
+        kind = describe_start(bytes(data[:512])) or "not a PyTorch file or a pickle"
         raise Unreadable(f"is {kind}", "Give a .safetensors, .pt, .pth, .bin or .pkl file of weights.")
     value = _Plain(limits, budget).value(value)
     return _program_tensors(value) if _is_program(value) else value
 
 
 def _no_nesting(_: Any) -> Storage:
-    raise Unreadable("holds files within files within files", REMEDY_DISTRUST)
+    raise Unreadable("holds files within files within files")
 
 
 class _Plain:
@@ -119,7 +121,7 @@ class _Plain:
         if kind not in (list, tuple, dict, Foreign, Persistent):
             return self.leaf(x), 0, 1
         if id(x) in self.open:
-            raise Unreadable("holds a value that holds itself", REMEDY_DISTRUST)
+            raise Unreadable("holds a value that holds itself", REMEDY_STATE_DICT)
         if id(x) not in self.done:
             self.alive.append(x)
             self.open.add(id(x))
@@ -127,14 +129,14 @@ class _Plain:
             self.open.discard(id(x))
         plain, height, values = self.done[id(x)]
         if depth + height > self.limits.depth:
-            raise Unreadable("nests deeper than weights ever do", REMEDY_DISTRUST)
+            raise Unreadable("nests deeper than weights ever do", REMEDY_STATE_DICT)
         if values > self.limits.values:
-            raise Unreadable("unfolds into more values than weights ever have", REMEDY_DISTRUST)
+            raise Unreadable("unfolds into more values than weights ever have", REMEDY_STATE_DICT)
         return plain, height, values
 
     def container(self, x: Any, depth: int) -> tuple[Any, int, int]:
         if depth > self.limits.depth:
-            raise Unreadable("nests deeper than weights ever do", REMEDY_DISTRUST)
+            raise Unreadable("nests deeper than weights ever do", REMEDY_STATE_DICT)
         if type(x) is Foreign and omegaconf.is_config(x):
             parts = [omegaconf.plain(x, self.budget)]
         elif type(x) is dict:
@@ -173,7 +175,7 @@ class _Plain:
         if type(x) is Storage:
             return x.flat
         if type(x) is Dtype:
-            return Foreign("numpy", str(x.numpy), (), None)
+            return Foreign("numpy", x.code, (), None)
         return x
 
 

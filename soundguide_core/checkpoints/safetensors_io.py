@@ -14,6 +14,9 @@ from ..common.errors import InputError
 from ..common.files import replacing
 from .file_type import describe_start
 
+LONGEST_HEADER = 32 * 2**20  # bytes
+MOST_TENSORS = 50_000  # the largest networks have some thousands
+GET_AGAIN = "Get the file again from the people who made it."
 CONFIG_KEY = "config"  # JSON in the file's metadata
 
 
@@ -83,6 +86,7 @@ def fill(
             f"{source} does not hold the weights that its config describes ({odd[0]} does not fit).",
             "Export the file again with the program that made it.",
         )
+    check_finite(tensors, source)
     module.load_state_dict(dict(tensors), assign=assign)
 
 
@@ -94,6 +98,15 @@ def _current_names(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> di
             before, after = ".".join(filter(None, (prefix, old))) + ".", ".".join(filter(None, (prefix, new))) + "."
             names |= {key: after + key[len(before) :] for key in names if key.startswith(before)}
     return {names[key]: x for key, x in tensors.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: str | os.PathLike) -> None:
+    """InputError naming the first tensor that holds NaN or infinity, as those of a training that broke down do."""
+    for key, x in tensors.items():
+        if x.is_floating_point() and not torch.isfinite(x).all():
+            raise InputError(
+                f"{source} holds NaN or infinite numbers in {key}.", "Take a checkpoint from before it broke down."
+            )
 
 
 def is_safetensors(path: str | os.PathLike) -> bool:
@@ -140,12 +153,25 @@ def _opened(path: Path):
                 f"{path} is {kind}; SoundGuide reads .safetensors files only.",
                 "Get the .safetensors version of these weights.",
             )
+    _check_header(path, start)
     try:
         return safe_open(path, framework="pt", device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a whole .safetensors file ({str(error).splitlines()[0]}).", "Download or copy it again."
         ) from error
+
+
+def _check_header(path: Path, start: bytes) -> None:
+    """InputError for a header so long, or of so many tensors, that reading them one by one would take minutes."""
+    size = int.from_bytes(start[:8], "little")
+    if start[8:9] != b"{" or size > path.stat().st_size:
+        return  # safetensors says what is wrong
+    with path.open("rb") as file:
+        file.seek(8)
+        count = file.read(size).count(b'"data_offsets"') if size <= LONGEST_HEADER else MOST_TENSORS + 1
+    if count > MOST_TENSORS:
+        raise InputError(f"{path} has a header of {size:,} bytes, of far more tensors than a network has.", GET_AGAIN)
 
 
 def _config(path: Path, metadata: dict[str, str] | None) -> dict:

@@ -58,8 +58,10 @@ def convert(path: str | os.PathLike, out: str | os.PathLike, *, half: bool = Fal
         foreign = open_foreign(path)
         source = {"kind": foreign.kind, "format": foreign.format, "file": path.name, "sha256": sha256_of(path)}
         tensors, config = foreign.tensors, {**foreign.config, SOURCE: source}
+    tensors = own_storage(tensors)
+    safetensors_io.check_finite(tensors, path)
     try:
-        safetensors_io.save(out, own_storage(tensors), config, half=half)
+        safetensors_io.save(out, tensors, config, half=half)
     except ValueError as error:
         raise InputError(f"{path} does not fit half precision: {error}.", "Convert it without --half.") from error
     return config

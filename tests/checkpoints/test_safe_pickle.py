@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import array
 import collections
+import datetime
+import decimal
+import enum
+import fractions
+import itertools
+import pathlib
 import pickle
 import re
 import sys
 import types
+import uuid
 
 import numpy as np
 import pytest
 import torch
 
 from soundguide_core.checkpoints import safe_pickle
+from soundguide_core.checkpoints.pickles import arrays
+from soundguide_core.checkpoints.pickles.values import Budget, Unreadable
 from soundguide_core.checkpoints.safe_pickle import Foreign, Persistent, read, state_dict
 from soundguide_core.common.errors import InputError
 
@@ -280,3 +290,113 @@ def test_missing_and_folder(tmp_path):
         read(tmp_path / "none.pt")
     with pytest.raises(InputError, match="folder"):
         read(tmp_path)
+
+
+# Honest files of a rarer kind
+
+
+class Child(dict):
+    pass
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Outer:
+    class Nested(list):
+        pass
+
+
+HONEST = {
+    "deque": (collections.deque([1, 2], maxlen=3), [1, 2]),
+    "empty deque": (collections.deque(), []),
+    "frozenset": (frozenset({1, 2}), frozenset({1, 2})),
+    "tuple keys": ({(0, "a"): 1, frozenset({3}): 2}, {(0, "a"): 1, frozenset({3}): 2}),
+    "bytearray": (bytearray(b"ab"), b"ab"),
+    "default dict": (collections.defaultdict(list, a=[1]), {"a": [1]}),
+    "torch version": (torch.torch_version.TorchVersion("2.1.0"), "2.1.0"),
+    "numpy integer": (np.uint16(7), 7),
+}
+RECORDS = {
+    "Decimal": decimal.Decimal("1.5"),
+    "Fraction": fractions.Fraction(1, 3),
+    "datetime": datetime.datetime(2020, 1, 2, tzinfo=datetime.timezone.utc),
+    "date": datetime.date(2020, 1, 2),
+    "path": pathlib.PurePosixPath("/a/b"),
+    "uuid": uuid.UUID(int=3),
+    "range": range(3),
+    "slice": slice(1, 2),
+    "device": torch.device("cpu"),
+    "enum": Colour.RED,
+    "subclass of dict": Child(a=1),
+    "nested class": Outer.Nested([1]),
+    "objects": np.array([{"a": 1}, None], dtype=object),
+    "texts": np.array(["a", "bc"]),
+    "dates": np.array(["2020-01-01"], dtype="M8[D]"),
+    "numpy text": np.str_("a"),
+    "exception": ValueError("no"),
+    "pattern": re.compile("a+"),
+    "counter of a loop": itertools.count(3),
+    "sentinel": object(),
+    "array": array.array("d", [1.0]),
+    "type of None": type(None),
+    "function": torch.nn.functional.relu,
+    "random state": np.random.RandomState(0),
+}
+
+
+@pytest.mark.parametrize("what", HONEST)
+def test_rarer_values(write, what):
+    assert read(write({"a": HONEST[what][0], "x": X}))["a"] == HONEST[what][1]
+
+
+@pytest.mark.parametrize("what", RECORDS)
+@pytest.mark.filterwarnings("ignore:.*itertools:DeprecationWarning")
+def test_rarer_objects_are_records(write, what):
+    found = read(write({"a": RECORDS[what], "x": X}))
+    assert isinstance(found["a"], Foreign) and torch.equal(found["x"], X)
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_old_protocols(tmp_path, protocol):
+    value = {"a": [1, -2.5, True, None, "ä\n", (1, 2), 2**70], "b": decimal.Decimal(1), "c": Child(a=1)}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value, protocol=protocol))
+    found = read(tmp_path / "a.pkl")
+    assert found["a"] == value["a"] and found["c"].name == "Child"
+
+
+@pytest.mark.parametrize("dtype", [name for name in arrays.RECENT if hasattr(torch, name)])
+@pytest.mark.parametrize("writer", [save_zip, save_legacy])
+def test_recent_types(tmp_path, dtype, writer):
+    x = torch.arange(8, dtype=torch.uint8).view(getattr(torch, dtype))
+    writer({"a": x}, tmp_path / "a.pt")
+    found = read(tmp_path / "a.pt")["a"]
+    assert found.dtype == x.dtype and torch.equal(found.view(torch.uint8), x.view(torch.uint8))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no colons in names there")
+@pytest.mark.parametrize("name", ["epoch_12:30:00.pt", "a:.pt", "a b..c.pt"])
+def test_a_name_with_colons(tmp_path, name):
+    torch.save({"a": X}, tmp_path / name)
+    assert torch.equal(read(tmp_path / name)["a"], X)
+
+
+@pytest.mark.parametrize("shape", [(0, 2**47), (2**20, 0, 2**20)])
+def test_no_numbers_along_a_long_axis(write, shape):
+    assert read(write({"a": torch.empty(0).as_strided(shape, (1,) * len(shape))}))["a"].shape == shape
+
+
+def test_an_impossible_shape_is_one_sentence():
+    budget = Budget(1000, 1000)
+    with pytest.raises(Unreadable, match="impossible size"):
+        arrays.tensor(arrays.Storage(torch.float32, 0, budget), 0, (0, 2**47, 2**47), (1, 1, 1), budget)
+
+
+def test_a_tar_archive_is_named(tmp_path):
+    import tarfile
+
+    with tarfile.open(tmp_path / "a.pt", "w") as archive:
+        archive.addfile(tarfile.TarInfo("sys_info"))
+    with pytest.raises(InputError, match="a tar archive, as PyTorch wrote before"):
+        read(tmp_path / "a.pt")

@@ -200,7 +200,6 @@ CALLS = {
     "a module of the file's own": call(name("canary_module", "plant"), text(CANARY)),
     "__main__": call(name("__main__", "plant")),
     "copyreg": call(name("copyreg", "_reconstructor"), name("os", "system"), name("builtins", "object"), NOTHING),
-    "copyreg with a base": call(name("copyreg", "_reconstructor"), name("a", "B"), name("builtins", "dict"), b"}"),
     "codecs": call(name("_codecs", "encode"), text("x"), text("zip")),
     "codecs decode": call(name("_codecs", "decode"), bytes_(b"x"), text("rot13")),
     "partial": call(name("functools", "partial"), name("os", "system"), text(TOUCH)),
@@ -245,12 +244,8 @@ HOSTILE = {
             "EXT4": b"\x84\x01\x00\x00\x00",
             "PERSID": b"Pcanary\n",
             "BINPERSID": text("canary") + b"Q",
-            "NEWOBJ_EX": name("a", "B") + b")}\x92",
             "NEXT_BUFFER": b"\x97",
             "READONLY_BUFFER": bytes_(b"x") + b"\x98",
-            "DUP": b"N2\x86",
-            "POP": b"NN0",
-            "INT": b"I1\n",
             "unknown": b"\xff",
         }.items()
     },
@@ -279,8 +274,6 @@ HOSTILE = {
     "a number of a million digits": file(b"\x8b" + struct.pack("<i", 400_000) + b"\x7f" * 400_000),
     # keys
     "a list as a key": file(b"}]Ns"),
-    "a tuple as a key": file(b"})Ns"),
-    "a record as a key": file(b"}" + name("a", "B") + b")\x81Ns"),
     "a colliding key": file(b"}" + number(2**61 - 1) + b"Ns"),
     # itself
     "a list that holds itself": file(b"]\x94h\x00a"),
@@ -349,7 +342,6 @@ HOSTILE = {
     "nested: a number": file(tensor(call(name("torch.storage", "_load_from_bytes"), b"K\x01"))),
     # arrays
     "an array of objects": file(array(1, b"]" + OS_SYSTEM + b"a", OBJECTS)),
-    "a type of objects": file(OBJECTS),
     "a type of texts": file(call(name("numpy", "dtype"), text("U9" * 9), b"\x89", b"\x88")),
     "an array without data": file(array(2**40, bytes_(b""))),
     "an array of negative size": file(array(-1, bytes_(b"1234"))),
@@ -418,6 +410,21 @@ PLANT = "def plant(*args):\n    open('canary', 'w').close()\nplant()\n"
 
 def test_there_are_enough():
     assert len(HOSTILE) >= 150
+
+
+HARSH = "whom you trust"
+DAMAGED = ("offset beyond", "shape beyond", "deep", "unfold", "steps", "copies", "entries", "cut", "opcode EXT")
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_harsh_words_only_where_something_asks_to_run(tmp_path, what):
+    (tmp_path / "a.pt").write_bytes(HOSTILE[what])
+    with pytest.raises(InputError) as error:
+        safe_pickle.read(tmp_path / "a.pt")
+    asks = "asks for" in error.value.cause and "memory" not in error.value.cause
+    assert (HARSH in error.value.remedy) == asks
+    assert asks or not ("os.system" in what or "eval" in what)
+    assert not (asks and any(part in what for part in DAMAGED))
 
 
 @pytest.mark.parametrize("what", HOSTILE)

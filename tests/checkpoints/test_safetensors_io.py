@@ -139,3 +139,16 @@ def test_missing_and_folder(tmp_path):
         io.load(tmp_path / "none.safetensors")
     with pytest.raises(InputError, match="folder"):
         io.load(tmp_path)
+
+
+def test_a_header_of_very_many_tensors_is_refused_at_once(tmp_path):
+    import json
+    import time
+
+    header = json.dumps({f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(300_000)})
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    started = time.process_time()
+    for read in (io.load, io.tensors_of, io.describe, io.has_config):
+        with pytest.raises(InputError, match="far more tensors"):
+            read(tmp_path / "a.safetensors")
+    assert time.process_time() - started < 5

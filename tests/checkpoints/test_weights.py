@@ -135,3 +135,46 @@ def test_no_layout_takes_what_is_nothing(name):
 def test_a_config_may_state_any_source(tmp_path, kind):
     safetensors_io.save(tmp_path / "a.safetensors", {"a": X}, {"source": {"kind": kind}})
     assert weights.load(tmp_path / "a.safetensors", "generator")[1]
+
+
+ROSINALITY = ("input.input", "style.1.weight", "conv1.conv.weight")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_forward_module.module."])
+@pytest.mark.parametrize("wrapper", ["g_ema", "g", None])
+def test_wrappers_in_keys(prefix, wrapper):
+    from soundguide_core.checkpoints.formats import rosinality
+
+    state = {prefix + key: X for key in ROSINALITY}
+    assert rosinality.recognises({wrapper: state} if wrapper else state)
+
+
+def test_averaged_models_count_is_dropped():
+    from soundguide_core.checkpoints.formats.keys import flat_tensors
+
+    assert flat_tensors({"n_averaged": torch.tensor(3), "module.a": X, "module.b.module.c": X}).keys() == {"a", "b.c"}
+    assert flat_tensors({"modules.a": X, "a": X}).keys() == {"modules.a", "a"}
+
+
+def test_pictures_that_are_not_square_are_refused_by_name():
+    from soundguide_core.checkpoints.formats.stylegan2_sizes import sizes
+
+    with pytest.raises(InputError, match="not square .*4 x 8"):
+        sizes({"synthesis.b4.const": torch.zeros(2, 4, 8)})
+
+
+def test_weights_that_are_not_finite_are_not_converted(tmp_path, made_up):
+    torch.save({"made up": {"MADE": X.clone().fill_(float("nan"))}}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match="NaN or infinite numbers in made"):
+        weights.convert(tmp_path / "a.pt", tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"source": {"file": []}}, {"unet": {"block_out_channels": 3}}, {"resolution": "\x1b[2J"}]
+)
+def test_inspect_of_odd_configs(tmp_path, capsys, odd):
+    from soundguide_core.cli import main
+
+    safetensors_io.save(tmp_path / "a.safetensors", {"a": X}, odd)
+    assert main(["inspect", str(tmp_path / "a.safetensors")]) == 0
+    assert "\x1b" not in capsys.readouterr().out

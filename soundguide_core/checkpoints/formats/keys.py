@@ -9,11 +9,16 @@ from torch import Tensor
 
 from ...common.errors import InputError
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # what people save around a state dict
+# what people save around a state dict
+WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "ema", "params")
+NOT_AVERAGED = (
+    "The file holds the generator as it was trained, not the average of its weights: pictures are somewhat worse."
+)
+MODULES = re.compile(r"(?<![^.])(module|_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 
 def flat_tensors(content) -> dict[str, Tensor] | None:
-    """The state dict that content is or wraps, without DataParallel's "module."; None if it is anything else."""
+    """The state dict that content is or wraps, without the names of wrappers of modules; None if neither."""
     if not isinstance(content, dict):
         return None
     for wrapper in WRAPPERS:
@@ -22,9 +27,14 @@ def flat_tensors(content) -> dict[str, Tensor] | None:
             break
     if not content or not all(isinstance(k, str) and isinstance(x, Tensor) for k, x in content.items()):
         return None
-    if all(key.startswith("module.") for key in content):
-        content = {key.removeprefix("module."): x for key, x in content.items()}
-    return content
+    return without_wrappers(content)
+
+
+def without_wrappers(state: dict) -> dict:
+    """A state dict without what DataParallel, torch.compile, FSDP and averaging put into its keys."""
+    counted = {key: x for key, x in state.items() if key != "n_averaged"}  # of torch.optim.swa_utils.AveragedModel
+    bare = {MODULES.sub("", key): x for key, x in counted.items()}
+    return bare if len(bare) == len(counted) else state
 
 
 class Keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ..safe_pickle import Foreign, Persistent
+from .keys import NOT_AVERAGED
 
 BINOMIAL = (1, 3, 3, 1)  # the resample filter of every published StyleGAN2
 
 
 def averaged_generator(content) -> Persistent | None:
-    """The generator to render with (G_ema), from the whole dict or alone; None where there is none."""
+    """The generator to render with (G_ema, or the raw G), from the whole dict or alone; None where there is none."""
     if isinstance(content, dict):
-        content = content.get("G_ema")
+        content = content.get("G_ema") or content.get("G")
     return content if isinstance(content, Persistent) else None
 
 
@@ -34,6 +36,12 @@ def records(module, prefix: str = "") -> Iterator[tuple[str, dict]]:
     for name, layer in layers(module).items():
         if isinstance(layer, (Foreign, Persistent)):
             yield from records(layer, f"{prefix}{name}.")
+
+
+def warn_not_averaged(content) -> None:
+    """Say so where the file has only the generator as it was trained."""
+    if isinstance(content, dict) and not content.get("G_ema"):
+        warnings.warn(NOT_AVERAGED, stacklevel=2)
 
 
 def check_unconditional_rgb(module: Persistent) -> None:

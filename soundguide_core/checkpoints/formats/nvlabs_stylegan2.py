@@ -16,6 +16,7 @@ from .nvidia import (
     check_unconditional_rgb,
     conv_clamp,
     layers,
+    warn_not_averaged,
     without_filters,
 )
 from .stylegan2_sizes import sizes
@@ -31,6 +32,7 @@ def recognises(content) -> bool:
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     generator = averaged_generator(content)
+    warn_not_averaged(content)
     check_unconditional_rgb(generator)
     check_mapping(generator)
     check_attribute(generator, "architecture", "skip", where=r"synthesis\.b\d+")

@@ -6,10 +6,12 @@ tensors is stored, so every size comes from a shape.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 
-from .keys import Keys
+from .keys import NOT_AVERAGED, Keys, without_wrappers
 from .nvidia import check_resample_filter
 from .stylegan2_sizes import sizes
 
@@ -25,6 +27,8 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
+    if isinstance(content.get("g"), dict) and "g_ema" not in content:
+        warnings.warn(NOT_AVERAGED, stacklevel=2)
     keys = Keys(_averaged(content), NAME)
     depth = sum(key.startswith("style.") and key.endswith(".weight") for key in keys.left)
     for i in range(depth):
@@ -51,11 +55,11 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
 
 
 def _averaged(content) -> dict | None:
-    """The averaged generator's state dict, from the whole file or alone."""
+    """The averaged generator's state dict, from the whole file or alone; the raw one where there is no other."""
     if not isinstance(content, dict):
         return None
-    state = content.get("g_ema", content)
-    return state if isinstance(state, dict) and all(isinstance(key, str) for key in state) else None
+    state = next((content[name] for name in ("g_ema", "g") if isinstance(content.get(name), dict)), content)
+    return without_wrappers(state) if all(isinstance(key, str) for key in state) else None
 
 
 def _convolution(keys: Keys, theirs: str, ours: str, *, noise: int) -> None:

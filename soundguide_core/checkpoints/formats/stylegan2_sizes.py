@@ -19,6 +19,12 @@ def sizes(tensors: dict[str, Tensor]) -> dict:
     Raises:
         InputError: a key is missing or odd, or the channels do not follow min(channel_base // resolution, channel_max).
     """
+    const = tensors.get("synthesis.b4.const")
+    if const is not None and tuple(const.shape[-2:]) != (4, 4):
+        raise InputError(
+            f"Its pictures are not square (they grow from {const.shape[-2]} x {const.shape[-1]}).",
+            "SoundGuide renders square ones only: use such a generator.",
+        )
     depth = sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in tensors)
     blocks = [re.fullmatch(r"synthesis\.b(\d+)\.conv1\.weight", key) for key in tensors]
     channels = {int(block[1]): len(tensors[block[0]]) for block in blocks if block}

@@ -63,6 +63,12 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
         keys.put(f"mapping.fc{i}.weight", keys.take(f"mapping/Dense{i}/weight").t())
         keys.move(f"mapping/Dense{i}/bias", f"mapping.fc{i}.bias")
 
+    grown = [found for key in keys.left if (found := re.fullmatch(r"synthesis/(\d+)x(\d+)/Const/const", key))]
+    if grown and grown[0].groups() != ("4", "4"):
+        raise InputError(
+            f"Its pictures are not square (they grow from {grown[0][1]} x {grown[0][2]}).",
+            "SoundGuide renders square ones only: use such a generator.",
+        )
     keys.put("synthesis.b4.const", keys.take("synthesis/4x4/Const/const")[0])
     _convolution(keys, "synthesis/4x4/Conv", "synthesis.b4.conv1", noise=0)
     _modulated(keys, "synthesis/4x4/ToRGB", "synthesis.b4.torgb")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .machine import REMEDY_DISTRUST, Budget, Unreadable
+from .values import Budget, Foreign, Unreadable
 
 STORAGES = {
     "FloatStorage": torch.float32,
@@ -26,8 +26,18 @@ STORAGES = {
     "ComplexDoubleStorage": torch.complex128,
     "UntypedStorage": torch.uint8,
 }
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGES.values()}
-WIDER = {"u2": np.int32, "u4": np.int64, "u8": np.int64}  # unsigned types that torch hardly knows
+# types without a storage class of their own; older torch lacks some
+RECENT = (
+    "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+)  # fmt: skip
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGES.values()} | {
+    name: getattr(torch, name) for name in RECENT if hasattr(torch, name)
+}
+WIDER = {"u2": np.int32, "u4": np.int64, "f16": np.float64}  # types that torch lacks or can compute little with
+
+
+NOT_NUMBERS = Foreign("numpy", "ndarray", (), None)  # an array or scalar of texts, dates or objects
 
 
 class Storage:
@@ -62,7 +72,7 @@ def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, d
     if type(storage) is not Storage or not whole:
         raise Unreadable("is damaged (a tensor has no storage or shape)")
     if not all(type(n) is int and 0 <= n < 2**48 for n in (offset, *shape, *stride)):
-        raise Unreadable("holds a tensor of impossible size", REMEDY_DISTRUST)
+        raise Unreadable("holds a tensor of impossible size")
     flat = storage.flat
     if dtype is not None and dtype != flat.dtype:
         if flat.dtype != torch.uint8 or flat.numel() % dtype.itemsize:
@@ -73,22 +83,31 @@ def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, d
         numel *= n
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride)) if numel else 0
     if last >= max(flat.numel(), 1) or numel > max(flat.numel(), 1):
-        raise Unreadable("holds a tensor that reaches beyond its data", REMEDY_DISTRUST)
+        raise Unreadable("holds a tensor that reaches beyond its data")
     budget.spend(numel * flat.element_size())
     if not numel or not flat.numel():
         if numel:
-            raise Unreadable("holds a tensor that reaches beyond its data", REMEDY_DISTRUST)
-        return torch.empty(shape, dtype=flat.dtype)
+            raise Unreadable("holds a tensor that reaches beyond its data")
+        return _empty(shape, flat.dtype)
     return flat.as_strided(shape, stride, offset)
+
+
+def _empty(shape: tuple, dtype: torch.dtype) -> Tensor:
+    """A tensor of no numbers; some of its axes may be long."""
+    try:
+        return torch.empty(shape, dtype=dtype)
+    except RuntimeError:
+        raise Unreadable("holds a tensor of impossible size") from None
 
 
 class Dtype:
     """numpy.dtype while it is being put together."""
 
     def __init__(self, code: Any):
-        if type(code) is not str or not re.fullmatch(r"\?|b1|[iu][1248]|f[248]|c8|c16", code):
-            raise Unreadable("holds an array of something other than numbers")
+        if type(code) is not str or not re.fullmatch(r"\?|[a-zA-Z]\d{0,5}", code):
+            raise Unreadable("is damaged (an array has no type)")
         self.code, self.order = code, "<"
+        self.numeric = re.fullmatch(r"\?|b1|[iu][1248]|f[248]|f16|c8|c16", code) is not None
 
     def set_order(self, state: Any) -> None:
         if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
@@ -101,10 +120,10 @@ class Dtype:
 
 
 class Array:
-    """A numpy array between its making and its state; `tensor` is set by the state."""
+    """A numpy array until its state is known, which sets `tensor`: a record where it has no numbers."""
 
     def __init__(self) -> None:
-        self.tensor: Tensor | None = None
+        self.tensor: Tensor | Foreign | None = None
 
     def set_state(self, state: Any, budget: Budget) -> None:
         if type(state) is not tuple or len(state) != 5 or self.tensor is not None:
@@ -113,31 +132,37 @@ class Array:
         self.tensor = array(data, dtype, shape, "F" if fortran else "C", budget)
 
 
-def array(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Tensor:
-    """The numbers of a numpy array as a tensor; unsigned types become wider signed ones."""
+def array(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Tensor | Foreign:
+    """The numbers of a numpy array as a tensor; unsigned types become wider. Texts, objects: a record."""
+    if type(dtype) is Dtype and not dtype.numeric:
+        return NOT_NUMBERS
     if type(shape) is int:
         shape = (shape,)
     good = type(dtype) is Dtype and type(data) in (bytes, memoryview) and order in ("C", "F", "A", "K")
     if not good or type(shape) is not tuple or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
         raise Unreadable("is damaged (an array is not whole)")
     if len(shape) > 32:
-        raise Unreadable("holds an array of too many axes", REMEDY_DISTRUST)
+        raise Unreadable("holds an array of too many axes")
     numel = 1
     for n in shape:
         numel *= n
     if numel * dtype.numpy.itemsize != len(data):
         raise Unreadable("is damaged (an array's data does not fill its shape)")
     budget.spend(2 * len(data))
+    if not numel:
+        return _empty(shape, torch.from_numpy(np.empty(0, WIDER.get(dtype.code) or np.dtype(dtype.code))).dtype)
     x = np.frombuffer(data, dtype.numpy).reshape(shape, order="F" if order == "F" else "C")
     wider = WIDER.get(dtype.code)
-    if wider is not None and numel and x.max() > np.iinfo(wider).max:
-        raise Unreadable("holds unsigned numbers too large to keep")
+    if dtype.code == "u8" and x.max() <= np.iinfo(np.int64).max:
+        wider = np.int64
     x = x.astype(wider or x.dtype.newbyteorder("="), order="C", copy=True)
     return torch.from_numpy(x.reshape(shape))
 
 
 def scalar(dtype: Any, data: Any) -> Any:
-    """A numpy scalar as a Python number."""
+    """A numpy scalar as a Python number; a record where it is none."""
+    if type(dtype) is Dtype and not dtype.numeric:
+        return NOT_NUMBERS
     if type(dtype) is not Dtype or type(data) is not bytes or len(data) != dtype.numpy.itemsize:
         raise Unreadable("is damaged (a number is not whole)")
     return np.frombuffer(data, dtype.numpy)[0].item()

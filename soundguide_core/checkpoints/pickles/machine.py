@@ -1,68 +1,24 @@
 """A small machine for the pickle opcodes that weights need: it imports nothing and calls nothing that a file names.
 
-Opcodes as Python's pickletools describes them (protocols 2 to 5). Names, calls and states are handed to a `Resolver`;
+Opcodes as Python's pickletools describes them (protocols 0 to 5). Names, calls and states are handed to a `Resolver`;
 there is no way from here to Python's own import or getattr.
 """
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-REMEDY_AGAIN = "Download or copy it again."
-REMEDY_DISTRUST = "Do not open it with other programs either; get the weights from somebody whom you trust."
-VALUE = 64  # bytes that one value in a container costs, about
+from .values import REMEDY_DISTRUST, REMEDY_STATE_DICT, Budget, Foreign, Name, Unreadable, key, text
+
 SMALL = 65536  # longer byte strings stay views of the file until somebody needs them
 LONGEST_NUMBER = 256  # bytes in an integer
 LONGEST_NAME = 200
-LARGEST_KEY = 2**60  # larger integers can be made to collide in a dict
-
-
-class Unreadable(ValueError):
-    """Why a file is not read, as the end of a sentence that begins with its path; and what to do about it."""
-
-    def __init__(self, reason: str, remedy: str = REMEDY_AGAIN):
-        super().__init__(reason)
-        self.reason, self.remedy = reason, remedy
-
-
-class Budget:
-    """What one file may still cost: opcodes run, bytes that calls make beyond the file's own."""
-
-    def __init__(self, opcodes: int, size: int):
-        self.opcodes, self.size = opcodes, size
-
-    def step(self, count: int = 1) -> None:
-        self.opcodes -= count
-        if self.opcodes < 0:
-            raise Unreadable("takes more steps to read than weights ever do", REMEDY_DISTRUST)
-
-    def spend(self, size: int) -> None:
-        self.size -= size
-        if self.size < 0:
-            raise Unreadable("asks for far more memory than it has data", REMEDY_DISTRUST)
-
-
-@dataclass(frozen=True, eq=False)
-class Foreign:
-    """An object whose class was never imported. state: what the file would have had it become, or None."""
-
-    module: str
-    name: str
-    args: tuple
-    state: object
-
-
-class Name(Foreign):
-    """A class or function that a file names, as a mere pair of words."""
-
-    def __init__(self, module: str, name: str):
-        super().__init__(module, name, (), None)
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+LONGEST_LINE = 2**20
+for _codec in ("latin-1", "raw-unicode-escape", "unicode-escape"):
+    codecs.lookup(_codec)  # Python imports a codec at its first use, which is not to happen for a file
 
 
 class Resolver(Protocol):
@@ -86,7 +42,7 @@ class Machine:
         while (code := self.byte()) != STOP:
             self.budget.step()
             if code not in OPCODES:
-                raise Unreadable(f"uses a pickle opcode (0x{code:02x}) that weights never need", REMEDY_DISTRUST)
+                raise Unreadable(f"is damaged, or uses a pickle opcode (0x{code:02x}) that weights never need")
             OPCODES[code](self)
         value = self.pop()
         if self.stack or self.marks:
@@ -112,13 +68,22 @@ class Machine:
     def number(self, layout: struct.Struct) -> Any:
         return layout.unpack(self.take(layout.size))[0]
 
-    def line(self) -> str:
-        start = bytes(self.data[self.at : self.at + LONGEST_NAME])
-        end = start.find(b"\n")
-        if end < 0:
-            raise Unreadable("is damaged (a name has no end)")
+    def line(self, longest: int = LONGEST_NAME) -> bytes:
+        """Up to the next line feed."""
+        size = LONGEST_NAME
+        while (end := (start := bytes(self.data[self.at : self.at + size])).find(b"\n")) < 0:
+            if size >= longest:
+                raise Unreadable("is damaged (a name has no end)")
+            size *= 16
         self.at += end + 1
-        return text(start[:end])
+        return start[:end]
+
+    def decimal(self) -> int:
+        """A whole number written out, as protocol 0 has them."""
+        line = self.line().removesuffix(b"L")
+        if not line.lstrip(b"-").isdigit():
+            raise Unreadable("is damaged (a number is none)")
+        return int(line)
 
     # the stack
 
@@ -151,7 +116,7 @@ class Machine:
 
     def long(self, size: int) -> None:
         if not 0 <= size <= LONGEST_NUMBER:
-            raise Unreadable("holds a number of absurd length", REMEDY_DISTRUST)
+            raise Unreadable("is damaged (a number has an impossible length)")
         self.push(int.from_bytes(self.take(size), "little", signed=True))
 
     def binary(self, size: int) -> None:
@@ -163,6 +128,10 @@ class Machine:
 
     def extend(self, values: list) -> None:
         target = self.top()
+        if type(target) is Foreign:  # a subclass of list
+            if target.state is None:
+                object.__setattr__(target, "state", [])
+            target = target.state
         if type(target) is not list:
             raise Unreadable("is damaged (values are added to what is not a list)")
         target.extend(values)
@@ -171,7 +140,10 @@ class Machine:
         target = self.top()
         if type(target) is not set:
             raise Unreadable("is damaged (values are added to what is not a set)")
-        target.update(map(key, values))
+        target.update(self.keys(values))
+
+    def keys(self, values: list) -> list:
+        return [key(value, self.budget) for value in values]
 
     def set_items(self, values: list) -> None:
         target = self.top()
@@ -182,7 +154,7 @@ class Machine:
         if type(target) is not dict or len(values) % 2:
             raise Unreadable("is damaged (items are set on what is not a dict)")
         for i in range(0, len(values), 2):
-            target[key(values[i])] = values[i + 1]
+            target[key(values[i], self.budget)] = values[i + 1]
 
     def get(self, index: int) -> None:
         if index not in self.memo:
@@ -201,31 +173,85 @@ class Machine:
         name, module = self.pop(), self.pop()
         self.name(module, name)
 
-    def call(self, ask: Callable[[Name, tuple], Any]) -> None:
-        args, name = self.pop(), self.pop()
+    def call(self, ask: Callable[[Name, tuple], Any], name: Any, args: Any) -> None:
+        if isinstance(name, Foreign) and type(name) is not Name:
+            raise Unreadable(f"asks for {name!a}, an object of its own, to be called", REMEDY_DISTRUST)
         if type(name) is not Name or type(args) is not tuple:
-            raise Unreadable("asks for something to be called that has no name", REMEDY_DISTRUST)
+            raise Unreadable("is damaged (what it calls has no name)")
         self.push(ask(name, args))
+
+    def call_top(self, ask: Callable[[Name, tuple], Any]) -> None:
+        args, name = self.pop(), self.pop()
+        self.call(ask, name, args)
+
+    def new_with_keywords(self) -> None:
+        self.pop()  # keyword arguments, which a record does not keep
+        self.call_top(self.resolver.new)
+
+    def call_marked(self) -> None:
+        """A class and its arguments since the mark (opcode OBJ)."""
+        name, *args = self.pop_mark() or [None]
+        self.call(self.resolver.call, name, tuple(args))
+
+    def call_named(self) -> None:
+        """A class named here and its arguments since the mark (opcode INST)."""
+        self.name(self.text_line(), self.text_line())
+        self.call(self.resolver.call, self.pop(), tuple(self.pop_mark()))
+
+    def text_line(self) -> str:
+        return text(self.line())
+
+    def string(self) -> None:
+        """A quoted string of protocol 0, with Python's escapes."""
+        line = self.line(LONGEST_LINE).strip()
+        if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
+            raise Unreadable("is damaged (a text has no quotes)")
+        try:
+            self.push(str(codecs.escape_decode(line[1:-1])[0], "latin-1"))
+        except ValueError:
+            raise Unreadable("is damaged (a text has an unknown escape)") from None
+
+    def unicode(self) -> None:
+        try:
+            self.push(str(self.line(LONGEST_LINE), "raw-unicode-escape"))
+        except UnicodeDecodeError:
+            raise Unreadable("is damaged (a text has an unknown escape)") from None
+
+    def integer(self) -> None:
+        bools = {b"00": False, b"01": True}
+        start = bytes(self.data[self.at : self.at + 3])
+        if start[2:] == b"\n" and start[:2] in bools:
+            self.at += 3
+            self.push(bools[start[:2]])
+        else:
+            self.push(self.decimal())
+
+    def real(self) -> None:
+        try:
+            self.push(float(self.line()))
+        except ValueError:
+            raise Unreadable("is damaged (a number is none)") from None
+
+    def dict_of(self, values: list) -> None:
+        self.push({})
+        self.set_items(values)
+
+    def drop(self) -> None:
+        if self.marks and len(self.stack) == self.marks[-1]:
+            self.marks.pop()
+        else:
+            self.pop()
 
     def build(self) -> None:
         state = self.pop()
         self.resolver.build(self.top(), state)
 
 
-def text(data: Any) -> str:
-    try:
-        return str(data, "utf-8")
-    except UnicodeDecodeError:
-        raise Unreadable("is damaged (a text is not UTF-8)") from None
+def refuse(reason: str) -> Callable[[Machine], None]:
+    def opcode(_: Machine) -> None:
+        raise Unreadable(reason, REMEDY_STATE_DICT)
 
-
-def key(value: Any) -> Any:
-    """value, if it may be a key of a dict: nothing whose hash a file can choose."""
-    if type(value) not in (str, int, float, bool, bytes, type(None)):
-        raise Unreadable(f"has a {type(value).__name__} as a key")
-    if type(value) is int and abs(value) > LARGEST_KEY:
-        raise Unreadable("has an absurd number as a key", REMEDY_DISTRUST)
-    return value
+    return opcode
 
 
 STOP = ord(".")
@@ -245,7 +271,12 @@ OPCODES: dict[int, Callable[[Machine], None]] = {
     ord("M"): lambda m: m.push(m.number(UINT16)),
     0x8A: lambda m: m.long(m.byte()),
     0x8B: lambda m: m.long(m.number(INT32)),
+    ord("I"): Machine.integer,
+    ord("L"): lambda m: m.push(m.decimal()),
+    ord("F"): Machine.real,
     ord("G"): lambda m: m.push(m.number(DOUBLE)),
+    ord("S"): Machine.string,
+    ord("V"): Machine.unicode,
     ord("U"): lambda m: m.push(str(m.take(m.byte()), "latin-1")),  # Python 2's str
     ord("T"): lambda m: m.push(str(m.take(m.number(UINT32)), "latin-1")),
     ord("C"): lambda m: m.binary(m.byte()),
@@ -269,17 +300,32 @@ OPCODES: dict[int, Callable[[Machine], None]] = {
     ord("u"): lambda m: m.set_items(m.pop_mark()),
     0x8F: lambda m: m.push(set()),
     0x90: lambda m: m.add(m.pop_mark()),
+    0x91: lambda m: m.push(frozenset(m.keys(m.pop_mark()))),
+    ord("l"): lambda m: m.push(m.pop_mark()),
+    ord("d"): lambda m: m.dict_of(m.pop_mark()),
+    # the stack
+    ord("0"): Machine.drop,
+    ord("1"): lambda m: m.pop_mark() and None,
+    ord("2"): lambda m: m.push(m.top()),
     # memo
+    ord("p"): lambda m: m.put(m.decimal()),
+    ord("g"): lambda m: m.get(m.decimal()),
     ord("q"): lambda m: m.put(m.byte()),
     ord("r"): lambda m: m.put(m.number(UINT32)),
     0x94: lambda m: m.put(len(m.memo)),
     ord("h"): lambda m: m.get(m.byte()),
     ord("j"): lambda m: m.get(m.number(UINT32)),
     # names and what is asked of them
-    ord("c"): lambda m: m.name(m.line(), m.line()),
+    ord("c"): lambda m: m.name(m.text_line(), m.text_line()),
     0x93: Machine.stack_name,
-    ord("R"): lambda m: m.call(m.resolver.call),
-    0x81: lambda m: m.call(m.resolver.new),
+    ord("R"): lambda m: m.call_top(m.resolver.call),
+    0x81: lambda m: m.call_top(m.resolver.new),
+    0x92: Machine.new_with_keywords,
+    ord("i"): Machine.call_named,
+    ord("o"): Machine.call_marked,
     ord("b"): Machine.build,
     ord("Q"): lambda m: m.push(m.resolver.persistent(m.pop())),
+    ord("P"): lambda m: m.push(m.resolver.persistent(m.text_line())),
+    **dict.fromkeys((0x82, 0x83, 0x84), refuse("names things by numbers that another program has given out")),
+    **dict.fromkeys((0x97, 0x98), refuse("was pickled without its numbers")),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .machine import REMEDY_DISTRUST, VALUE, Budget, Foreign, Unreadable
+from .values import REMEDY_STATE_DICT, VALUE, Budget, Foreign, Unreadable
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 DEEPEST = 50
@@ -23,7 +23,7 @@ def plain(node: Any, budget: Budget, depth: int = 0) -> Any:
     """What a node stands for; an interpolation that leads nowhere stays as its text."""
     budget.spend(VALUE)
     if depth > DEEPEST:
-        raise Unreadable("holds settings that nest deeper than settings ever do", REMEDY_DISTRUST)
+        raise Unreadable("holds settings that nest deeper than settings ever do", REMEDY_STATE_DICT)
     if type(node) is not Foreign or not is_config(node):
         return node
     value = node.state.get("_content", node.state.get("_val"))
@@ -44,7 +44,7 @@ def _root(node: Foreign) -> Foreign:
         if type(parent) is not Foreign or not is_config(parent):
             return node
         node = parent
-    raise Unreadable("holds settings that nest deeper than settings ever do", REMEDY_DISTRUST)
+    raise Unreadable("holds settings that nest deeper than settings ever do", REMEDY_STATE_DICT)
 
 
 def _look_up(node: Any, names: list[str]) -> Any:

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .arrays import STORAGES, Storage
-from .machine import Budget, Machine, Name, Unreadable
+from .machine import Machine
 from .resolver import Resolver
+from .values import Budget, Name, Unreadable
 from .zip_archive import entries
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+LEGACY_START = re.compile(
+    rb"\x80.(\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.|L119547037146038801333356L\n\.", re.DOTALL
+)
 DAMAGED = "is damaged (a storage is not whole)"
 
 
@@ -59,6 +63,8 @@ def read_zip(data: memoryview, budget: Budget, storage_of: Callable[[Any], Any])
     if len(roots) != 1:
         raise Unreadable("is a zip archive, but not of weights", "Unpack it, or give the weights inside it.")
     root = roots[0].removesuffix("data.pkl")
+    if not all(name.startswith(root) for name in records):
+        raise Unreadable("holds entries outside its own folder")
     if bytes(records.get(root + "byteorder", b"little")) != b"little":
         raise _big_endian()
     resolver = TorchResolver(budget, lambda key: _record(records, f"{root}data/{key}"), storage_of)
@@ -77,7 +83,7 @@ def _big_endian() -> Unreadable:
 
 def is_legacy(data: memoryview) -> bool:
     """Does this begin as torch.save wrote before 1.6?"""
-    return bytes(data[:15]) == b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+    return LEGACY_START.match(bytes(data[:64])) is not None
 
 
 def read_legacy(data: memoryview, budget: Budget, storage_of: Callable[[Any], Any]) -> Any:

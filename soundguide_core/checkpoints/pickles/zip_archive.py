@@ -9,7 +9,7 @@ import stat
 import struct
 import zlib
 
-from .machine import REMEDY_DISTRUST, Budget, Unreadable, text
+from .values import Budget, Unreadable, text
 
 LOCAL = struct.Struct("<4s5H3I2H")
 ENTRY = struct.Struct("<4s6H3I5H2I")
@@ -38,19 +38,20 @@ def entries(data: memoryview, budget: Budget) -> dict[str, memoryview]:
         packed, size, start = _wide(data[end : end + extra_size], size, packed, start)
         at = end + extra_size + comment_size
         name = text(raw_name)
-        if name.startswith("/") or {"\\", ":", "\0"} & set(name) or ".." in name.split("/"):
-            raise Unreadable("holds an entry that points out of the archive", REMEDY_DISTRUST)
+        # nothing is unpacked to disk, and torch names the folder after the file, colons and all
+        if name.startswith("/") or "\0" in name or ".." in name.split("/"):
+            raise Unreadable("holds an entry that points out of the archive")
         if stat.S_ISLNK(mode >> 16):
-            raise Unreadable("holds a link in place of weights", REMEDY_DISTRUST)
+            raise Unreadable("holds a link in place of weights")
         if name.split("/")[1:2] == ["code"]:
             continue
         if method != STORED or packed != size or flags & 1:
-            raise Unreadable("holds compressed entries, which PyTorch never writes", REMEDY_DISTRUST)
+            raise Unreadable("is a zip archive with compressed entries, which PyTorch never writes", "Unpack it first.")
         if name in found:
-            raise Unreadable("holds two entries of one name", REMEDY_DISTRUST)
+            raise Unreadable("holds two entries of one name")
         total += size
         if total > len(data):
-            raise Unreadable("holds entries that overlap", REMEDY_DISTRUST)
+            raise Unreadable("holds entries that overlap")
         found[name] = _contents(data, start, size, crc, bytes(raw_name))
     return found
 
