@@ -45,12 +45,12 @@ def visual_intensity(thumbnails: np.ndarray) -> np.ndarray:
     return x @ np.linalg.eigh(x.T @ x)[1][:, -1]
 
 
-def best_lag(loudness: np.ndarray, seen: np.ndarray, most: int) -> tuple[float, int]:
-    """(|r| at the best lag, that lag): loudness[t] against seen[t + lag], lag in -most..most; 0 if one is constant."""
+def best_lag(loudness: np.ndarray, visual: np.ndarray, most: int) -> tuple[float, int]:
+    """(|r| at the best lag, that lag): loudness[t] against visual[t + lag], |lag| <= most; 0 if one is constant."""
     found = (0.0, 0)
     for lag in sorted(range(-most, most + 1), key=abs):  # of equals the shortest
         a = loudness[max(-lag, 0) : len(loudness) - max(lag, 0)]
-        b = seen[max(lag, 0) : len(seen) - max(-lag, 0)]
+        b = visual[max(lag, 0) : len(visual) - max(-lag, 0)]
         if len(a) > 2 and a.std() > 1e-9 and b.std() > 1e-9:
             r = abs(float(np.corrcoef(a, b)[0, 1]))
             if r > found[0] + 1e-12:
@@ -65,21 +65,21 @@ def shuffled(curve: np.ndarray, block: int, rng: np.random.Generator) -> np.ndar
     return np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
 
 
-def reactivity(loudness: np.ndarray, seen: np.ndarray, fps: float, *, nulls: int = 200, seed: int = 0) -> Reactivity:
-    """loudness, seen [F], one value for each frame; each null is searched for its best lag too.
+def reactivity(loudness: np.ndarray, visual: np.ndarray, fps: float, *, nulls: int = 200, seed: int = 0) -> Reactivity:
+    """loudness, visual [F], one value for each frame; each null is searched for its best lag too.
 
     Raises:
         InputError: the curves differ in length, or are shorter than two seconds.
     """
-    loudness, seen = np.asarray(loudness, np.float64), np.asarray(seen, np.float64)
-    if loudness.shape != seen.shape or loudness.ndim != 1:
+    loudness, visual = np.asarray(loudness, np.float64), np.asarray(visual, np.float64)
+    if loudness.shape != visual.shape or loudness.ndim != 1:
         raise InputError(
-            f"{loudness.size} values of loudness meet {seen.size} frames.", "Give one value for each frame."
+            f"{loudness.size} values of loudness meet {visual.size} frames.", "Give one value for each frame."
         )
-    if len(seen) < max(2 * fps, 8):
+    if len(visual) < max(2 * fps, 8):
         raise InputError("A video shorter than two seconds says nothing of reactivity.", "Use a longer one.")
     most, block = max(round(LAG_SEC * fps), 1), max(round(BLOCK_SEC * fps), 1)
-    correlation, lag = best_lag(loudness, seen, most)
+    correlation, lag = best_lag(loudness, visual, most)
     rng = np.random.default_rng(seed)
-    found = np.array([best_lag(shuffled(loudness, block, rng), seen, most)[0] for _ in range(nulls)])
+    found = np.array([best_lag(shuffled(loudness, block, rng), visual, most)[0] for _ in range(nulls)])
     return Reactivity(correlation, lag, float(np.percentile(found, 99)), float((found < correlation).mean()), found)

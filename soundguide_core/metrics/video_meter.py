@@ -25,17 +25,18 @@ THUMBNAIL = 8  # pixels a side
 class VideoFigures:
     """similarity [F]: cosine of each frame and its moment of sound, or None. adjacent [F-1]: cosine of neighbours'
     embeddings, or None. motion [F-1]: mean absolute difference of neighbours, pictures in 0..1: without it, a frozen
-    video would be the most consistent. seen [F]: see metrics/reactivity. embeds [F,D] of the frames, or None."""
+    video would be the most consistent. visual_intensity [F]: see metrics/reactivity. embeds [F,D] of the
+    frames, or None."""
 
     similarity: np.ndarray | None
     adjacent: np.ndarray | None
     motion: np.ndarray
-    seen: np.ndarray
+    visual_intensity: np.ndarray
     embeds: Tensor | None
 
     def summary(self) -> dict:
         """Means, and the largest step, as plain numbers."""
-        report = {"frames": len(self.seen)}
+        report = {"frames": len(self.visual_intensity)}
         if self.similarity is not None:
             report["similarity"] = {"mean": float(self.similarity.mean()), "least": float(self.similarity.min())}
         if len(self.motion):
@@ -81,7 +82,7 @@ class VideoMeter:
             similarity=np.array(self.similarity) if self.similarity else None,
             adjacent=None if embeds is None else (embeds[1:] * embeds[:-1]).sum(dim=1).numpy(),
             motion=np.array(self.motion),
-            seen=visual_intensity(np.array(self.thumbnails).reshape(-1, 3 * THUMBNAIL**2)),
+            visual_intensity=visual_intensity(np.array(self.thumbnails).reshape(-1, 3 * THUMBNAIL**2)),
             embeds=embeds,
         )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,37 +29,11 @@ from ..losses.adversarial import discriminator_loss, r1_penalty
 from ..losses.perceptual import load_lpips
 from ..media.images import grid, save_image
 from ..trajectory.trajectory import Trajectory, save_trajectory
-from .clips import Batch
 from .engine import distributed, loop
 from .engine.ema import ema_update
 from .sound_video_recipe import Settings, Stage, new_trajectory
-from .sound_video_sources import SoundVideoData, Sources, open_data
-from .sound_video_terms import Walked, adversarial_terms, kinds_term, latent_terms, picture_terms
-
-
-class RunningMean(nn.Module):
-    """w_bar [L,D]: the mean of the codes produced so far, forgetting slowly."""
-
-    def __init__(self, start: Tensor):
-        super().__init__()
-        self.register_buffer("value", start.clone())
-
-    @torch.no_grad()
-    def update(self, codes: Tensor, beta: float = 0.99) -> None:
-        """codes [B,L,D]"""
-        self.value.copy_(torch.lerp(distributed.all_reduce_mean(codes.mean(dim=0)), self.value, beta))
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Windows of clips or sounds, their source latents ws [B,L,D] and noise [B,F,Z]. Of scenes that are known: the same
-    sources with nothing going on in them, and how far each frame departs from there [B,F,1,D]."""
-
-    batch: Batch
-    ws: Tensor
-    noise: Tensor
-    calm_ws: Tensor | None
-    departure: Tensor | None
+from .sound_video_sources import RunningMean, SoundVideoData, Sources, TrainBatch, open_data
+from .sound_video_terms import Rollout, adversarial_terms, kinds_term, latent_terms, picture_terms
 
 
 class SoundVideoTraining:
@@ -90,8 +64,8 @@ class SoundVideoTraining:
         self.trajectory = trajectory.to(self.device).requires_grad_(True).train()
         self.events = self.trajectory.encoder.events
         trunk = None if self.events is None else self.events.trunk
-        settled = [m for m in self.trajectory.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        for module in settled if trunk is None else [*settled, trunk]:
+        batch_norms = [m for m in self.trajectory.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for module in batch_norms if trunk is None else [*batch_norms, trunk]:
             module.eval()  # as it was learned on many more sounds, and the same in every process
         self.average = copy.deepcopy(self.trajectory).eval().requires_grad_(False)
         self.image_discriminator, self.video_discriminator = (
@@ -111,34 +85,34 @@ class SoundVideoTraining:
         rest = [p for p in self.trajectory.parameters() if id(p) not in held]
         self.adam = torch.optim.Adam([{"params": rest}, {"params": self.trunk}], lr=settings.lr, betas=(0.9, 0.99))
         judges = [*self.image_discriminator.parameters(), *self.video_discriminator.parameters()]
-        self.judges_adam = torch.optim.Adam(judges, lr=settings.discriminator_lr, betas=(0.0, 0.99))
-        self.optimisers = {"adam": self.adam, "judges_adam": self.judges_adam}
+        self.d_adam = torch.optim.Adam(judges, lr=settings.discriminator_lr, betas=(0.0, 0.99))
+        self.optimisers = {"adam": self.adam, "judges_adam": self.d_adam}
 
     def step(self, i: int) -> dict[str, float]:
         s = self.settings
         stage = s.stage_at(i)
         for group, factor in zip(self.adam.param_groups, (1.0, stage.trunk_lr)):
             group["lr"] = s.lr * s.rate(i) * factor
-        self.judges_adam.param_groups[0]["lr"] = s.discriminator_lr * s.rate(i)
+        self.d_adam.param_groups[0]["lr"] = s.discriminator_lr * s.rate(i)
         if self.events is not None:
             self.events.requires_grad_(stage.hearing)
             self.events.trunk.requires_grad_(stage.hearing and bool(stage.trunk_lr))
         drawn = self.draw(i)
-        self._learn_from_judges(False)
-        walked = self.walk(drawn, stage)
-        frames = self.render(walked.shown) if stage.pictures else None
-        losses = self.terms(stage, drawn, walked, frames)
+        self._train_discriminators(False)
+        rollout = self.rollout(drawn, stage)
+        frames = self.render(rollout.shown) if stage.pictures else None
+        losses = self.terms(stage, drawn, rollout, frames)
         self._update(self.adam, sum(stage.terms[name] * value for name, value in losses.items()))
-        self.w_bar.update(walked.w_hats.detach().flatten(0, 1))
+        self.w_bar.update(rollout.w_hats.detach().flatten(0, 1))
         ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
         judges = stage.terms.keys() & {"image", "video"}
         if judges:
-            self._learn_from_judges(True)
-            losses |= self.judge(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
+            self._train_discriminators(True)
+            losses |= self.discriminator_step(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
         values = torch.stack([value.detach().float() for value in losses.values()])
         return dict(zip(losses, distributed.all_reduce_mean(values).tolist()))
 
-    def draw(self, i: int) -> Drawn:
+    def draw(self, i: int) -> TrainBatch:
         """This process's rows of step i's batch."""
         s, rng = self.settings, torch_generator(self.seed, i)
         stage = s.stage_at(i)
@@ -159,9 +133,9 @@ class SoundVideoTraining:
         batch = batch.to(self.device)
         known = batch.amounts is not None and self.codes is not None
         departure = self.codes.departures(batch.amounts, self.generator.w_dim) if known else None
-        return Drawn(batch, ws, noise.to(self.device), calm_ws, departure)
+        return TrainBatch(batch, ws, noise.to(self.device), calm_ws, departure)
 
-    def walk(self, drawn: Drawn, stage: Stage) -> Walked:
+    def rollout(self, drawn: TrainBatch, stage: Stage) -> Rollout:
         batch, encoder = drawn.batch, self.trajectory.encoder
         asked = slice(None) if stage.path else slice(-stage.frames, None)
         mels = batch.mels[:, asked]
@@ -171,54 +145,54 @@ class SoundVideoTraining:
             offsets, own = encoder.shared_and_own(mels.flatten(0, 1), segments)
         w_hats = drawn.ws[:, None] + self.trajectory.w_scale * offsets.float().unflatten(0, mels.shape[:2])
         if not stage.path:
-            return Walked(w_hats, w_hats, own.float(), heard)
+            return Rollout(w_hats, w_hats, own.float(), heard)
         path, _ = self.trajectory.rollout(w_hats, self.trajectory.init_state(drawn.ws, w_hats[:, 0]), drawn.noise)
-        return Walked(path[:, -stage.frames :], w_hats, own.float(), heard)
+        return Rollout(path[:, -stage.frames :], w_hats, own.float(), heard)
 
     def render(self, shown: Tensor) -> Tensor:
         """[B,F,L,D] => frames [B,F,3,H,W]"""
         frames = self.generator.synthesis(shown.flatten(0, 1), "const", None, self.dtype)
         return frames.unflatten(0, shown.shape[:2])
 
-    def terms(self, stage: Stage, drawn: Drawn, walked: Walked, frames: Tensor | None) -> dict[str, Tensor]:
+    def terms(self, stage: Stage, drawn: TrainBatch, rollout: Rollout, frames: Tensor | None) -> dict[str, Tensor]:
         """The unweighted terms of the stage."""
         names = stage.terms.keys()
         # a code of E_a cannot see what its source shows, so it is held to the departure alone
         origin = drawn.calm_ws if stage.path else drawn.ws
         w_scale = self.trajectory.w_scale
-        terms = latent_terms(names, walked, origin, drawn.departure, self.w_bar.value, w_scale)
+        terms = latent_terms(names, rollout, origin, drawn.departure, self.w_bar.value, w_scale)
         if "kinds" in names:
-            terms["kinds"] = kinds_term(walked.heard, drawn.batch.amounts)
+            terms["kinds"] = kinds_term(rollout.heard, drawn.batch.amounts)
         if frames is not None:
             terms |= picture_terms(names, frames, drawn.batch, self.joint, self.perceptual)
             terms |= adversarial_terms(names, frames, self.image_discriminator, self.video_discriminator)
         return terms
 
-    def judge(self, names: Collection[str], real: Tensor, fake: Tensor, i: int) -> dict[str, Tensor]:
+    def discriminator_step(self, names: Collection[str], real: Tensor, fake: Tensor, i: int) -> dict[str, Tensor]:
         """One update of these discriminators, with R1 in every r1_every-th."""
         s, losses, total = self.settings, {}, 0.0
         kinds = {
             "image": (self.image_discriminator, lambda x: x.flatten(0, 1)[:, None]),
             "video": (self.video_discriminator, lambda x: x),
         }
-        for name, (judge, seen_as) in kinds.items():
+        for name, (discriminator, view) in kinds.items():
             if name not in names:
                 continue
             regular = s.r1_gamma and i % s.r1_every == 0
-            x = seen_as(real).requires_grad_(bool(regular))
-            scores, fake_scores = judge(x), judge(seen_as(fake))
+            x = view(real).requires_grad_(bool(regular))
+            scores, fake_scores = discriminator(x), discriminator(view(fake))
             loss = discriminator_loss(scores, fake_scores)
             losses |= {f"{name}_judge": loss, f"{name}_real": scores.mean(), f"{name}_fake": fake_scores.mean()}
             total = total + loss
             if regular:
                 losses[f"{name}_r1"] = r1_penalty(scores, x)
                 total = total + s.r1_gamma / 2 * s.r1_every * losses[f"{name}_r1"]
-        self._update(self.judges_adam, total)
+        self._update(self.d_adam, total)
         return losses
 
-    def _learn_from_judges(self, learn: bool) -> None:
-        for judge in (self.image_discriminator, self.video_discriminator):
-            judge.requires_grad_(learn)
+    def _train_discriminators(self, learn: bool) -> None:
+        for discriminator in (self.image_discriminator, self.video_discriminator):
+            discriminator.requires_grad_(learn)
 
     def _update(self, adam: torch.optim.Adam, loss: Tensor) -> None:
         adam.zero_grad()
@@ -271,11 +245,11 @@ def run(
 
     Writes state.safetensors, trajectory.safetensors and sheets of frames into out; returns the trajectory's path.
     """
-    from ..common.memory import keep_freed_memory
+    from ..common.memory import tune_malloc
 
     distributed.init_distributed(device)
     if torch.device(device).type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     settings = Settings.from_dict(config["training"])
     joint, generator = (
         load_joint(config["models"].get("joint"), device),

@@ -25,7 +25,7 @@ from .clips import Batch
 
 
 @dataclass(frozen=True)
-class Walked:
+class Rollout:
     """What came of a batch: latents [B,F,L,D] of the frames to judge, the codes w_hat [B,F',L,D], the layers' own part
     in them, and what was heard [B,F',K], if kinds are told apart."""
 
@@ -36,7 +36,7 @@ class Walked:
 
 
 def latent_terms(
-    names: Collection[str], walked: Walked, origin: Tensor | None, departure: Tensor | None, w_bar: Tensor,
+    names: Collection[str], rollout: Rollout, origin: Tensor | None, departure: Tensor | None, w_bar: Tensor,
     w_scale: Tensor,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Those that need no pictures. origin [B,L,D], departure [B,F',1,D]: where the frames' latents are, and from
@@ -45,12 +45,12 @@ def latent_terms(
     if "latents" in names:
         if departure is None:
             raise InputError("The latents of these clips are not known.", "Set the weight of latents to 0.")
-        wanted = origin[:, None] + departure[:, -walked.shown.shape[1] :]
-        terms["latents"] = ((walked.shown - wanted) / w_scale).square().mean()
+        wanted = origin[:, None] + departure[:, -rollout.shown.shape[1] :]
+        terms["latents"] = ((rollout.shown - wanted) / w_scale).square().mean()
     if "codes" in names:
-        terms["codes"] = code_distance(walked.w_hats.flatten(0, 1), w_bar).mean()
+        terms["codes"] = code_distance(rollout.w_hats.flatten(0, 1), w_bar).mean()
     if "layers" in names:
-        terms["layers"] = walked.own.square().mean()
+        terms["layers"] = rollout.own.square().mean()
     return terms
 
 
@@ -97,11 +97,13 @@ def picture_terms(
     return terms
 
 
-def adversarial_terms(names: Collection[str], frames: Tensor, image_judge, video_judge) -> dict[str, Tensor]:
+def adversarial_terms(
+    names: Collection[str], frames: Tensor, image_discriminator, video_discriminator
+) -> dict[str, Tensor]:
     """min over G of L_D(v) + L_D(I), non-saturating: frames [B,F,3,H,W]."""
     terms = {}
     if "image" in names:
-        terms["image"] = generator_loss(image_judge(frames.flatten(0, 1)[:, None]))
+        terms["image"] = generator_loss(image_discriminator(frames.flatten(0, 1)[:, None]))
     if "video" in names:
-        terms["video"] = generator_loss(video_judge(frames))
+        terms["video"] = generator_loss(video_discriminator(frames))
     return terms

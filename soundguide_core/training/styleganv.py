@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError
-from ..common.memory import send
+from ..common.memory import to_device
 from ..generators.latents import truncate
 from ..generators.motion import MotionEncoder
 from ..generators.stylegan_v import Generator, StyleGANVConfig
@@ -79,7 +79,7 @@ class VideoWarmStart(WarmStart):
     def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two moments of each video, one after the other."""
         videos = draw_videos(self.coded, self.generator, batch // 2, 2, rng)
-        real = F.interpolate(send(videos.frames, self.device).flatten(0, 1), size, mode="area")
+        real = F.interpolate(to_device(videos.frames, self.device).flatten(0, 1), size, mode="area")
         motion_v = self.generator.motion_codes(videos.t, videos.motion_z, sound=videos.sound).flatten(0, 1)
         ws = self.ws(videos.z, rng).repeat_interleave(2, dim=0)
         return self.generator.synthesis(ws, "none", None, self.dtype, size, motion_v=motion_v), real
@@ -143,14 +143,14 @@ class StyleGANVTraining(StyleGAN2Training):
             z, motion_z, t, sound = given.z, given.motion_z, given.t, given.sound
         else:
             z, (motion_z, t, sound) = torch.randn(given.z.shape, generator=rng), self._motion(rng)
-        w = self.generator.mapping(send(z, self.device))
+        w = self.generator.mapping(to_device(z, self.device))
         self.generator.mapping.track(distributed.all_reduce_mean(w.detach().mean(dim=0)))
         motion_v = self.generator.motion_codes(t, motion_z, sound=sound)
         fake = self.generator.render(self.generator.broadcast(w), motion_v, self.dtype)
         loss = generator_loss(self.discriminator(fake, t, self.dtype))
         losses = {"generator": loss}
         if s.recon_weight:
-            img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, send(given.frames, self.device)))
+            img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, to_device(given.frames, self.device)))
             losses["recon"] = pyramid_distance(img, target, levels=3, square=2.0).mean()
             loss = loss + s.recon_weight * losses["recon"]
         self._update("generator", loss)
@@ -158,10 +158,10 @@ class StyleGANVTraining(StyleGAN2Training):
         # discriminator
         self.discriminator.requires_grad_(True)
         real = self._videos(rng)
-        frames, times = send(real.frames, self.device), real.t
+        frames, times = to_device(real.frames, self.device), real.t
         if s.mirror:
             flip = torch.rand(len(frames), 1, 1, 1, 1, generator=rng) < 0.5
-            frames = torch.where(send(flip, self.device), frames.flip(4), frames)
+            frames = torch.where(to_device(flip, self.device), frames.flip(4), frames)
         scores = self.discriminator(frames, times, self.dtype)
         fake_scores = self.discriminator(fake.detach(), t, self.dtype)
         loss = discriminator_loss(scores, fake_scores)

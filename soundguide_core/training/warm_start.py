@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError
-from ..common.memory import send
+from ..common.memory import to_device
 from ..generators.stylegan2 import Generator
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid, save_image
@@ -108,8 +108,8 @@ class WarmStart:
     @torch.no_grad()
     def ws(self, z: Tensor, rng: torch.Generator) -> Tensor:
         """z [B,D] => ws [B,L,D], truncated at random down to the smallest psi."""
-        w, least = self.generator.mapping(send(z, self.device)), self.settings.psi
-        psi = least + (1 - least) * send(torch.rand(len(w), 1, generator=rng), self.device)
+        w, least = self.generator.mapping(to_device(z, self.device)), self.settings.psi
+        psi = least + (1 - least) * to_device(torch.rand(len(w), 1, generator=rng), self.device)
         return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
     def step(self, i: int) -> dict[str, float]:

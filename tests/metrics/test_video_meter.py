@@ -30,7 +30,7 @@ def test_figures_do_not_depend_on_the_chunks():
         assert np.allclose(f.similarity, (embeds * heard).sum(1), atol=1e-6)
         assert np.allclose(f.adjacent, (embeds[1:] * embeds[:-1]).sum(1), atol=1e-6)
         assert np.allclose(f.motion, (frames[1:] - frames[:-1]).abs().mean((1, 2, 3)) / 2, atol=1e-6)
-        assert np.allclose(np.abs(f.seen), np.abs(figures[0].seen), atol=1e-4)
+        assert np.allclose(np.abs(f.visual_intensity), np.abs(figures[0].visual_intensity), atol=1e-4)
     assert figures[0].summary()["frames"] == 10 and figures[0].summary()["motion"]["largest"] < 1
 
 
@@ -39,7 +39,7 @@ def test_a_frozen_video_is_consistent_and_does_not_move():
     meter.add(video(1).expand(5, -1, -1, -1))
     summary = meter.figures().summary()
     assert summary["adjacent"]["mean"] == pytest.approx(1) and summary["motion"]["largest"] == 0
-    assert "similarity" not in summary and (meter.figures().seen == 0).all()
+    assert "similarity" not in summary and (meter.figures().visual_intensity == 0).all()
 
 
 def test_without_an_encoder_and_of_one_frame():

@@ -12,7 +12,7 @@ import torch
 
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.media.video import writing
+from soundguide_core.media.video_writing import writing
 from soundguide_core.miniature.data import scene_clips
 from soundguide_core.miniature.world import codes
 from soundguide_core.training import clips

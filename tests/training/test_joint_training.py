@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.miniature.data import captions as data
 from soundguide_core.miniature.data import scenes as datasets
@@ -138,3 +139,11 @@ def test_learning_pictures_leaves_the_text_tower_alone(training, scenes):
     assert more.step(0).keys() == {"picture_text", "intensity_margin"}
     assert torch.equal(more.ema.encode_text(["rain", "a dog"]), words)
     assert not torch.equal(more.ema.encode_image(scenes.batch(np.arange(2))), seen)
+
+
+def test_recipes_of_earlier_versions_still_load():
+    old = {"steps": 5, "strange_words": 0.2, "adversary": 0.1, "graded": 3.0, "sounds": 7, "softened": 0.5}
+    new = joint.JointSettings(steps=5, oov_share=0.2, fgm_radius=0.1, margin_weight=3.0, texts=7)
+    assert joint.JointSettings.from_dict(old) == new
+    with pytest.raises(InputError, match="unknown entry 'width'"):
+        joint.JointSettings.from_dict({"steps": 5, "width": 2})

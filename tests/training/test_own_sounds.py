@@ -11,10 +11,9 @@ import torch
 
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.checkpoints import safetensors_io
-from soundguide_core.cli.train import with_folder
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.sound import load_sound
-from soundguide_core.media.video import writing
+from soundguide_core.media.video_writing import writing
 from soundguide_core.training import sound_encoder, sound_video
 from soundguide_core.training.recipe import merged, read_recipe
 from soundguide_core.training.sound_data import open_sounds
@@ -135,10 +134,8 @@ def test_a_trajectory_learns_own_clips(tmp_path, tiny):
 
 
 def on_folder(recipe: dict, path: str) -> dict:
-    return {**recipe, "data": with_folder(recipe["data"], path)}
+    return {**recipe, "data": {**recipe["data"], "folder": path}}
 
 
-def test_own_data_take_the_place_of_a_recipe_s():
-    for name in ("sound_encoder", "sound_video"):
-        assert with_folder(read_recipe(name)["data"], "here") == {"folder": "here"}
-        assert "source" not in read_recipe(f"folder_{name}")["data"]
+def test_recipes_for_own_data_name_no_source():
+    assert all("source" not in read_recipe(f"folder_{name}")["data"] for name in ("sound_encoder", "sound_video"))

@@ -111,10 +111,10 @@ def test_a_weight_of_0_leaves_its_term_out(tiny, tmp_path, without):
 def test_the_codes_term_and_its_mean(tiny, tmp_path):
     training = make(tiny, tmp_path)
     stage, drawn = training.settings.stages[1], training.draw(2)
-    walked = training.walk(drawn, stage)
-    w_hats, frames, batch = walked.w_hats, training.render(walked.shown), drawn.batch
+    rollout = training.rollout(drawn, stage)
+    w_hats, frames, batch = rollout.w_hats, training.render(rollout.shown), drawn.batch
     assert frames.shape == (2, 2, 3, 32, 32) and w_hats.shape == (2, 4, 8, 8)
-    terms = training.terms(stage, drawn, walked, frames)
+    terms = training.terms(stage, drawn, rollout, frames)
     expected = ((w_hats - training.w_bar.value) ** 2).mean()
     assert terms["codes"].item() == pytest.approx(expected.item(), rel=1e-5)
     seen = training.joint.encode_image(frames.flatten(0, 1)).unflatten(0, (2, 2))
@@ -146,9 +146,9 @@ def test_the_kinds_term():
 def test_the_perceptual_term(tiny, tmp_path):
     training = make(tiny, tmp_path, stages=[{**THEN, "weights": {"perceptual": 1.0}}])
     stage, drawn = training.settings.stages[0], training.draw(0)
-    walked = training.walk(drawn, stage)
-    frames = training.render(walked.shown)
-    terms = training.terms(stage, drawn, walked, frames)
+    rollout = training.rollout(drawn, stage)
+    frames = training.render(rollout.shown)
+    terms = training.terms(stage, drawn, rollout, frames)
     expected = np.abs((frames - drawn.batch.real[:, 2:]).detach().numpy()).mean() / 3
     assert terms.keys() == {"perceptual"} and terms["perceptual"].item() == pytest.approx(expected, rel=1e-5)
     with pytest.raises(InputError, match="no perceptual network"):

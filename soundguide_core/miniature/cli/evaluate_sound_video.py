@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ...checkpoints import registry
     from ...common.files import check_writable
-    from ...common.memory import keep_freed_memory
+    from ...common.memory import tune_malloc
     from ...media.images import check_suffix
     from ...systems.sound_to_video import VideoConfig
     from ...trajectory.trajectory import load_trajectory
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     sounds = None if args.recordings is None else _recorded(args)
     device = pick_device(args)
     if device.type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     joint, generator = load_models(args)
     judge = load_scene_classifier(args.judge, device)
     names = args.trajectory or [registry.default("trajectory")]

@@ -83,7 +83,7 @@ def judged(
     loudness = curves(torch.from_numpy(wave), SAMPLE_RATE, config.fps, num_frames)["loudness"]
     return Judged(
         phenomenon, torch.cat(probabilities), figures,
-        reactivity(loudness, figures.seen, config.fps, seed=seed), loudness, config.fps, torch.stack(kept),
+        reactivity(loudness, figures.visual_intensity, config.fps, seed=seed), loudness, config.fps, torch.stack(kept),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ...common.errors import InputError
 from ...common.files import make_folder, replacing
-from ...common.memory import send
+from ...common.memory import to_device
 from ...common.parallel import parallel_map
 from ...generators.motion import MotionEncoder, Noise, noise_at
 from ...media.images import from_uint8
@@ -96,8 +96,8 @@ class CodedClips:
         """Clips [B,F] at moments [B,F] and powers [B,F] in 0..1 => [B,F,3,H,W] in -1..1, where the pixels are."""
         place = power * (len(LEVELS) - 1)
         level = place.floor().clamp(max=len(LEVELS) - 2).long()
-        a = send(place - level, self.pixels.device)[..., None, None, None]
-        clip, low, high, number = send(torch.stack([index, level, level + 1, moment]), self.pixels.device)
+        a = to_device(place - level, self.pixels.device)[..., None, None, None]
+        clip, low, high, number = to_device(torch.stack([index, level, level + 1, moment]), self.pixels.device)
         low, high = (
             from_uint8(self.pixels[clip, at, number].flatten(0, 1)).unflatten(0, index.shape) for at in (low, high)
         )

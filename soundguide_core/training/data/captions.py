@@ -128,9 +128,9 @@ def open_captioned(
     Raises:
         InputError: no picture with a caption.
     """
-    found = shard_items(str(folder)) if is_shards(folder) else _captioned(Path(folder))
-    items = [item for item in found if item.texts]
-    if not items:
+    if is_shards(folder):
+        items = (item for item in shard_items(str(folder)) if item.texts)
+    elif not (items := [item for item in _captioned(Path(folder)) if item.texts]):
         raise InputError(
             f"{folder} holds no captions.", "Put a CSV with file_name and caption, or a .txt beside each picture."
         )

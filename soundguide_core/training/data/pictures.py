@@ -143,11 +143,12 @@ def decode(items: Iterable[Item], source: str, size: int, cache: Path, on_step=N
     path = make_folder(cache) / f"pictures-{_fingerprint(source, size)}"
     listing, raw = path.with_suffix(".json"), path.with_suffix(".u8")
     if not (listing.is_file() and raw.is_file()):
-        names, texts, skipped, items = [], [], Skipped(), items if isinstance(items, list) else list(items)
+        names, texts, skipped = [], [], Skipped()
+        total = len(items) if isinstance(items, list) else 0  # shards do not say
         with replacing(raw) as temporary, open(temporary, "wb") as file:
             for i, item in enumerate(items):
                 if on_step is not None and i % 50 == 0:
-                    on_step(i, len(items))
+                    on_step(i, total or i + 1)
                 try:
                     file.write(to_uint8(resize(item.load(), (size, size)))[0].numpy().tobytes())
                 except InputError as error:

@@ -34,6 +34,8 @@ def open_data(
     cache = Path(table.pop("cache", out / "data"))
     if "folder" in table:
         function = open_folder
+        if out.resolve().is_relative_to(Path(table["folder"]).resolve()):
+            raise InputError(f"{out} lies in the data's folder, and would be learned from.", "Choose another --out.")
     else:
         function = data_source(table, thing)
         table.pop("source", None)

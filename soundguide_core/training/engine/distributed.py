@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ...common.memory import keep_freed_memory
+from ...common.memory import tune_malloc
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def setup_process(device: str | torch.device) -> None:
     """Joins the process group, where there is one, and tunes malloc and cuDNN for steps of one shape, many times."""
     init_distributed(device)
     if torch.device(device).type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     torch.backends.cudnn.benchmark = True
 
 

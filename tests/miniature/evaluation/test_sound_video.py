@@ -54,7 +54,8 @@ def test_summary():
         names[:wrong] = 1 - names[0]
         loudness = np.ones(24)
         figures = VideoFigures(
-            seen=np.zeros(24), motion=np.full(23, 0.1), adjacent=torch.full((23,), 0.9), embeds=torch.randn(24, 4),
+            visual_intensity=np.zeros(24),
+            motion=np.full(23, 0.1), adjacent=torch.full((23,), 0.9), embeds=torch.randn(24, 4),
             similarity=torch.full((24,), 0.5),
         )  # fmt: skip
         probabilities = torch.nn.functional.one_hot(names, 2).float()

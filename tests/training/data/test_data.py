@@ -155,3 +155,18 @@ def test_named_sources(tmp_path):
             opened({"source": name})
     with pytest.raises(InputError, match="names no data"):
         opened({})
+
+
+def test_recipes_without_a_source_get_the_clients(tmp_path, monkeypatch):
+    """As recipes of earlier versions, whose table was called [scenes] or [clips]."""
+    monkeypatch.setitem(sys.modules, "recipes_own", SimpleNamespace(numbers=numbers))
+    client = SimpleNamespace(sources={"stylegan2": "recipes_own:numbers"})
+    monkeypatch.setattr("soundguide_core.training.recipe.registry.clients", lambda: [client])
+    for config in ({"scenes": {"count": 2}}, {"clips": {"count": 2}}, {"data": {"count": 2}}):
+        assert sources.open_data("stylegan2", config, open_pictures, out=tmp_path, on_step=None, size=5) == [5, 5]
+
+
+def test_results_do_not_go_among_the_data(folder):
+    table = {"folder": str(folder)}
+    with pytest.raises(InputError, match="data's folder"):
+        sources.open_data("x", {"data": table}, open_pictures, out=folder / "run", on_step=None, size=16)
