@@ -14,13 +14,14 @@ from . import (
     sound_to_video,
     video_editing,
 )
+from .checks import check_inputs
 from .host import ComfyExtension, add_model_folders
 
 GROUPS = (
     models, examples, audio, embedding, latents, image_manipulation, sound_to_video, continuous_video, video_editing,
     analysis,
 )  # fmt: skip
-NODES = [node for group in GROUPS for node in group.NODES]
+NODES = [check_inputs(node) for group in GROUPS for node in group.NODES]
 
 
 class SoundGuideExtension(ComfyExtension):

@@ -55,10 +55,10 @@ class SoundSchedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, audio, curve, fps, num_frames, low, high, smoothing):
-        from ..soundguide_core.pipelines.recording import sound_curve
+        from ..soundguide_core.pipelines.recording import feature_curve
 
         check_choice("curve", curve, FEATURES)
-        values = sound_curve(
+        values = feature_curve(
             recording_of(audio), curve, fps, num_frames=num_frames, low=low, high=high, smoothing_sec=smoothing
         )
         title = f"{curve}, {len(values)} frames"

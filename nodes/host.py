@@ -97,11 +97,12 @@ class SoundGuideModel(nn.Module):
 class Model:
     """A network that the host moves, counts and frees.
 
-    name: what the person chose. load: device => network, frozen; called outside inference mode.
+    name: what the person chose. load: device => network, frozen; called outside inference mode. kind: of the weights,
+    as in the registry; None where it does not matter.
     """
 
-    def __init__(self, name: str, load: Callable[[torch.device], nn.Module]):
-        self.name = name
+    def __init__(self, name: str, load: Callable[[torch.device], nn.Module], kind: str | None = None):
+        self.name, self.kind = name, kind
         self.patcher = with_grad(
             lambda: ModelPatcher(
                 SoundGuideModel(load(mm.unet_offload_device())), mm.get_torch_device(), mm.unet_offload_device()

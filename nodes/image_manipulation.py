@@ -8,7 +8,7 @@ from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import image_of, img_of, io, on_device, on_step, with_grad
 from .latents import generator_input
-from .settings import config_inputs, config_of
+from .settings import config_inputs, config_of, preset_input
 from .sockets import Latents
 
 
@@ -97,6 +97,7 @@ class SoundManipulate(io.ComfyNode):
                     step=0.05,
                     tooltip="How much of 'also' against 1 of 'embeds'; below 0 leads away from it.",
                 ),
+                preset_input(ManipulationConfig),
             ],
             outputs=[
                 sockets.WLatents.Output(

@@ -45,7 +45,7 @@ class Loader(io.ComfyNode):
     @classmethod
     def execute(cls, name):
         cls.check(name)
-        return io.NodeOutput(Model(name, lambda device: cls.load(name, device)))
+        return io.NodeOutput(Model(name, lambda device: cls.load(name, device), cls.kind))
 
 
 class LoadJointEncoder(Loader):

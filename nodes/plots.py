@@ -57,7 +57,7 @@ def report_picture(report: VideoReport, fps: float) -> Tensor:
     loudness, figures, found = report.curve, report.figures, report.reactivity
     figure, axes = _figure(720, 560, 1, 3)
     seconds = [i / fps for i in range(len(loudness))]
-    seen = figures.seen - figures.seen.mean()
+    seen = figures.visual_intensity - figures.visual_intensity.mean()
     span = max(float(abs(seen).max()), 1e-9)
     together = 1.0 if float((seen * (loudness - loudness.mean())).sum()) >= 0 else -1.0
     axes[0].fill_between(seconds, loudness, color=LINE, alpha=0.3, linewidth=0)

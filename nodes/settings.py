@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..soundguide_core.common.settings import Leaf, build, leaves
 from .host import io
 
 T = TypeVar("T")
+PRESET, AS_SET = "preset", "as set here"
 
 
 def config_inputs(config: type, *paths: str, also: Mapping[str, Any] | None = None, **changes: Mapping[str, Any]):
@@ -20,10 +22,40 @@ def config_inputs(config: type, *paths: str, also: Mapping[str, Any] | None = No
     return [_input(known[path], {**(also or {}), **changes.get(known[path].socket, {})}) for path in paths]
 
 
+def preset_input(config: type, **also: Any):
+    """Selects all settings of a published variant at once."""
+    return io.Combo.Input(
+        PRESET,
+        options=[AS_SET, *config.VARIANT_DEFAULTS],
+        default=AS_SET,
+        optional=True,
+        tooltip="as set here: every setting as this node has it. paper, released: the settings of the published "
+        "article or of its authors' code in place of them; the help page lists which.",
+        **also,
+    )
+
+
 def config_of(config: type[T], sockets: Mapping[str, Any], **fixed: Any) -> T:
-    """The config of a node's inputs by name; inputs that are no settings are passed over. fixed: further fields."""
+    """The config of a node's inputs by name; inputs that are no settings are passed over. fixed: further fields.
+
+    A preset among the inputs stands in for what its variant has defaults of. Without one the variant changes the
+    formulas alone: all other settings are those of the node, or the default variant's where the node has none.
+    """
     paths = {leaf.socket: path for path, leaf in leaves(config).items()}
-    return build(config, {**{paths[name]: value for name, value in sockets.items() if name in paths}, **fixed})
+    values = {paths[name]: value for name, value in sockets.items() if name in paths} | fixed
+    preset = sockets.get(PRESET, AS_SET)
+    variants = getattr(config, "VARIANT_DEFAULTS", {})
+    if variants and preset != AS_SET:
+        published = variants.get(preset, {})
+        return build(
+            config, {**{path: x for path, x in values.items() if _field(path) not in published}, "variant": preset}
+        )
+    chosen = {"variant": values.pop("variant")} if "variant" in values else {}
+    return replace(build(config, values), **chosen)
+
+
+def _field(path: str) -> str:
+    return path.partition(".")[0]
 
 
 def _input(leaf: Leaf, changes: Mapping[str, Any]):

@@ -7,7 +7,7 @@ from ..soundguide_core.systems.configs.video_editing import CONSTANT, DECIBELS, 
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, with_grad
-from .settings import config_inputs, config_of
+from .settings import config_inputs, config_of, preset_input
 
 
 class FlowGuidance(io.ComfyNode):
@@ -148,6 +148,7 @@ class SoundiniSampler(io.ComfyNode):
                     also=advanced(),
                     loudness={"default": CONSTANT, "options": [CONSTANT, SONES, DECIBELS], "optional": True},
                 ),
+                preset_input(EditConfig, **advanced()),
             ],
             outputs=[
                 io.Image.Output("edited", display_name="image", tooltip="The edited frames."),

@@ -18,6 +18,8 @@ LIGHT = {
     "dataclasses",
     "functools",
     "inspect",
+    "math",
+    "numbers",
     "os",
     "pathlib",
     "time",

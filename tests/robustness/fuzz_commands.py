@@ -153,7 +153,7 @@ class Run:
         left = [name for name in changes["new"] if not (whole and is_asked(name))]
         left = [name for name in left if not (self.folder / name).is_dir() and line[:1] not in (["train"], ["demo"])]
         faults += [["left", name] for name in left]
-        if status == 0 and line and line[0] in WRITES:
+        if status == 0 and line and line[0] in WRITES and not {"-h", "--help"} & set(line):
             faults += self._results(outputs)
         return faults
 

@@ -47,7 +47,7 @@ def picture(path: Path) -> None:
 
 
 def video(path: Path) -> None:
-    from soundguide_core.media.video import writing
+    from soundguide_core.media.video_writing import writing
 
     with writing(path, 12.0, (iter([torch.rand(1, 16000) - 0.5]), 16000)) as write:
         for _ in range(6):

@@ -139,7 +139,7 @@ def _videos(folder: Path) -> None:
     import torch
 
     from soundguide_core.audio.waveform import stream_audio
-    from soundguide_core.media.video import writing
+    from soundguide_core.media.video_writing import writing
 
     frames = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     for name, sound in (("clip.mp4", True), ("clip.mkv", True), ("mute.mp4", False), ("clip.webm", True)):

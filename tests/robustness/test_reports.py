@@ -15,7 +15,8 @@ from soundguide_core.audio.waveform import load_audio, to_mono
 from soundguide_core.checkpoints import registry
 from soundguide_core.common.errors import InputError
 from soundguide_core.media.images import load_image
-from soundguide_core.media.video import probe, read_video, writing
+from soundguide_core.media.video import probe, read_video
+from soundguide_core.media.video_writing import writing
 
 
 def with_cover(mp3: bytes) -> bytes:

@@ -142,6 +142,7 @@ def test_a_number_of_the_processor_is_the_processor(monkeypatch, tiny):
         ["classify", "a.wav", "--labels", "x " * 2500 + ",,"],
         ["train", "joint", "--config", "x" * 5000],
         ["inspect", "nul\0.pt"],
+        ["classify", "a.wav", "--labels=--"],
         ["continuous", "--out", "a.mp4", "--motion-seed", "1" + "0" * 4000],
         ["continuous", "--out", "a.mp4", "--fps", "1e400"],
     ],
