@@ -125,7 +125,7 @@ def frame_count(
     return max(round(length * fps), 1)
 
 
-def sound_curve(
+def feature_curve(
     recording: Recording,
     name: str,
     fps: float,

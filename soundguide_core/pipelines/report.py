@@ -87,5 +87,5 @@ class ReportMeter:
         """
         figures, found = self.meter.figures(), None
         if curve is not None and (refuse_short or self.num_frames >= max(2 * self.fps, 8)):
-            found = reactivity(curve, figures.seen, self.fps, seed=seed)
+            found = reactivity(curve, figures.visual_intensity, self.fps, seed=seed)
         return VideoReport(figures, curve, found)

@@ -71,10 +71,13 @@ def edit_stream(
             f"The movement of {len(flow) + 1} frames meets {num_frames} frames.",
             "Take the movement from the same frames.",
         )
+    perceptual = networks.perceptual
+    if perceptual is None and config.weights.get("perceptual"):
+        perceptual = load_lpips(device=networks.joint.device)
     led = lead_curve(lead or LeadConfig(), heard.loudness, num_frames, curve)
     return system.stream_edit(
         frames, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
-        perceptual=networks.perceptual, curves={"sound": led}, num_frames=num_frames, config=config, on_step=on_step,
+        perceptual=perceptual, curves={"sound": led}, num_frames=num_frames, config=config, on_step=on_step,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +11,7 @@ import torch
 
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.cli import main
-from soundguide_core.media import video
+from soundguide_core.media import video, video_writing
 from soundguide_core.media.images import from_uint8, load_image, save_image, to_uint8
 
 COUNT, FPS = 5, 12.0
@@ -32,7 +34,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("both")
     rng = np.random.default_rng(0)
     frames = from_uint8(torch.from_numpy(rng.integers(256, size=(COUNT, 20, 24, 3), dtype=np.uint8)))
-    with video.writing(folder / "frames", FPS) as write:
+    with video_writing.writing(folder / "frames", FPS) as write:
         write(frames)
     mask = torch.full((3, 20, 24), -1.0)
     mask[:, 4:14, 6:18] = 1
@@ -217,3 +219,48 @@ def test_the_figures_of_a_video(tiny, files, tmp_path, execute, model):
     report = meter.finish(recording.loudness(8.0, 20, joint.spec))
     assert text == report.to_text()
     assert similarity == [float(x) for x in report.figures.similarity] and reacts == report.reactivity.correlation
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_a_preset_of_the_node_is_the_variant_of_the_command(tiny, files, tmp_path, execute, model, preset):
+    joint, generator = model(JOINT, tiny.joint), model("generators.loading.load_generator", tiny.generator)
+    (text,) = execute("embedding", "TextEncode", encoder=joint, text="a storm")
+    (latents,) = execute("latents", "SampleLatents", generator=generator, seed=5, batch_size=1, psi=0.7)
+    _, changed, *_ = execute(
+        "image_manipulation", "SoundManipulate", generator=generator, encoder=joint, latents=latents, embeds=text,
+        preset=preset, **CHANGE,
+    )  # fmt: skip
+    words = f"manipulate --generator {tiny.generator} --joint {tiny.joint} --seed 5 --out {tmp_path}/out.png".split()
+    assert main([*words, "--text", "a storm", "--variant", preset]) == 0
+    assert torch.equal(pixels_of(changed), to_uint8(load_image(tmp_path / "out.png")))
+
+
+def test_a_variant_of_the_node_leaves_its_settings_alone(nodes):
+    """A saved workflow with `variant: paper` and settings of its own goes on to mean what it meant."""
+    settings = nodes("settings")
+    core = settings.__name__.replace("nodes.settings", "soundguide_core.systems.configs")
+    editing, pictures = (importlib.import_module(f"{core}.{name}") for name in ("video_editing", "image_manipulation"))
+    edit = settings.config_of(editing.EditConfig, {**EDIT, "variant": "paper"})
+    assert (edit.variant, edit.scale, edit.interval, edit.steps) == ("paper", 20_000.0, (0.4, 1.0), 4)
+    assert edit.weights == {"sound": 1.0, "flow": 0.7, "background": 0.1, "direction": 0.2}
+    published = settings.config_of(editing.EditConfig, {**EDIT, "preset": "released"})
+    assert published == editing.EditConfig("released", seed=3, window=3, chunk=2)
+    change = settings.config_of(pictures.ManipulationConfig, CHANGE)
+    assert (change.variant, change.space, change.samples, change.schedule.steps) == ("paper", "w", 256, 4)
+
+
+@pytest.mark.slow
+def test_edit_as_released(tiny, tiny_unet, files, tmp_path, execute, model):
+    joint, diffusion = model(JOINT, tiny.joint), model("diffusion.denoiser.load_denoiser", tiny_unet)
+    embeds, *_ = execute(
+        "embedding", "AudioEncode", encoder=joint, audio=audio_of(files / "sound.wav"), per_frame=True, **HEAR
+    )
+    frames = torch.cat(list(video.read_frames(files / "frames")))
+    edited, _ = execute(
+        "video_editing", "SoundiniSampler", diffusion=diffusion, encoder=joint, image=to_uint8(frames).float() / 255,
+        embeds=embeds, **{**EDIT, "strength": 1.0, "window": 16, "chunk": 8}, preset="released",
+    )  # fmt: skip
+    words = f"edit --video {files}/frames --audio {files}/sound.wav --out {tmp_path}/out --unet {tiny_unet}".split()
+    words += f"--joint {tiny.joint} --variant released --loudness constant --sound none --seed 3".split()
+    assert main(words) == 0
+    assert torch.equal(pixels_of(edited), to_uint8(video.read_video(tmp_path / "out")))

@@ -11,10 +11,11 @@ SAMPLED, PAPER, RELEASED = "sampled", "paper", "released"
 VARIANTS = (SAMPLED, PAPER, RELEASED)
 SPACES = ("w", "w+")
 
-# The paper does not print its steps and rate: those of the released code's defaults, of its README for landscapes.
+# For landscapes. The paper does not print its steps and rate: those of the released code's defaults and of its README.
+AS_PUBLISHED = {"space": "w+", "samples": 0, "crops": 0, "similarity": 0.002, "identity": 0.0}
 VARIANT_DEFAULTS = {
-    PAPER: {"space": "w+", "samples": 0, "crops": 0, "schedule": Schedule(300, 0.05)},
-    RELEASED: {"space": "w+", "samples": 0, "crops": 0, "schedule": Schedule(300, 0.10), "layer_masking": False},
+    PAPER: {**AS_PUBLISHED, "layer_masking": True, "schedule": Schedule(300, 0.05)},
+    RELEASED: {**AS_PUBLISHED, "layer_masking": False, "schedule": Schedule(300, 0.10)},
 }
 
 
@@ -93,7 +94,7 @@ class ManipulationConfig:
 
 PUBLISHED = {
     "ffhq-paper": ManipulationConfig(PAPER, similarity=0.008, identity=0.004),
-    "lsun-paper": ManipulationConfig(PAPER, similarity=0.002),
+    "lsun-paper": ManipulationConfig(PAPER),
     "ffhq-code": ManipulationConfig(RELEASED, similarity=0.008, identity=0.005, schedule=Schedule(300, 0.05)),
-    "landscape-code": ManipulationConfig(RELEASED, similarity=0.002),
+    "landscape-code": ManipulationConfig(RELEASED),
 }

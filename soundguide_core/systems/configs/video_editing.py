@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ...common.errors import check_whole
 from ...common.settings import Setting, check_settings, config, seed_setting, setting
 
-SCORE, PAPER, CLEAN = "score", "paper", "clean"
-VARIANTS = (SCORE, PAPER, CLEAN)  # of diffusion.guidance
+SCORE, PAPER, CLEAN, RELEASED = "score", "paper", "clean", "released"
+VARIANTS = (SCORE, PAPER, CLEAN, RELEASED)
 SAMPLERS = ("ddpm", "ddim", "dpm-solver")  # of diffusion.sampler
 OUTSIDE_MASK = ("source", "grey")
 FLOW_ON = ("source", "estimate")
@@ -66,21 +66,44 @@ class LeadConfig:
         check_settings(self)
 
 
-@config(renamed={"surroundings": "outside_mask", "steady": "smooth_frames"})
+# The paper does not print its lambdas, steps and augmentations: those of the released code, and for lambda_DSG, whose
+# term the code lacks, that of the sound. The code's terms of the background are off unless they are asked for.
+AS_PUBLISHED = {
+    "sampler": "ddpm", "steps": 100, "skip": 0, "scale": 1.0, "crops": 7, "outside_mask": "grey",
+    "flow_on": "estimate", "smooth_frames": 0, "shared_noise": False, "feather": 0,
+}  # fmt: skip
+VARIANT_DEFAULTS = {
+    PAPER: {
+        **AS_PUBLISHED,
+        "interval": (0.0, 1.0),
+        "weights": {"sound": 1000.0, "direction": 1000.0, "flow": 5000.0, "background": 100.0, "perceptual": 100.0},
+    },
+    RELEASED: {
+        **AS_PUBLISHED,
+        "interval": (0.02, 1.0),  # the estimate of the last step, which is what the code saves, is not guided
+        "weights": {"sound": 1000.0, "flow": 5000.0, "range": 50.0},
+    },
+}
+
+
+@config(VARIANT_DEFAULTS, renamed={"surroundings": "outside_mask", "steady": "smooth_frames"})
 @dataclass(frozen=True)
 class EditConfig:
     """How a video is edited. The sampling goes `steps` of the way from noise to picture but for the first `skip`.
 
-    variant: of the guidance. "paper" shifts the mean of a step by the gradient through the UNet, "score" the score;
-    "clean" takes the gradient at the clean estimate, which costs no way back through the UNet but shows less.
+    variant: "score" is ours and the default: the gradient through the UNet shifts the score. "clean" is ours too: the
+    gradient is taken at the clean estimate, which costs no way back through the UNet but shows less. "paper" and
+    "released" name the defaults of the article and of its released code, and shift the mean of a step; "released" has
+    the code's terms as well (losses/released_editing.py).
     weights: lambdas, of TERMS; a term with weight 0 is not computed.
     """
 
     variant: str = setting(
-        SCORE, "guidance on the score, on the mean as published, or at the clean estimate, which is faster",
+        SCORE, "ours on the score; the article or its code, with their settings; ours at the clean estimate, faster",
         what="variant", choices=VARIANTS,
         tooltip="score: steers through the network, on its score. paper: the same on the mean of a step, as published. "
-        "clean: steers the estimate of the finished picture, the fastest; shows less.",
+        "clean: steers the estimate of the finished picture, the fastest; shows less. released: as the authors' code "
+        "does it. The settings stay as they are set here; 'preset' selects the published ones.",
     )  # fmt: skip
     sampler: str = setting(
         "ddpm", "with fresh noise in every step as published (ddpm), or none", what="sampler", choices=SAMPLERS,

@@ -11,10 +11,13 @@ import pytest
 
 from soundguide_core.common.settings import KEY, leaves
 from soundguide_core.diffusion import guidance, sampler
-from soundguide_core.systems.configs import image_manipulation, video_editing
+from soundguide_core.systems.configs import image_manipulation, projection, video_editing
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIGS = [image_manipulation.ManipulationConfig, video_editing.EditConfig]
+CONFIGS = [
+    image_manipulation.ManipulationConfig, projection.ProjectionConfig, video_editing.EditConfig,
+    video_editing.LeadConfig,
+]  # fmt: skip
 
 
 def test_importing_them_imports_nothing_heavy():
@@ -44,3 +47,23 @@ def test_every_setting_explains_itself(config):
             assert known.low is None or low >= known.low, path
             assert known.high is None or high <= known.high, path
     assert len({leaf.socket for leaf in leaves(config).values()}) == len(leaves(config)), "sockets of one name"
+
+
+def test_the_paper_of_manipulation_is_the_paper():
+    """Lee et al., CVPR 2022, and its released code: run_optimization.py's defaults, the README for landscapes."""
+    paper, code = image_manipulation.ManipulationConfig("paper"), image_manipulation.ManipulationConfig("released")
+    for found in (paper, code):
+        assert (found.space, found.samples, found.crops, found.similarity, found.identity) == ("w+", 0, 0, 0.002, 0.0)
+    assert (paper.schedule.steps, paper.schedule.lr, paper.layer_masking) == (300, 0.05, True)
+    assert (code.schedule.steps, code.schedule.lr, code.layer_masking) == (300, 0.10, False)
+
+
+def test_the_paper_of_editing_is_the_paper():
+    """S. H. Lee et al. 2023: four terms, the estimate's own movement, grey outside the mask; lambdas of the code."""
+    paper, code = video_editing.EditConfig(variant="paper"), video_editing.EditConfig(variant="released")
+    for found in (paper, code):
+        assert (found.outside_mask, found.flow_on, found.crops, found.scale) == ("grey", "estimate", 7, 1.0)
+        assert (found.sampler, found.steps, found.skip, found.smooth_frames) == ("ddpm", 100, 0, 0)
+    assert set(paper.weights) == {"sound", "direction", "flow", "background", "perceptual"}
+    assert code.weights == {"sound": 1000.0, "flow": 5000.0, "range": 50.0}
+    assert video_editing.EditConfig().weights == {"sound": 1.0, "flow": 0.5}
