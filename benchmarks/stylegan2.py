@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from soundguide_core.common.memory import keep_freed_memory
+from soundguide_core.common.memory import tune_malloc
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 from soundguide_core.training.stylegan2 import GANSettings, StyleGAN2Training
 
@@ -77,7 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if not args.plain_malloc:
-        keep_freed_memory()
+        tune_malloc()
 
     sizes = {"resolution": args.resolution, "z_dim": 128, "w_dim": 128, "channel_base": args.base}
     config = StyleGAN2Config(**sizes, channel_max=args.max)

@@ -20,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from soundguide_core.common.memory import keep_freed_memory
+from soundguide_core.common.memory import tune_malloc
 from soundguide_core.generators import stylegan2, stylegan_v
 from soundguide_core.generators.motion import Noise
 from soundguide_core.training.data.videos import VideoBatch
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    keep_freed_memory()
+    tune_malloc()
 
     sizes = dict(z_dim=128, w_dim=128, mapping_layers=2, channel_base=args.base, channel_max=args.channels)
     picture = stylegan2.StyleGAN2Config(args.resolution, noise=False, **sizes)

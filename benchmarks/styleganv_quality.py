@@ -25,7 +25,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from soundguide_core.common.memory import keep_freed_memory
+from soundguide_core.common.memory import tune_malloc
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators.loading import load_styleganv
 from soundguide_core.generators.sound_motion import MODULATIONS, SoundCurve
@@ -165,7 +165,7 @@ def heard(bench: Bench, joint, sounds: int) -> None:
             )
             meter = VideoMeter()
             meter.add(video.frames)
-            found.append(reactivity(sound.curve[: len(video.frames)], meter.figures().seen, 12.0, seed=i))
+            found.append(reactivity(sound.curve[: len(video.frames)], meter.figures().visual_intensity, 12.0, seed=i))
         shares = np.array([f.share for f in found])
         print(
             f"  {drive:10s} r {np.mean([f.correlation for f in found]):.2f}   mean share {shares.mean():.3f}   "
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--clips", default="runs/styleganv/clips")
     parser.add_argument("--out", help="a folder for pictures")
     args = parser.parse_args()
-    keep_freed_memory()
+    tune_malloc()
     generator = load_styleganv(args.generator)
     bench = Bench(generator, CodedClips(args.clips, generator.resolution))
     distances(bench, args.videos)

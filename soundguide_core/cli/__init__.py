@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from .. import __version__
@@ -72,6 +74,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """A warning of ours on one line of stderr; those of libraries, which no user can heed, are left out."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
+        print(f"warning: {shown(message, most=300)}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; bad input becomes two sentences on stderr, Ctrl-C a quiet end.
 
@@ -81,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal in cp1252 has no sign for every letter of every name
             stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _warn
     with _noticing_ctrl_c() as pressed:
         try:
             return _run(argv)
@@ -92,6 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
+        for argument in sys.argv[1:] if argv is None else argv:
+            if argument.startswith("--") and argument.endswith("=--"):  # which argparse takes for a list of nothing
+                raise InputError(f"{argument} gives that option no value.", "Write a value after the equals sign.")
         args = parser().parse_args(argv)
         check_paths(args)
         status = args.run(args)

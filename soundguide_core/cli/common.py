@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,10 @@ def pick_device(args: argparse.Namespace) -> torch.device:
     if args.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(args.device)
-        torch.zeros(1, device=device).item()
+        with warnings.catch_warnings():  # torch's, of names that it means to give up
+            warnings.simplefilter("ignore")
+            device = torch.device(args.device)
+            torch.zeros(1, device=device).item()
     except Exception as error:  # a name that torch knows without its device ends in any of six kinds of error
         raise InputError(f"The device {args.device!r} cannot be used here.", "Use --device cpu.") from error
     return torch.device("cpu") if device.type == "cpu" else device  # torch takes cpu:7 for another device than cpu

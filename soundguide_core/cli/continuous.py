@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..media.video import check_video_target
+    from ..media.video_writing import check_video_target
     from ..pipelines.continuous_video import DEFAULT_SECONDS, listen
     from ..pipelines.recording import Recording
 
@@ -94,13 +94,13 @@ def make(
     import numpy as np
 
     from ..audio.waveform import stream_audio
-    from ..common.memory import keep_freed_memory
-    from ..media.video import writing
+    from ..common.memory import tune_malloc
+    from ..media.video_writing import writing
     from ..pipelines.report import ReportMeter
 
     device = pick_device(args)
     if device.type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     made, joint = _plan(args, config, content, motion, heard, device)
     meter, curve, ends = (ReportMeter(config.fps, joint) if args.json else None), [], []
     sound = None if heard is None else stream_audio(args.audio)

@@ -21,11 +21,13 @@ def edited(folder: Path, joint, seed: int) -> None:
     """video.mp4, video.png: a calm video whose upper half a fire edits, beside its source."""
     import torch
 
-    from ..audio.waveform import load_audio, to_mono
     from ..diffusion.denoiser import load_denoiser
     from ..media.images import from_uint8
     from ..miniature.world.scenes import render
-    from ..systems.video_editing import EditConfig, edit_video
+    from ..pipelines.hearing import Hearing
+    from ..pipelines.recording import Recording
+    from ..pipelines.video_editing import EditNetworks, edit_whole
+    from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
 
     denoiser = load_denoiser("miniature", joint.device)
     size = denoiser.resolution
@@ -33,53 +35,53 @@ def edited(folder: Path, joint, seed: int) -> None:
     mask = torch.zeros(1, 1, size, size)
     mask[..., : size // 2, :] = 1
     path = folder / "sounds" / f"{SOUND}.wav"
-    wave, sample_rate = load_audio(path)
-    embeds = joint.encode_audio_frames(to_mono(wave), sample_rate, fps=FPS, num_frames=FRAMES)
+    heard = Hearing(joint, Recording.of_file(path)).heard(FPS, FRAMES)
     with progress("editing") as on_step:
-        result = edit_video(
-            frames, embeds, denoiser=denoiser, joint=joint, mask=mask, config=EditConfig(seed=seed), on_step=on_step
-        ).frames
+        result = edit_whole(
+            frames, heard, EditNetworks(denoiser, joint), EditConfig(seed=seed), lead=LeadConfig(loudness=CONSTANT),
+            masks=mask, on_step=on_step,
+        ).frames  # fmt: skip
     _leave(folder / "video", {"source": frames, "edited": result}, FPS, path)
 
 
 def generated(folder: Path, generator, seed: int) -> None:
     """generated.mp4, generated.png: waves that fade into a fire, as a video."""
-    from ..audio.waveform import load_audio, to_mono
-    from ..systems.sound_to_video import VideoConfig, generate_video
+    import torch
+
+    from ..pipelines.recording import Recording
+    from ..pipelines.sound_to_video import generate
+    from ..systems.configs.sound_to_video import VideoConfig
     from ..trajectory.trajectory import load_trajectory
 
     path = _crossfade(folder)
-    wave, sample_rate = load_audio(path)
     with progress("generating") as on_step:
-        video = generate_video(
-            to_mono(wave), sample_rate, generator.sample_ws([SEED + seed], psi=0.7), generator=generator,
+        parts, _ = generate(
+            Recording.of_file(path), generator.sample_ws([SEED + seed], psi=0.7), generator=generator,
             trajectory=load_trajectory("miniature", generator.w_avg.device),
             config=VideoConfig(fps=SMOOTH_FPS, seed=seed), on_step=on_step,
         )  # fmt: skip
-    _leave(folder / "generated", {" to ".join(FADE): video.frames}, SMOOTH_FPS, path)
+        frames = torch.cat([part.frames for part in parts])
+    _leave(folder / "generated", {" to ".join(FADE): frames}, SMOOTH_FPS, path)
 
 
 def moved(folder: Path, joint, seed: int) -> None:
     """moved.mp4, moved.png: a scene of thunder that moves with a recording of it."""
-    from ..audio.waveform import load_audio, to_mono
+    import torch
+
     from ..generators.loading import load_styleganv
-    from ..systems.continuous_content import choose_content
-    from ..systems.continuous_video import ContinuousConfig, generate_continuous, sound_curve
+    from ..pipelines.continuous_video import listen, plan
+    from ..pipelines.recording import Recording
+    from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 
     path = folder / "sounds" / f"{MOVING}.wav"
-    wave, sample_rate = load_audio(path)
-    wave = to_mono(wave)
-    generator = load_styleganv("miniature", joint.device)
-    config = ContinuousConfig(wave.shape[-1] / sample_rate, SMOOTH_FPS)
-    ws = choose_content(
-        joint.encode_audio(wave, sample_rate), generator=generator, joint=joint, psi=0.7, seed=seed, motion_z=seed
+    heard, seconds = listen(Recording.of_file(path), None)
+    video = plan(
+        load_styleganv("miniature", joint.device), joint, heard, ContinuousConfig(seconds, SMOOTH_FPS),
+        content=ContentConfig(seed, psi=0.7), motion=MotionConfig(seed),
     )  # fmt: skip
     with progress("rendering") as on_step:
-        video = generate_continuous(
-            ws, generator=generator, motion_z=seed, sound=sound_curve(wave, sample_rate, config.seconds, joint=joint),
-            config=config, on_step=on_step,
-        )  # fmt: skip
-    _leave(folder / "moved", {MOVING: video.frames}, SMOOTH_FPS, path)
+        frames = torch.cat([part.frames for part in video.render(on_step)])
+    _leave(folder / "moved", {MOVING: frames}, SMOOTH_FPS, path)
 
 
 def _crossfade(folder: Path) -> Path:
@@ -101,7 +103,7 @@ def _leave(path: Path, rows: dict[str, Tensor], fps: float, sound: Path) -> None
     import torch
 
     from ..audio.waveform import stream_audio
-    from ..media.video import writing
+    from ..media.video_writing import writing
     from .pictures import labelled_sheet
 
     frames = [x.cpu().clamp(-1, 1) for x in rows.values()]

@@ -3,6 +3,7 @@
 --video, --mask and --out may be folders of PNG frames; a mask may also be one picture, or a video. It is white where to
 edit. The frame rate stays, and so does the video's own sound; a video without one gets the recording (see --sound).
 Frames are written as they are made.
+What is transparent in a picture or a video is laid on white.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..media.video import check_video_target
+    from ..media.video_writing import check_video_target
 
     config = config_from(args, EditConfig, seed=args.seed, **({"weights.flow": 0.0} if args.flow == OFF else {}))
     lead = config_from(args, LeadConfig)
@@ -86,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
 
 def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict:
     """Writes the video; its report."""
-    from ..common.memory import keep_freed_memory
+    from ..common.memory import tune_malloc
     from ..embedding.joint import load_joint
-    from ..media.video import writing
+    from ..media.video_writing import writing
     from ..pipelines.hearing import Hearing
     from ..pipelines.recording import Recording
     from ..pipelines.video_editing import EditMeter, edit_stream, load_networks
@@ -96,7 +97,7 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
 
     device = pick_device(args)
     if device.type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     video = VideoSource(args.video, fps=args.fps, seconds=args.seconds)
     if config.invert and args.mask is None:
         raise InputError("There is no mask to invert.", "Give one with --mask.")

@@ -2,6 +2,7 @@
 
 The picture that the sound changes is a random one of the generator (--seed), your own (--image), or what words name
 (--text). Frames are written as they are made; --out takes a video file, or a name without ending for a folder of PNGs.
+What is transparent in a picture or a video is laid on white.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..media.video import check_video_target
+    from ..media.video_writing import check_video_target
 
     config = config_from(args, VideoConfig, seed=args.seed)
     check_number(args.psi, "--psi", low=0, high=2)
@@ -60,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
 def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     """Writes the video; its report."""
     from ..audio.waveform import stream_audio
-    from ..common.memory import keep_freed_memory
-    from ..media.video import writing
+    from ..common.memory import tune_malloc
+    from ..media.video_writing import writing
     from ..pipelines.hearing import heard_at
     from ..pipelines.recording import Recording
     from ..pipelines.report import ReportMeter
@@ -70,7 +71,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
 
     device = pick_device(args)
     if device.type == "cpu":
-        keep_freed_memory()
+        tune_malloc()
     joint, generator = load_models(args)
     trajectory = load_trajectory(args.trajectory, device)
     trajectory.check(generator)

@@ -38,12 +38,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit_json(report, args.json)
         return 0
-    print(f"{args.file}: {report['kind'] or 'kind not stated'}, {report['format']}")
+    print(f"{printable(args.file)}: {report['kind'] or 'kind not stated'}, {printable(report['format'])}")
     print(f"    {len(report['tensors'])} tensors, {report['numbers']:,} numbers")
     if report["resolution"]:
-        print(f"    {report['resolution']} x {report['resolution']} pixels")
+        size = printable(report["resolution"])
+        print(f"    {size} x {size} pixels")
     if report["widths"]:
-        print(f"    channels: {', '.join(map(str, report['widths']))}")
+        print(f"    channels: {', '.join(map(printable, report['widths']))}")
     if report["known_as"]:
         terms = "commercial use allowed" if report["commercial"] else "no commercial use"
         print(f"    Licence, if it is the published {report['known_as']}: {report['licence']}, {terms}")
@@ -54,6 +55,11 @@ def run(args: argparse.Namespace) -> int:
         for key, shape in report["tensors"].items():
             print(f"{ascii(key)[1:-1]}  {shape}")
     return 0
+
+
+def printable(value: object) -> str:
+    """value as text that moves no cursor: what a file states is escaped, and long statements are cut."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)[:200])
 
 
 def describe(path: str) -> dict:
@@ -74,12 +80,13 @@ def describe(path: str) -> dict:
         config, kind, layout = foreign.config, foreign.kind, foreign.format
     unet = config.get("unet") if isinstance(config.get("unet"), dict) else {}
     row = _row(path, config)
+    widths = unet.get("block_out_channels")
     return {
         "file": path,
         "kind": kind,
         "format": layout,
         "resolution": config.get("resolution") or _sampled_size(unet),
-        "widths": unet.get("block_out_channels") or _widths(shapes),
+        "widths": widths if widths and isinstance(widths, list) else _widths(shapes),
         "numbers": sum(math.prod(shape) for shape in shapes.values()),
         "known_as": row.name if row else None,
         "licence": row.licence if row else None,
@@ -109,7 +116,8 @@ def _row(path: str, config: dict):
     from ..checkpoints.weights import SOURCE
 
     source = config.get(SOURCE)
-    names = {Path(path).name, source.get("file") if isinstance(source, dict) else None}
+    stated = source.get("file") if isinstance(source, dict) else None
+    names = {Path(path).name, stated if isinstance(stated, str) else ""}
     for row in rows():
         if Path(path).resolve() in [file.resolve() for file in row.files.values()]:
             return row

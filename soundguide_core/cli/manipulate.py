@@ -1,6 +1,7 @@
 """Change a picture by the meaning of recordings, words, or both.
 
 The picture is a random one of the generator (--seed), or your own (--image), which is first projected into it.
+What is transparent in a picture or a video is laid on white.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 OUTPUTS = ("out", "json")
-INPUTS = ("audio", "video", "image", "mask", "file", "folder", "config", "data", "sounds", "recordings")
+INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings")
 MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge")  # read too: paths, or names in the registry
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
 NEITHER = ("text", "labels", "name", "kind", "folds", "variant", "device", "seed")

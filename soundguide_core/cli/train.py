@@ -42,13 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..training.recipe import read_recipe
+    from ..training.recipe import RECIPES, read_recipe
 
     module = _things()[args.thing]
     name = module.rpartition(".")[2]
-    config = read_recipe(args.config or (name if args.data is None else f"folder_{name}"))
+    if args.data is not None and (RECIPES / f"folder_{name}.toml").is_file():
+        name = f"folder_{name}"
+    config = read_recipe(args.config or name)
     if args.data is not None:
-        config["data"] = with_folder(config.get("data", {}), args.data)
+        table = {key: value for key, value in config.get("data", {}).items() if key != "source"}
+        config["data"] = type(config)({**table, "folder": args.data})
     out = args.out or Path("runs") / args.thing
 
     trainer = import_module(f"..{module}", __package__)
@@ -58,11 +61,6 @@ def run(args: argparse.Namespace) -> int:
         )  # fmt: skip
     print(path)
     return 0
-
-
-def with_folder(table: dict, folder: str) -> dict:
-    """A recipe's [data] with another folder; the entries of a source that it replaces go."""
-    return {**({} if "source" in table else table), "folder": folder}
 
 
 def _things() -> dict[str, str]:

@@ -113,7 +113,8 @@ def levels(schedule: dict) -> dict:
 
 def alpha_bars(schedule: dict) -> Tensor:
     """[T] in float64, falling: the share of the picture in the variance of x_t."""
-    return DDPMScheduler(**levels(schedule)).alphas_cumprod.double()
+    # zero terminal SNR ends at 0, where eps says nothing of the picture; the bound is that of diffusers' solvers
+    return DDPMScheduler(**levels(schedule)).alphas_cumprod.double().clamp(min=2**-24)
 
 
 def load_denoiser(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Denoiser:

@@ -36,10 +36,14 @@ def score_shift(step: Step, estimate: Estimate) -> float:
 
 
 class Variant(NamedTuple):
-    """at_x_t: whether g is taken through the UNet. k: (step, estimate) => factor on g; None for steps of set length."""
+    """at_x_t: whether g is taken through the UNet. k: (step, estimate) => factor on g; None for steps of set length.
+
+    blend: the losses see s x0_hat + (1 - s) x_t, s = sqrt(1 - alpha_bar), as in the code of CLIP-guided diffusion.
+    """
 
     at_x_t: bool
     k: Callable[[Step, Estimate], Tensor | float] | None
+    blend: bool = False
 
 
 SPECTRUM = 0.01  # c in c / f^2, the power of pictures in -1..1 at f cycles a pixel
@@ -61,6 +65,7 @@ VARIANTS = {
     "paper": Variant(True, mean_shift),
     "score": Variant(True, score_shift),
     "clean": Variant(False, None),
+    "released": Variant(True, mean_shift, blend=True),
 }
 
 
@@ -100,7 +105,7 @@ def guide(
     """
     if variant not in VARIANTS:
         raise InputError(f"There is no variant {variant!r}.", f"Use one of: {', '.join(VARIANTS)}.")
-    at_x_t, k = VARIANTS[variant]
+    at_x_t, k, blend = VARIANTS[variant]
     at_level = {step.t: step for step in steps}
     curves = curves or {}
 
@@ -114,7 +119,7 @@ def guide(
             estimate = in_chunks(denoise, x_t, t, chunk)
         with torch.enable_grad():
             x = x_t if at_x_t else estimate.x0_hat.requires_grad_()
-            terms = dict(losses(estimate.x0_hat, t))
+            terms = dict(losses(sigma * estimate.x0_hat + (1 - sigma) * x_t if blend else estimate.x0_hat, t))
             _check(terms, weights, t)
             if on_terms is not None:
                 on_terms(t, {name: float(term.detach().mean()) if len(term) else 0.0 for name, term in terms.items()})
@@ -128,7 +133,7 @@ def guide(
             else:
                 g = main = -_gradient(totals, x)
                 curve = x.new_ones(())
-        x0_hat, variance_mix = (None if part is None else torch.as_tensor(part).detach() for part in estimate)
+        x0_hat, variance_mix = (torch.as_tensor(part).detach() for part in estimate)
         if k is None:
             g, main = linear_pullback(g, step), linear_pullback(main, step)
             longest = torch.maximum(_rms(main), _rms(g) / curve.clamp(min=1)).clamp(min=1e-12)

@@ -17,7 +17,7 @@ from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor, nn
 
 from ..common.errors import InputError
-from ..common.files import read_json
+from .diffusers_folder import check_schedule, read_folder
 
 NO_CLASS = -1
 WHAT = "a diffusion UNet"
@@ -76,33 +76,33 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
     from ..checkpoints.safetensors_io import fill
 
     if name_or_path is not None and Path(name_or_path).is_dir():
-        return _from_folder(Path(name_or_path)).eval().requires_grad_(False).to(device)
-    path = registry.find("unet", name_or_path).files["unet"]
-    tensors, config = weights.load(path, "unet")
+        path = Path(name_or_path)
+        tensors, config = read_folder(path)
+    else:
+        path = registry.find("unet", name_or_path).files["unet"]
+        tensors, config = weights.load(path, "unet")
     with bounded_build(path, WHAT, tensors), torch.device("meta"):  # the file's tensors become the weights
+        check_schedule(path, config["schedule"])
         unet = UNet(**{**config["unet"], "schedule": config["schedule"]})
+        _check_kind(path, unet)
     fill(unet, tensors, path, assign=True)
     return unet.eval().requires_grad_(False).to(device)
 
 
-def _from_folder(folder: Path) -> UNet:
-    from ..checkpoints.bounded_build import bounded_build
-    from ..checkpoints.safetensors_io import fill, tensors_of
-
-    inside = folder / "unet" if (folder / "unet").is_dir() else folder
-    weights, config_file = inside / "diffusion_pytorch_model.safetensors", inside / "config.json"
-    if not weights.is_file() or not config_file.is_file():
+def _check_kind(path: Path, unet: UNet) -> None:
+    """InputError for a network that does not paint colour pictures, or is told the noise in another way."""
+    channels = unet.config.in_channels // unet.patch**2
+    if channels == 4:
         raise InputError(
-            f"{folder} holds no config.json with diffusion_pytorch_model.safetensors.",
-            "Give a diffusers folder that was saved with safetensors weights.",
+            f"{path} is a latent diffusion UNet: it takes 4 channels and needs a decoder.",
+            "Use it as a MODEL in ComfyUI, where the node Guide Model guides it by sound.",
         )
-    config = read_json(config_file)
-    if config.get("_class_name") != "UNet2DModel":
-        raise InputError(f"{folder} holds a {config.get('_class_name')}.", "Only a UNet2DModel works on pixels alone.")
-    schedules = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
-    schedule = next((read_json(file) for file in schedules if file.is_file()), {})
-    tensors = {key: x.float() for key, x in tensors_of(weights).items()}
-    with bounded_build(config_file, WHAT, tensors), torch.device("meta"):
-        unet = UNet(**{**{k: v for k, v in config.items() if not k.startswith("_")}, "schedule": schedule})
-    fill(unet, tensors, weights, assign=True)
-    return unet
+    if channels != 3 or unet.config.out_channels not in (unet.config.in_channels, 2 * unet.config.in_channels):
+        raise InputError(
+            f"{path} paints pictures of {channels} channel{'s' * (channels != 1)}.", "Use a UNet of colour pictures."
+        )
+    if unet.config.time_embedding_type == "fourier" or unet.config.class_embed_type is not None:
+        raise InputError(
+            f"{path} is told the noise or the class by other means than their number.",
+            "Use a UNet with positional time embedding and without class_embed_type.",
+        )

@@ -40,7 +40,8 @@ def working_size(size: tuple[int, int], short: int | None, multiple: int) -> tup
     Both are multiples of `multiple`.
     """
     scale = 1 if short is None else short / min(size)
-    return tuple(max(round(side * scale / multiple), 1) * multiple for side in size)
+    h, w = (max(round(side * scale / multiple), 1) * multiple for side in size)
+    return h, w
 
 
 def rows_for(x: Tensor, frames: range, what: str, one: bool = True) -> Tensor:

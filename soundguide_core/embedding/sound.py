@@ -55,6 +55,8 @@ class Prototypes(nn.Module):
     with CLIP Latents", 2022. For encoders that know a closed world of K things.
     """
 
+    means: Tensor
+
     def __init__(self, count: int, dim: int, sharpness: float):
         super().__init__()
         self.sharpness = sharpness

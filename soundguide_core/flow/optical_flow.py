@@ -51,7 +51,7 @@ class Flow:
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)"""
-        return tuple(self.fw.shape[2:])
+        return self.fw.shape[2], self.fw.shape[3]
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Flow:
         """change() of the four tensors."""

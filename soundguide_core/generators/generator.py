@@ -24,6 +24,9 @@ class Mapping(nn.Module):
     config has z_dim, w_dim and mapping_layers.
     """
 
+    w_avg: Tensor
+    w_std: Tensor
+
     def __init__(self, config):
         super().__init__()
         self.num_layers = config.mapping_layers
@@ -50,6 +53,8 @@ class StyleGenerator(nn.Module):
 
     config has resolution, z_dim, w_dim and num_ws; synthesis takes ws and a noise mode.
     """
+
+    mapping: Mapping
 
     def __init__(self, config, mapping: Mapping, synthesis: nn.Module):
         super().__init__()

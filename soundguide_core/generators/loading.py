@@ -71,7 +71,7 @@ class SkipInit(TorchFunctionMode):
 
 def _network(path: Path, config: dict) -> type[StyleGenerator]:
     architecture = config.get("architecture", "stylegan2")
-    if architecture not in NETWORKS:
+    if not isinstance(architecture, str) or architecture not in NETWORKS:
         raise InputError(
             f"{path} holds a generator of architecture {architecture!r}, which this build cannot render yet.",
             f"Use one of {', '.join(NETWORKS)}.",

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError
-from ..common.memory import send
+from ..common.memory import to_device
 from .ops import FullyConnected
 
 
@@ -134,7 +134,7 @@ class AcyclicEncoding(nn.Module):
         """
 
         def sent(x: Tensor) -> Tensor:
-            return send(x, left.device, left.dtype)
+            return to_device(x, left.device, left.dtype)
 
         frequencies = torch.from_numpy(self.frequencies())
         speed, scale = sent(torch.stack([frequencies, self.config.max_period * frequencies / (2 * math.pi)]))
@@ -216,7 +216,7 @@ class MotionEncoder(nn.Module):
         anchors, where = torch.unique(torch.stack([segment.left, segment.left + 1]), return_inverse=True)
         motion_u = self.motion_u(motion_z, anchors, count)  # [B,A,D]
         row = torch.arange(len(t), device=motion_u.device)[:, None]
-        left, right = motion_u[row, send(where, motion_u.device)]
+        left, right = motion_u[row, to_device(where, motion_u.device)]
         motion_v = self.time_encoder(segment, left, right, amplitude)
         if sound is not None:
             if not self.config.sound_dim or sound.shape[-1] != self.config.sound_dim:
@@ -224,7 +224,7 @@ class MotionEncoder(nn.Module):
                     f"This generator's motion takes {self.config.sound_dim} numbers of a sound, not {sound.shape[-1]}.",
                     "Let the sound drive speed or amplitude, which every generator has.",
                 )
-            motion_v = motion_v + self.sound(send(sound, motion_v.device, motion_v.dtype))
+            motion_v = motion_v + self.sound(to_device(sound, motion_v.device, motion_v.dtype))
         return motion_v
 
     def motion_u(self, motion_z: Noise, anchors: Tensor, count: int | None = None) -> Tensor:
@@ -236,7 +236,7 @@ class MotionEncoder(nn.Module):
         noise = noise_at(motion_z, needed)
         windows = noise[:, where.to(noise.device)]  # [B,A,reach,D]
         weight = self.conv[0].weight
-        windows = send(windows, weight.device, weight.dtype)
+        windows = to_device(windows, weight.device, weight.dtype)
         motion_u = self.conv(windows.flatten(0, 1).transpose(1, 2))  # [BA,D,1]
         return motion_u[..., 0].unflatten(0, (len(noise), len(anchors)))
 

@@ -90,6 +90,8 @@ def check_sizes(config, name: str, smallest: int) -> None:
 class SynthesisLayer(nn.Module):
     """Style, 3x3 modulated convolution, noise, bias, leaky ReLU."""
 
+    noise_const: Tensor
+
     def __init__(self, size_in: int, size_out: int, resolution: int, config: StyleGAN2Config, *, up: bool):
         super().__init__()
         self.affine = FullyConnected(config.style_dim, size_in, bias=1)
@@ -158,6 +160,8 @@ class SynthesisBlock(nn.Module):
 
 class Synthesis(nn.Module):
     """ws [B,L,D] => img [B,3,H,W], about -1..1."""
+
+    b4: SynthesisBlock
 
     def __init__(self, config: StyleGAN2Config, extra_channels: int = 0):
         super().__init__()

@@ -112,6 +112,10 @@ class FourierInput(nn.Module):
     transform [3,3] is the inverse of the turn and move wanted of the image, in image widths.
     """
 
+    transform: Tensor
+    freqs: Tensor
+    phases: Tensor
+
     def __init__(self, w_dim: int, band: Band):
         super().__init__()
         self.band = band
@@ -152,6 +156,10 @@ class FourierInput(nn.Module):
 class SynthesisLayer(nn.Module):
     """Style, modulated convolution, bias, and a leaky ReLU at a higher sampling rate between two low-pass filters."""
 
+    magnitude_ema: Tensor
+    up_filter: Tensor
+    down_filter: Tensor
+
     def __init__(self, before: Band, after: Band, config: StyleGAN3Config, *, radial: bool):
         super().__init__()
         kernel, rate = config.conv_kernel, max(before.rate, after.rate) * config.lrelu_upsampling
@@ -187,6 +195,8 @@ class SynthesisLayer(nn.Module):
 
 class ToRGB(nn.Module):
     """1x1 modulated convolution to 3 channels, not demodulated, linear."""
+
+    magnitude_ema: Tensor
 
     def __init__(self, size_in: int, config: StyleGAN3Config):
         super().__init__()

@@ -85,6 +85,8 @@ class StyleGANVConfig(StyleGAN2Config):
 class VideoSynthesis(Synthesis):
     """ws [B,L,D], motion_v [B,V] => img [B,3,H,W], about -1..1."""
 
+    config: StyleGANVConfig
+
     def __init__(self, config: StyleGANVConfig):
         super().__init__(config, extra_channels=config.motion_v_dim)
         self.motion_encoder = MotionEncoder(config)
@@ -119,6 +121,7 @@ class Generator(StyleGenerator):
     """StyleGAN-V as a whole: content z [B,D] -> ws [B,L,D], shared over time; motion noise and t -> motion_v."""
 
     config_type = StyleGANVConfig
+    synthesis: VideoSynthesis
 
     def __init__(self, config: StyleGANVConfig):
         super().__init__(config, Mapping(config), VideoSynthesis(config))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..common.errors import InputError
-from ..common.memory import send
+from ..common.memory import to_device
 from .discriminators import DiscriminatorBlock, DiscriminatorEpilogue
 from .ops import FullyConnected, rms_norm
 from .stylegan_v import StyleGANVConfig
@@ -41,7 +41,7 @@ class TimeDifferences(nn.Module):
                 "The frames' times do not rise, or lie further apart than this discriminator knows.",
                 f"Give rising times at most {self.const_embed.num_embeddings - 1} frames apart.",
             )
-        steps = send(steps, self.const_embed.weight.device)
+        steps = to_device(steps, self.const_embed.weight.device)
         rates = 2.0 ** torch.arange(self.powers, device=steps.device) * (math.pi / 2**self.powers)
         angle = steps[..., None].float() * rates
         code = torch.cat([self.const_embed(steps.round().long()), angle.sin(), angle.cos()], dim=-1)

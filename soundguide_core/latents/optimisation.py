@@ -65,7 +65,7 @@ def optimise(
         if set(terms) != set(weights):
             names = ", ".join(sorted(set(terms) ^ set(weights)))
             raise InputError(f"Losses and weights disagree on {names}.", "Give every term a weight, and no other.")
-        total = sum(weights[name] * term.sum() for name, term in terms.items())
+        total = sum((weights[name] * term.sum() for name, term in terms.items()), latent.new_zeros(()))
         if not torch.isfinite(total):
             raise InputError(f"The loss is not a number at step {i}.", "Lower the learning rate or the weights.")
         adam.zero_grad()

@@ -29,11 +29,11 @@ from ..embedding.clip import augmented_crops
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow, estimate_flow
-from ..losses import editing
+from ..losses import editing, released_editing
 from ..losses.semantic import cosine_distance
 from ..media.images import resize
 from ..media.masks import composite, feathered
-from .configs.video_editing import PER_PAIR, TERMS, EditConfig
+from .configs.video_editing import PER_PAIR, RELEASED, TERMS, EditConfig
 
 
 @dataclass
@@ -221,7 +221,7 @@ def window_losses(
     num_levels: int,
 ) -> guidance.Losses:
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
-    x_src, m = window.x_src, window.mask
+    x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
     flow = window.flow
     if "flow" in weights:
         size = x_src.shape[2:]
@@ -235,6 +235,8 @@ def window_losses(
             image_embeds = encode_views(joint, x0_hat, x_src, m, config, views=config.crops, t=t)  # [1 + views,F,D]
         if "sound" in weights:
             terms["sound"] = cosine_distance(image_embeds, window.audio[-len(x0_hat) :]).mean(dim=0)
+            if released and window.previous is None:
+                terms["sound"] = released_editing.without_first(terms["sound"])
         if "direction" in weights:
             terms["direction"] = editing.direction_distance(
                 window.with_previous(image_embeds[0], "image_embeds"), window.audio
@@ -242,13 +244,20 @@ def window_losses(
         if "flow" in weights:
             x = window.with_previous(x0_hat, "x0")
             moved = estimate_flow(x.detach(), flow, config.chunk) if reference is None else reference
-            terms["flow"] = (num_levels - t) / num_levels * editing.flow_distance(x, moved)  # (T - t) / T
+            if released:
+                mask = m if window.previous is None else torch.cat([m[:1], m])
+                terms["flow"] = released_editing.flow_distance(x, moved, mask)
+            else:
+                terms["flow"] = (num_levels - t) / num_levels * editing.flow_distance(x, moved)  # (T - t) / T
         if "background" in weights:
-            terms["background"] = editing.background_distance(x0_hat, x_src, m)
+            terms["background"] = editing.background_distance(x0_hat, x_src, 0 * m if released else m)
         if "perceptual" in weights:
-            terms["perceptual"] = editing.background_perceptual(perceptual, x0_hat, x_src, m)
+            terms["perceptual"] = editing.background_perceptual(perceptual, x0_hat, x_src, 0 * m if released else m)
         if "range" in weights:
             terms["range"] = editing.range_distance(x0_hat)
+        if released:
+            r = released_editing.ramp(t, num_levels, config.steps, config.skip)
+            terms |= {name: r * terms[name] for name in ("flow", "background", "perceptual") if name in terms}
         return terms
 
     return losses

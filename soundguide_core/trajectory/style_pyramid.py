@@ -79,6 +79,8 @@ class StyleHead(nn.Module):
 class SoundInversion(nn.Module):
     """A log-mel [B,1,M,T] (or a picture [B,3,H,W]) => ws [B,L,D]: a feature pyramid with one head per style."""
 
+    w_avg: Tensor
+
     def __init__(self, config: InversionConfig) -> None:
         super().__init__()
         self.config = config

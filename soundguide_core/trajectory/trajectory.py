@@ -107,6 +107,9 @@ class Trajectory(nn.Module):
     spec: how segments of sound are made, one for each frame of video (audio/track.MelTrack).
     """
 
+    w_avg: Tensor
+    w_scale: Tensor
+
     def __init__(self, config: TrajectoryConfig, spec: MelSpec):
         super().__init__()
         self.config, self.spec = config, spec

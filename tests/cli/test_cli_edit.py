@@ -12,7 +12,7 @@ import torch
 
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.cli import main
-from soundguide_core.media import video
+from soundguide_core.media import video, video_writing
 from soundguide_core.media.images import from_uint8, save_image, to_uint8
 
 COUNT = 6
@@ -45,7 +45,7 @@ def files(tmp_path_factory):
         ("frames", frames, None), ("masks", moving, None), ("few-masks", moving[:3], None), ("one", frames[:1], None),
         ("with-sound.mp4", frames, (iter([torch.full((1, 8000), 0.1)]), 8000)), ("masks.mkv", moving, None),
     ):  # fmt: skip
-        with video.writing(folder / name, FPS, sound) as write:
+        with video_writing.writing(folder / name, FPS, sound) as write:
             write(pictures)
     (folder / "text.mp4").write_text("no video", encoding="utf-8")
     (folder / "text.png").write_text("no picture", encoding="utf-8")

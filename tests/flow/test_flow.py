@@ -158,8 +158,9 @@ def test_a_slice_is_the_flow_of_some_frames_and_chunks_change_nothing():
     assert len(flow) == 3 and flow.size == (17, 23)
     part, alone = flow[1:3], estimate_flow(frames[1:4], TVL1())
     for name in ("fw", "bw", "visible_fw", "visible_bw"):
-        assert torch.equal(getattr(flow, name), getattr(one_by_one, name))
-        assert torch.equal(getattr(part, name), getattr(alone, name))
+        # a batch of another size may take another kernel of PyTorch: 3e-6 apart was seen
+        assert torch.allclose(getattr(flow, name), getattr(one_by_one, name), atol=1e-5)
+        assert torch.allclose(getattr(part, name), getattr(alone, name), atol=1e-5)
 
 
 def test_one_frame_has_no_pairs():

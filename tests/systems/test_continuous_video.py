@@ -132,7 +132,7 @@ def test_a_video_moves_with_its_sound(generator, ws):
     video = generate_continuous(ws, generator=generator, sound=SoundCurve(curve, 12.0, "codes"), config=config)
     meter = VideoMeter()
     meter.add(video.frames)
-    seen = meter.figures().seen
+    seen = meter.figures().visual_intensity
     assert reactivity(video.curve, seen, 12.0).share > 0.95
 
 
