@@ -75,8 +75,9 @@ def edit_stream(
     if perceptual is None and config.weights.get("perceptual"):
         perceptual = load_lpips(device=networks.joint.device)
     led = lead_curve(lead or LeadConfig(), heard.loudness, num_frames, curve)
+    laid_out = (img.contiguous() for img in frames)  # sums in convolutions are rounded by layout
     return system.stream_edit(
-        frames, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
+        laid_out, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
         perceptual=perceptual, curves={"sound": led}, num_frames=num_frames, config=config, on_step=on_step,
     )  # fmt: skip
 
