@@ -117,7 +117,7 @@ def motion_signal(
     if motion.drive == OFF or (heard is None and curve is None):
         return None
     drive = None if motion.drive == AUTO else motion.drive
-    if curve is not None:
+    if heard is None or curve is not None:
         sound = SoundCurve(np.atleast_1d(np.asarray(curve, np.float64)), config.fps, drive)
     else:
         sound = sound_curve(*heard.mono(), config.seconds, feature=motion.feature, joint=joint, modulate=drive)
@@ -141,9 +141,12 @@ def content_latents(
         if embeds is not None:
             raise InputError("A meaning has arrived without the encoder that made it.", "Connect the encoder too.")
         return generator.sample_ws([content.seed], content.psi)
-    if embeds is None and heard is None:
+    if embeds is not None:
+        wanted = embeds.to(joint.device)
+    elif heard is not None:
+        wanted = joint.encode_audio(*heard.mono())
+    else:
         raise InputError("The encoder has nothing to hear.", "Give a sound or a meaning, or leave the encoder out.")
-    wanted = joint.encode_audio(*heard.mono()) if embeds is None else embeds.to(joint.device)
     if content.by_meaning:
         ws = choose_content(
             wanted, generator=generator, joint=joint, psi=content.psi, seed=content.seed, motion_z=motion_seed
