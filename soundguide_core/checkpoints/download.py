@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ..common.errors import InputError
 from ..common.files import check_writable, sha256_of
 
+PART = ".{}.soundguide-download"  # nobody else names a file so: a NAME.part beside it may be a browser's
 PIECE = 1 << 20  # bytes
 LARGEST = 32 << 30  # bytes, where nobody says how many there will be
 TRIES = 4  # in a row that bring nothing
@@ -43,7 +44,7 @@ def download(
     timeout_sec: float = TIMEOUT_SEC,
     pause_sec: float = PAUSE_SEC,
 ) -> Path:
-    """Fetch url to path through `path`.part beside it, which an interrupted download leaves behind to be gone on with.
+    """Fetch url to path through a hidden file of ours beside it (PART), kept where a download breaks off.
 
     size: bytes, 0 if unknown. sha256: hexadecimal or its first digits. check(file) raises InputError where the whole
     file is not what it should be. on_bytes(done, total): progress in bytes; total 0 while unknown.
@@ -54,7 +55,7 @@ def download(
     """
     path = check_writable(path)
     _check_address(url)
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(PART.format(path.name))
     idle = 0
     while True:
         before = part.stat().st_size if part.is_file() else 0

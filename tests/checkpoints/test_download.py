@@ -228,17 +228,17 @@ def test_refused(fetch, tmp_path, path, options, why):
 def test_a_later_run_goes_on(fetch, server, tmp_path):
     with pytest.raises(ZeroDivisionError):
         fetch("breaks-once", on_bytes=lambda done, total: 1 / (done < 100_000))
-    assert (tmp_path / "a.pt.part").stat().st_size > 0 and not (tmp_path / "a.pt").exists()
+    assert (tmp_path / ".a.pt.soundguide-download").stat().st_size > 0 and not (tmp_path / "a.pt").exists()
     server.seen.clear()
     assert fetch("whole", sha256=SHA).read_bytes() == BODY
     assert server.seen[0][1].startswith("bytes=")
 
 
 def test_a_later_run_does_not_join_two_versions(fetch, tmp_path):
-    (tmp_path / "a.pt.part").write_bytes(bytes(5000))
-    (tmp_path / "a.pt.part.version").write_text('"version 0"')
+    (tmp_path / ".a.pt.soundguide-download").write_bytes(bytes(5000))
+    (tmp_path / ".a.pt.soundguide-download.version").write_text('"version 0"')
     assert fetch("whole").read_bytes() == BODY
-    (tmp_path / "a.pt.part").write_bytes(bytes(5000))  # from nobody knows where
+    (tmp_path / ".a.pt.soundguide-download").write_bytes(bytes(5000))  # from nobody knows where
     assert fetch("whole").read_bytes() == BODY
 
 

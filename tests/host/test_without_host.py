@@ -25,6 +25,7 @@ LIGHT = {
     "time",
     "typing",
     "torch",
+    "numpy",  # which torch has loaded
     "comfy",
     "folder_paths",
     "comfy_api",
