@@ -20,6 +20,7 @@ MAX_CHANNELS = 8
 CANCELLED = 1e-4  # share of its quietest channel's power below which a mean has lost the sound, -40 dB
 MAX_SAMPLE_RATE = 1_000_000
 MAX_SAMPLE = 1e9  # far beyond integers that were never divided by their range; squares of its spectrum stay finite
+END = object()
 GAP_SEC = 0.005  # a leap in the times of packets from which on one may be missing; Matroska rounds to 0.001
 BLOCK = 1 << 16  # samples of silence at once
 
@@ -87,12 +88,15 @@ def _decoded(path: str | os.PathLike, sample_rate: int) -> Iterator[Tensor]:
     with _opened(path) as (container, stream):
         zero = zero_of(container, stream)
         to_float = _ToFloat(sample_rate)
-        for frame in decode(container, stream):
+        for frame, following in _with_next(decode(container, stream)):
             if frame is None:
                 place.missing += 1
                 continue
-            time = None if frame.time is None else frame.time - float(zero)
-            gap = place.gap_before(time, frame.samples / frame.sample_rate, done)
+            lasts = frame.samples / frame.sample_rate
+            # a demuxer of Vorbis may put one frame too late where the blocks' sizes change; the next is right again
+            near = [(frame, 0.0), (following, lasts)]
+            times = [x.time - float(zero) - later for x, later in near if x is not None and x.time is not None]
+            gap = place.gap_before(min(times, default=None), lasts, done)
             for part in to_float.blocks(frame):
                 channels = len(part)
                 if gap:
@@ -111,6 +115,15 @@ def _decoded(path: str | os.PathLike, sample_rate: int) -> Iterator[Tensor]:
     if not found:
         raise InputError(f"{path} holds no samples.", "Export the recording again; it may have been cut off.")
     warn_of_damage(os.fspath(path), place.lost + place.missing, "silence stands in their place")
+
+
+def _with_next(frames: Iterator) -> Iterator[tuple]:
+    """Every frame with the one after it, None after the last."""
+    frame = next(frames, END)
+    while frame is not END:
+        following = next(frames, END)
+        yield frame, None if following is END else following
+        frame = following
 
 
 class _Place:
