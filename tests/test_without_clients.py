@@ -46,6 +46,7 @@ def test_commands(bare, command, said):
     assert said in done.stdout and "scene-classifier," not in done.stdout and "seeing" not in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said(bare):
     done = python(bare, "-c", "import soundguide_core as sg; sg.load_joint()")
     assert "InputError" in done.stderr and "is missing" in done.stderr and "Install SoundGuide again" in done.stderr

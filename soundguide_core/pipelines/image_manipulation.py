@@ -5,6 +5,7 @@ Axes: B batch, L layers, D dims, H W picture.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ Parts = Sequence[Tensor]  # embeds, each [B,D] or [1,D]
 
 def target_embeds(parts: Parts, weights: Sequence[float] | None = None) -> Tensor:
     """What a picture shall mean: one embedding as it is, or the weighted mix of several => [B,D] unit norm."""
-    if len(parts) == 1 and (weights is None or (len(weights) == 1 and weights[0] > 0)):
+    if len(parts) == 1 and (weights is None or (len(weights) == 1 and 0 < weights[0] < math.inf)):
         return parts[0]
     return mix_embeds(parts, weights)
 

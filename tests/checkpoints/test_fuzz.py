@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("resource", reason="limits are POSIX")
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(n, marks=pytest.mark.slow) for n in (300, 10_000)])
 def test_damaged_files(count, request):
     if count > 1000 and "slow" not in request.config.getoption("markexpr"):
         pytest.skip("takes minutes: pytest -m slow")

@@ -136,6 +136,7 @@ def test_manipulate_your_own_picture(manipulate, tiny, tmp_path, monkeypatch):
     assert img.shape == (1, 3, 32, 32) and report["settings"]["image"].endswith("mine.png")
 
 
+@pytest.mark.slow
 def test_demo_leaves_a_page(tiny, tiny_unet, tiny_trajectory, tiny_video_generator, tmp_path, monkeypatch, capsys):
     from soundguide_core.checkpoints import registry
     from soundguide_core.cli import demo, demo_videos
@@ -172,7 +173,7 @@ def test_ctrl_c_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
         on_step(0, 3, {}, None)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("soundguide_core.systems.image_manipulation.manipulate", interrupted)
+    monkeypatch.setattr("soundguide_core.pipelines.image_manipulation.manipulate", interrupted)
     assert main(["manipulate", "--audio", str(tiny.sound), "--generator", str(tiny.generator),
                  "--joint", str(tiny.joint), "--out", str(tmp_path / "a.png")]) == 130  # fmt: skip
     assert not list(tmp_path.iterdir()) and "Stopped" in capsys.readouterr().err

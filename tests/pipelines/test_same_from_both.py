@@ -221,6 +221,7 @@ def test_the_figures_of_a_video(tiny, files, tmp_path, execute, model):
     assert similarity == [float(x) for x in report.figures.similarity] and reacts == report.reactivity.correlation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["paper", "released"])
 def test_a_preset_of_the_node_is_the_variant_of_the_command(tiny, files, tmp_path, execute, model, preset):
     joint, generator = model(JOINT, tiny.joint), model("generators.loading.load_generator", tiny.generator)

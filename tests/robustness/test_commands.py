@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each batch of lines is a fork of its own")
 
 
-@pytest.mark.parametrize("count", [80, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(n, marks=pytest.mark.slow) for n in (80, 2000)])
 def test_random_command_lines(count, diffusers, request):
     if count > 100 and "slow" not in request.config.getoption("markexpr"):
         pytest.skip("takes minutes: pytest -m slow")

@@ -11,7 +11,7 @@ import pytest
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of its memory from /proc")
-@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(n, marks=pytest.mark.slow) for n in (40, 200)])
 def test_hostile_files(count, diffusers, request):
     if count > 100 and "slow" not in request.config.getoption("markexpr"):
         pytest.skip("takes a minute: pytest -m slow")

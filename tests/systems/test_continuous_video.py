@@ -97,6 +97,7 @@ def test_silence_is_stylegan_v(generator, ws):
         )
 
 
+@pytest.mark.slow
 def test_an_hour_needs_the_memory_of_a_second(generator, ws):
     """An hour at a frame in ten seconds, and its last second."""
 
