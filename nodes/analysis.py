@@ -61,18 +61,22 @@ class SoundReport(io.ComfyNode):
                 raise InputError(f"{len(wanted)} meanings meet {count} frames.", "Send one, or one for each frame.")
             wanted = wanted.expand(count, -1)
 
-            def heard(first: int, count: int) -> torch.Tensor:
+            def wanted_at(first: int, count: int) -> torch.Tensor:
                 return wanted[first : first + count]
+
+            heard = wanted_at
 
         meter, step = ReportMeter(fps, joint, heard), on_step()
         for first in range(0, count, CHUNK):
             meter.add(img_of(image[first : first + CHUNK]).to(encoder.device))
             step(first // CHUNK, -(-count // CHUNK), {}, lambda: None)
         report = meter.finish(recording.loudness(fps, count, joint.spec.drawn), refuse_short=True)
-        similarity = [float(x) for x in report.figures.similarity]
+        similarity, found = report.figures.similarity, report.reactivity
+        assert similarity is not None and found is not None  # a meaning for each frame, a curve, and two seconds
         return io.NodeOutput(
-            plots.report_picture(report, fps), report.to_text(), similarity, float(report.reactivity.correlation)
-        )
+            plots.report_picture(report, fps), report.to_text(), [float(x) for x in similarity],
+            float(found.correlation),
+        )  # fmt: skip
 
 
 NODES = [SoundReport]

@@ -9,6 +9,7 @@ import functools
 import inspect
 import math
 from numbers import Integral
+from typing import Any
 
 from ..soundguide_core.common.errors import InputError, check_number
 from . import sockets
@@ -26,7 +27,7 @@ KINDS = {
 }
 
 
-def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:  # pyright: ignore[reportInvalidTypeForm] the host's
     """The node, whose execute now refuses by name what does not fit its schema; whole floats become integers."""
     execute = node.execute.__func__
     signature = inspect.signature(execute)
@@ -72,6 +73,6 @@ def checked_value(socket, value):
     return value
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A number in an array or tensor of one element as Python's own; anything else as it is."""
     return value.item() if math.prod(getattr(value, "shape", (2,))) == 1 else value

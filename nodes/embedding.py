@@ -221,14 +221,16 @@ def mix(parts: Sequence[Embeds], weights: Sequence[float]) -> Embeds:
             f"A batch of {len(mixed.whole)} meanings meets a sound that has one for each frame.",
             "Send single ones, or switch 'per_frame' off.",
         )
-    if len({(len(part.per_frame), part.fps) for part in moving}) > 1:
-        lengths = " and ".join(f"{len(part.per_frame)} frames at {part.fps:g} a second" for part in moving)
+    if len({(len(part.at_frames), part.fps) for part in moving}) > 1:
+        lengths = " and ".join(f"{len(part.at_frames)} frames at {part.fps:g} a second" for part in moving)
         raise InputError(f"Sounds of {lengths} cannot be mixed.", "Give each Encode Sound the same fps and num_frames.")
+    loudness = [part.loudness for part in moving if part.loudness is not None]
+    assert len(loudness) == len(moving)  # what is known at each frame is a sound's
     return replace(
         mixed,
         per_frame=target_embeds([part.at_frames for part in parts], weights),
         fps=moving[0].fps,
-        loudness=torch.stack([part.loudness for part in moving]).amax(dim=0),
+        loudness=torch.stack(loudness).amax(dim=0),
     )
 
 

@@ -14,20 +14,30 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import comfy.model_management as mm
-import comfy.utils
-import folder_paths
+import comfy.model_management as mm  # pyright: ignore[reportMissingImports] the host
+import comfy.utils  # pyright: ignore[reportMissingImports] the host
+import folder_paths  # pyright: ignore[reportMissingImports] the host
 import numpy as np
 import torch
-from comfy.model_patcher import ModelPatcher
-from comfy_api.v0_0_2 import ComfyExtension, io, ui
+from comfy.model_patcher import ModelPatcher  # pyright: ignore[reportMissingImports] the host
 from torch import Tensor, nn
 
 from ..soundguide_core.audio.waveform import check_wave
 from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.media import images
+
+if TYPE_CHECKING:  # the host is not there where types are checked: whatever it has, it has
+    ComfyExtension: Any
+    io: Any
+    ui: Any
+else:
+    from comfy_api.v0_0_2 import ComfyExtension, io, ui
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 __all__ = [
     "ComfyExtension",
@@ -58,18 +68,19 @@ PREVIEW_PIXELS = 512
 # Gradients
 
 
-def with_grad(fn: Callable, *args, **kwargs):
+def with_grad(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """fn(*args, **kwargs) outside inference mode, with gradients on; tensors go in and come out as plain ones."""
     with torch.inference_mode(False), torch.enable_grad():
-        args, kwargs = _each_tensor(args, _plain), _each_tensor(kwargs, _plain)
-        return _each_tensor(fn(*args, **kwargs), Tensor.detach)
+        plain: Callable[..., R] = fn
+        made = plain(*_each_tensor(args, _plain), **_each_tensor(kwargs, _plain))
+        return _each_tensor(made, Tensor.detach)
 
 
 def _plain(x: Tensor) -> Tensor:
     return x.clone() if x.is_inference() else x
 
 
-def _each_tensor(value, change: Callable[[Tensor], Tensor]):
+def _each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if type(value) in (list, tuple):
@@ -113,7 +124,7 @@ class Model:
     def device(self) -> torch.device:
         return self.patcher.load_device
 
-    def on_device(self) -> nn.Module:
+    def on_device(self) -> Any:
         """The network on the compute device, its weights fit for gradients."""
         return on_device(self)[0]
 
@@ -122,7 +133,7 @@ class Model:
         return self.patcher.model_size()
 
 
-def on_device(*models: Model) -> list[nn.Module]:
+def on_device(*models: Model) -> list[Any]:
     """The networks of several models on the compute device at once, whole, their weights fit for gradients."""
     with torch.inference_mode(False):
         mm.load_models_gpu([model.patcher for model in models], force_full_load=True)
@@ -168,6 +179,7 @@ def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torc
         gathered[done : done + len(made)] = made
         done += len(made)
         bar.update_absolute(done)
+    assert gathered is not None, "x has no rows"
     return gathered
 
 
@@ -251,14 +263,13 @@ def wave_of(audio) -> tuple[Tensor, int]:
     if not isinstance(audio, Mapping):
         raise InputError(f"A {type(audio).__name__} has arrived in place of a sound.", "Connect an AUDIO output.")
     wave, sample_rate = (_entry(audio, key) for key in ("waveform", "sample_rate"))
-    if isinstance(sample_rate, numbers.Real) or (isinstance(sample_rate, Tensor) and sample_rate.numel() == 1):
-        sample_rate = float(sample_rate)
+    sample_rate = _as_number(sample_rate)
     wave = _as_floats(wave)
     check_wave(wave, sample_rate)
     return wave.reshape((1,) * (3 - wave.ndim) + tuple(wave.shape)), round(sample_rate)
 
 
-def _entry(audio: Mapping, key: str):
+def _entry(audio: Mapping, key: str) -> Any:
     """One entry of an AUDIO; a lazy one decodes here, and whatever its pack raises is told as bad input."""
     try:
         return audio[key]
@@ -276,7 +287,14 @@ def _entry(audio: Mapping, key: str):
         ) from error
 
 
-def _as_floats(wave):
+def _as_number(sample_rate: Any) -> Any:
+    """A rate as Python's own number; what is none is left for check_wave to name."""
+    if isinstance(sample_rate, numbers.Real) or (isinstance(sample_rate, Tensor) and sample_rate.numel() == 1):
+        return float(sample_rate)
+    return sample_rate
+
+
+def _as_floats(wave: Any) -> Any:
     """Samples as float32 on the CPU; what is neither tensor nor array is left for check_wave to name."""
     if isinstance(wave, np.ndarray) and wave.dtype.kind in "fiu":
         # torch knows neither big-endian arrays nor all unsigned ones

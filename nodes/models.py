@@ -29,7 +29,7 @@ class Loader(io.ComfyNode):
         return registry.names(cls.kind)
 
     @classmethod
-    def schema(cls, tooltip: str, output: io.Output, **texts: str) -> io.Schema:
+    def schema(cls, tooltip: str, output: io.Output, **texts: str) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
         """texts: node_id, display_name and description; tooltip: which names there are, and where more are put."""
         name = io.Combo.Input("name", options=cls.names(), tooltip=tooltip)
         return io.Schema(category="SoundGuide/models", inputs=[name], outputs=[output], **texts)

@@ -55,6 +55,8 @@ def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
 def report_picture(report: VideoReport, fps: float) -> Tensor:
     """Loudness [F] with what is seen, nearness to the sound, motion; of a report that has all three."""
     loudness, figures, found = report.curve, report.figures, report.reactivity
+    similarity, adjacent = figures.similarity, figures.adjacent
+    assert loudness is not None and found is not None and similarity is not None and adjacent is not None
     figure, axes = _figure(720, 560, 1, 3)
     seconds = [i / fps for i in range(len(loudness))]
     seen = figures.visual_intensity - figures.visual_intensity.mean()
@@ -69,11 +71,11 @@ def report_picture(report: VideoReport, fps: float) -> Tensor:
         f"{verdict}: r = {found.correlation:.2f} at {found.lag:+d} frames, shuffled sounds up to {found.null_99:.2f}",
         color=INK, fontsize=10,
     )  # fmt: skip
-    axes[1].plot(seconds, figures.similarity, color=LINE, linewidth=1.4)
-    axes[1].set_title(f"nearness to the sound, mean {figures.similarity.mean():.3f}", color=INK, fontsize=10)
+    axes[1].plot(seconds, similarity, color=LINE, linewidth=1.4)
+    axes[1].set_title(f"nearness to the sound, mean {similarity.mean():.3f}", color=INK, fontsize=10)
     axes[2].plot(seconds[1:], figures.motion, color=SOFT, linewidth=1.4)
     axes[2].set_title(
-        f"motion between frames, mean {figures.motion.mean():.4f}; neighbours {figures.adjacent.mean():.4f} alike",
+        f"motion between frames, mean {figures.motion.mean():.4f}; neighbours {adjacent.mean():.4f} alike",
         color=INK, fontsize=10,
     )  # fmt: skip
     axes[2].set(xlabel="seconds", ylim=(0, None))

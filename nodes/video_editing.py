@@ -71,11 +71,12 @@ class FlowGuidance(io.ComfyNode):
             raise InputError("One picture does not move.", "Send the frames of a video.")
         size = frames.shape[2:]
         scale = min(longest_side / max(size), 1)
+        height, width = (max(round(side * scale), 1) for side in size)
         network = load_flow() if estimator is None else estimator.on_device()
         device = torch.device("cpu") if estimator is None else estimator.device
         flow = with_grad(
             estimate_flow,
-            resize(frames, tuple(max(round(side * scale), 1) for side in size), "stretch"),
+            resize(frames, (height, width), "stretch"),
             lambda *pair: network(*(x.to(device) for x in pair)).cpu(),
             chunk,
             on_step(),

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
-        summary = module.__doc__.splitlines()[0]
+        summary = (module.__doc__ or name).splitlines()[0]
         command = commands.add_parser(name, help=summary, description=module.__doc__)
         module.add_arguments(command)
         if name in WRITE_FOLDERS:
@@ -87,8 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     `models | head -1`, ends the command quietly.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal in cp1252 has no sign for every letter of every name
-            stream.reconfigure(errors="backslashreplace")
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a terminal in cp1252 has no sign for every letter of every name
+            reconfigure(errors="backslashreplace")
     warnings.showwarning = _warn
     with _noticing_ctrl_c() as pressed:
         try:
@@ -138,7 +139,7 @@ def _noticing_ctrl_c() -> Iterator[list[int]]:
 
     def on_signal(number: int, frame) -> None:
         pressed.append(number)
-        usual(number, frame)
+        signal.default_int_handler(number, frame)
 
     signal.signal(signal.SIGINT, on_signal)
     try:

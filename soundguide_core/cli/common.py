@@ -43,7 +43,7 @@ def add_model(
     parser.add_argument(option, default=usual, metavar=metavar, help=f"{help} (default {usual})")
 
 
-def add_joint(parser: argparse.ArgumentParser) -> None:
+def add_joint(parser: argparse._ActionsContainer) -> None:
     """--joint."""
     add_model(parser, "--joint", "joint", "joint encoder: a registry name, or a folder")
 

@@ -18,6 +18,9 @@ from .common import add_common, pick_device, progress
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..embedding.joint import JointEncoder
+    from ..generators.generator import StyleGenerator
+
 SECONDS = 5
 SOURCE_SEEDS = (13, 35, 49)  # calm ones
 MIXING_SEED = 18
@@ -91,8 +94,8 @@ class Demo:
 
     folder: Path
     seed: int
-    joint: object
-    generator: object
+    joint: JointEncoder
+    generator: StyleGenerator
     embeds: dict[str, Tensor]  # of the synthesised sounds, each [1,D]
 
     @classmethod

@@ -31,6 +31,7 @@ def edited(folder: Path, joint, seed: int) -> None:
 
     denoiser = load_denoiser("miniature", joint.device)
     size = denoiser.resolution
+    assert size is not None  # the miniature's file says it
     frames = from_uint8(torch.from_numpy(render(SEED + seed, None, [0.0] * FRAMES, size=size, fps=FPS)))
     mask = torch.zeros(1, 1, size, size)
     mask[..., : size // 2, :] = 1

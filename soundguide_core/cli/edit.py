@@ -107,7 +107,7 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
     hearing = Hearing(joint, recording)
     check_length(args, hearing.seconds, video)
     heard = hearing.heard(video.fps, video.num_frames, whole=args.whole)
-    if not heard.loudness.any():
+    if heard.loudness is not None and not heard.loudness.any():
         raise InputError(f"{args.audio} is silent.", "Give a recording in which something is to be heard.")
     if args.text is not None:
         heard = heard.mixed(joint.encode_text([args.text]), args.text_weight)
@@ -155,4 +155,7 @@ def kept_sound(args: argparse.Namespace, video: VideoSource, recording: Recordin
     if args.sound == "none":
         return None
     own = video.sound() if args.sound == "video" else None
-    return recording.blocks() if own is None else own
+    if own is not None:
+        return own
+    blocks, sample_rate = recording.blocks()
+    return blocks, round(sample_rate)

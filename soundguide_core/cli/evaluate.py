@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         commands |= {name: import_module(f"..{module}", __package__) for name, module in client.evaluate.items()}
     what = parser.add_subparsers(required=True, metavar="WHAT")
     for name, module in commands.items():
-        command = what.add_parser(name, help=module.__doc__.splitlines()[0], description=module.__doc__)
+        command = what.add_parser(name, help=(module.__doc__ or name).splitlines()[0], description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(evaluate=module.run)
 

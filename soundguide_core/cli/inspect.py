@@ -78,7 +78,8 @@ def describe(path: str) -> dict:
         foreign = open_foreign(path)
         shapes = {key: list(x.shape) for key, x in foreign.tensors.items()}
         config, kind, layout = foreign.config, foreign.kind, foreign.format
-    unet = config.get("unet") if isinstance(config.get("unet"), dict) else {}
+    stated = config.get("unet")
+    unet = stated if isinstance(stated, dict) else {}
     row = _row(path, config)
     widths = unet.get("block_out_channels")
     return {

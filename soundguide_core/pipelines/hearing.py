@@ -57,7 +57,7 @@ class Hearing:
     def __init__(self, joint: JointEncoder, recording: Recording) -> None:
         self.joint, self.recording = joint, recording
         self.has_mel = isinstance(joint.spec, MelSpec)
-        self.track = recording.mel_track(joint.spec if self.has_mel else RELEASED)
+        self.track = recording.mel_track(joint.spec if isinstance(joint.spec, MelSpec) else RELEASED)
 
     @property
     def seconds(self) -> float:
@@ -139,7 +139,7 @@ def likeliest(
         return [[] for _ in embeds]
     best = joint.classify(embeds.to(joint.device), labels).cpu().topk(min(most, len(labels)), dim=-1)
     return [
-        [(labels[i], share) for share, i in zip(shares, indices)]
+        [(labels[int(i)], share) for share, i in zip(shares, indices)]
         for shares, indices in zip(best.values.tolist(), best.indices.tolist())
     ]
 
