@@ -77,7 +77,7 @@ def fill(
 ) -> None:
     """Load tensors into module, every key and every shape; InputError names the first that does not fit.
 
-    assign: the tensors themselves become the module's, which may so be built on the meta device.
+    assign: the tensors themselves become the module's, in its types; so it may be built on the meta device.
     """
     wanted, tensors = module.state_dict(), _current_names(module, tensors)
     odd = sorted(wanted.keys() ^ tensors.keys()) or [k for k in wanted if wanted[k].shape != tensors[k].shape]
@@ -87,7 +87,7 @@ def fill(
             "Export the file again with the program that made it.",
         )
     check_finite(tensors, source)
-    module.load_state_dict(dict(tensors), assign=assign)
+    module.load_state_dict({key: x.to(wanted[key].dtype) for key, x in tensors.items()}, assign=assign)
 
 
 def _current_names(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

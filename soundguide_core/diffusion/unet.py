@@ -72,8 +72,7 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
     A folder may be a whole pipeline (unet/, scheduler/) or a UNet2DModel alone.
     """
     from ..checkpoints import registry, weights
-    from ..checkpoints.bounded_build import bounded_build
-    from ..checkpoints.safetensors_io import fill
+    from ..checkpoints.loading import build_network
 
     if name_or_path is not None and Path(name_or_path).is_dir():
         path = Path(name_or_path)
@@ -81,12 +80,14 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
     else:
         path = registry.find("unet", name_or_path).files["unet"]
         tensors, config = weights.load(path, "unet")
-    with bounded_build(path, WHAT, tensors), torch.device("meta"):  # the file's tensors become the weights
+
+    def build(config: dict) -> UNet:
         check_schedule(path, config["schedule"])
         unet = UNet(**{**config["unet"], "schedule": config["schedule"]})
         _check_kind(path, unet)
-    fill(unet, tensors, path, assign=True)
-    return unet.eval().requires_grad_(False).to(device)
+        return unet
+
+    return build_network(path, WHAT, tensors, config, build, meta=True, device=device)
 
 
 def _check_kind(path: Path, unet: UNet) -> None:

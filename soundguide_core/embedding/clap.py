@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import safe_pickle, safetensors_io
+from ..checkpoints import safe_pickle, safetensors_io, weights
 from ..checkpoints.formats.keys import flat_tensors
 from ..common.errors import InputError, check_number
 from ..common.files import read_json
@@ -120,13 +120,13 @@ class Encoder(nn.Module):
         if values.get("clap") is not None:
             return tensors, values
         folder = Path(path).resolve().parent / FOLDER
-        weights = next((f for f in ("model.safetensors", "pytorch_model.bin") if (folder / f).is_file()), None)
-        if weights is None or not (folder / "config.json").is_file():
+        name = next((f for f in ("model.safetensors", "pytorch_model.bin") if (folder / f).is_file()), None)
+        if name is None or not (folder / "config.json").is_file():
             raise InputError(
                 f"{path} holds the head of Ex-MCR only.",
                 f"Put {', '.join(FILES)} of laion/clap-htsat-fused in {folder}.",
             )
-        file = folder / weights
+        file = folder / name
         state = flat_tensors(
             safetensors_io.tensors_of(file) if file.suffix == ".safetensors" else safe_pickle.read(file)
         )
@@ -139,8 +139,8 @@ class Encoder(nn.Module):
         stated = folder / "preprocessor_config.json"
         features = read_json(stated) if stated.is_file() else {}
         features = {k: features.get(k, default) for k, default in FEATURES.items()}
-        tensors = {**tensors, **{f"clap.{key}": x.float() if x.is_floating_point() else x for key, x in sound.items()}}
-        return tensors, {**values, "clap": audio, "features": features}
+        clap = weights.own_storage({f"clap.{key}": x for key, x in sound.items()})  # out of the mapped file
+        return {**tensors, **clap}, {**values, "clap": audio, "features": features}
 
     def log_mel(self, wave: Tensor) -> Tensor:
         """wave [B,N] => dB [B,1,T,M] against full scale."""

@@ -18,6 +18,7 @@ from ..audio.mel import MelSpec
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
+from ..checkpoints.loading import build_network
 from ..common.errors import InputError
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
@@ -123,7 +124,4 @@ def load_sound(path: str | os.PathLike) -> tuple[nn.Module, MelSpec | WaveSpec]:
         network = import_module(NETWORKS[values.pop("architecture", "timm")], __package__).Encoder
     if hasattr(network, "complete"):  # a file may hold a part whose rest lies beside it
         tensors, values = network.complete(path, tensors, values)
-    with bounded_build(path, "a sound encoder", tensors):
-        encoder = network.from_config(values)
-    safetensors_io.fill(encoder, tensors, path)
-    return encoder.eval().requires_grad_(False), spec
+    return build_network(path, "a sound encoder", tensors, values, network.from_config), spec

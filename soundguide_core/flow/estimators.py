@@ -76,9 +76,8 @@ def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.dev
     from torchvision.models import optical_flow
 
     from ..checkpoints import registry, weights
-    from ..checkpoints.bounded_build import bounded_build
     from ..checkpoints.formats.raft import NETWORKS
-    from ..checkpoints.safetensors_io import fill
+    from ..checkpoints.loading import build_network
 
     path = registry.find("flow", name_or_path).files["flow"]
     tensors, config = weights.load(path, "flow")
@@ -87,7 +86,6 @@ def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.dev
         raise InputError(
             f"{path} holds a flow network of architecture {architecture!r}.", f"Use one of {', '.join(NETWORKS)}."
         )
-    with bounded_build(path, "a flow network", tensors):
-        network = getattr(optical_flow, architecture)(weights=None)
-    fill(network, tensors, path, assign=True)
-    return RAFT(network).eval().requires_grad_(False).to(device)
+    build = getattr(optical_flow, architecture)
+    network = build_network(path, "a flow network", tensors, config, lambda _: build(weights=None), device=device)
+    return RAFT(network).eval()

@@ -42,18 +42,21 @@ def load_styleganv(name_or_path: str | Path | None = None, device: str | torch.d
 
 
 def _load(path: Path, device: str | torch.device, *kinds: str) -> StyleGenerator:
-    from ..checkpoints import safetensors_io, weights
-    from ..checkpoints.bounded_build import bounded_build
+    from ..checkpoints import weights
+    from ..checkpoints.loading import build_network
 
     tensors, config = weights.load(path, *kinds, channels_last=True)
     network = _network(path, config)
-    with bounded_build(path, "a generator", tensors), SkipInit():
-        generator = network(network.config_type.from_dict(config))
     measured = "mapping.w_avg" in tensors
-    for name in ("mapping.w_avg", "mapping.w_std"):  # a foreign checkpoint may lack both
-        tensors.setdefault(name, torch.zeros(generator.w_dim))
-    safetensors_io.fill(generator, tensors, path, assign=True)
-    generator = generator.eval().requires_grad_(False)
+
+    def build(config: dict) -> StyleGenerator:
+        with SkipInit():
+            generator = network(network.config_type.from_dict(config))
+        for name in ("mapping.w_avg", "mapping.w_std"):  # a foreign checkpoint may lack both
+            tensors.setdefault(name, torch.zeros(generator.w_dim))
+        return generator
+
+    generator = build_network(path, "a generator", tensors, config, build)
     if not measured:
         generator.measure_w(keep_avg=False)
     return generator.to(device, memory_format=torch.channels_last)

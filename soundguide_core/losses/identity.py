@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints import registry, safetensors_io, weights
-from ..checkpoints.bounded_build import bounded_build
+from ..checkpoints import registry
+from ..checkpoints.loading import load_network
 from ..common.shapes import check_shape
 from ..common.types import FaceRecognition
 from ..embedding.ir_se import ArcFace, IRSEConfig
@@ -44,8 +44,9 @@ class FaceIdentity(nn.Module):
 def load_identity(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> FaceIdentity:
     """A frozen ArcFace for identity_distance: a registry name, or a file of any known format."""
     path = registry.find("identity", name_or_path).files["identity"]
-    tensors, config = weights.load(path, "identity")
-    with bounded_build(path, "a face network", tensors), torch.device("meta"):  # the file's tensors become the weights
-        network = ArcFace(IRSEConfig.from_dict(config["arcface"]))
-    safetensors_io.fill(network, tensors, path, assign=True)
-    return FaceIdentity(network).eval().requires_grad_(False).to(device)
+
+    def build(config: dict) -> ArcFace:
+        return ArcFace(IRSEConfig.from_dict(config["arcface"]))
+
+    network, _ = load_network(path, "identity", "a face network", build, meta=True, device=device)
+    return FaceIdentity(network).eval()

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
-from ..checkpoints import registry, weights
-from ..checkpoints.bounded_build import bounded_build
-from ..checkpoints.safetensors_io import fill
+from ..checkpoints import registry
+from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
 from .style_pyramid import InversionConfig, SoundInversion
@@ -131,9 +130,5 @@ def _latent_rnn(path: Path) -> LatentRNN:
 
 def _network(path: Path, part: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
     """(the network that config[part] describes, with its weights; config)"""
-    tensors, config = weights.load(path, "released-trajectory")
     what = f"a {part.replace('_', ' ')} network"
-    with bounded_build(path, what, tensors), torch.device("meta"):  # the file's tensors become the weights
-        network = build(config[part])
-    fill(network, tensors, path, assign=True)
-    return network, config
+    return load_network(path, "released-trajectory", what, lambda config: build(config[part]), meta=True)

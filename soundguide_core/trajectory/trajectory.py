@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
 from ..checkpoints import registry, safetensors_io
-from ..checkpoints.bounded_build import bounded_build
+from ..checkpoints.loading import build_network
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator
@@ -212,7 +212,8 @@ def load_trajectory(name_or_path: str | os.PathLike | None = None, device: str |
     file."""
     path = registry.find("trajectory", name_or_path).files["trajectory"]
     tensors, config = safetensors_io.load(path)
-    with bounded_build(path, "a trajectory", tensors):
-        trajectory = Trajectory(TrajectoryConfig(**config["trajectory"]), MelSpec.from_dict(config["mel"]))
-    safetensors_io.fill(trajectory, tensors, path)
-    return trajectory.to(device).eval().requires_grad_(False)
+
+    def build(config: dict) -> Trajectory:
+        return Trajectory(TrajectoryConfig(**config["trajectory"]), MelSpec.from_dict(config["mel"]))
+
+    return build_network(path, "a trajectory", tensors, config, build, device=device)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...checkpoints import registry, safetensors_io, weights
-from ...checkpoints.bounded_build import bounded_build
+from ...checkpoints import registry
+from ...checkpoints.loading import load_network
 from ...common.shapes import check_shape
 
 
@@ -61,8 +61,4 @@ def load_scene_classifier(
 ) -> SceneClassifier:
     """A trained classifier by registry name (None: its default) or path, in evaluation mode."""
     path = registry.find("scene-classifier", name_or_path).files["classifier"]
-    tensors, config = weights.load(path, "scene-classifier")
-    with bounded_build(path, "a scene classifier", tensors):
-        classifier = SceneClassifier(config)
-    safetensors_io.fill(classifier, tensors, path)
-    return classifier.to(device).eval().requires_grad_(False)
+    return load_network(path, "scene-classifier", "a scene classifier", SceneClassifier, device=device)[0]
