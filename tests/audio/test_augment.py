@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio import augment as a
 
 
@@ -27,7 +28,7 @@ def test_spec_augment_masks_whole_bands_of_the_right_size():
 
 def test_add_power_is_the_sum_of_powers():
     x, y = torch.tensor([-10.0, 0.0, -100.0]), torch.tensor([-10.0, -20.0, 3.0])
-    assert torch.allclose(a.add_power(x, y), 10 * torch.log10(10 ** (x / 10) + 10 ** (y / 10)), atol=1e-5)
+    assert torch.allclose(a.add_power(x, y), 10 * torch.log10(10 ** (x / 10) + 10 ** (y / 10)), atol=tol.FLOAT32_SUM)
 
 
 def test_stretch_moves_time_and_pitch():
@@ -47,7 +48,7 @@ def test_smear_only_looks_back_and_adds_power():
     out = a.smear(level, gen(), chance=1.0, longest=20)
     assert (out[:, :, :30] < -110).all() and (out[:, :, 30] >= 0).all()
     assert (out[:, :, 31] < 0).all() and (out[:, :, 32] < out[:, :, 31]).all()
-    assert torch.allclose(a.smear(level, gen(), chance=0.0), level, atol=1e-3)
+    assert torch.allclose(a.smear(level, gen(), chance=0.0), level, atol=tol.HALF)
 
 
 def test_chain_is_bounded_and_seeded():
@@ -63,7 +64,7 @@ def test_compress_takes_out_slow_swings_and_keeps_the_spectrum():
     out = a.compress(swing, gen(), chance=1.0, most=0.6)
     span = (out[:, 0, 180] - out[:, 0, 20]) / (swing[:, 0, 180] - swing[:, 0, 20])  # [B]
     assert span.min() > 0.35 and span.max() <= 1 and span.min() < 0.8
-    assert torch.allclose(out[:, 0] - out[:, -1], swing[:, 0] - swing[:, -1], atol=1e-4)
+    assert torch.allclose(out[:, 0] - out[:, -1], swing[:, 0] - swing[:, -1], atol=tol.PARITY)
     assert torch.equal(a.compress(swing, gen(), chance=0.0), swing)
 
 

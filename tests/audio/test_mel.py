@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio import mel as m
 from soundguide_core.common.errors import InputError
 
@@ -62,8 +63,8 @@ def test_shared_reference_keeps_loudness():
     loud, soft = m.mel_power(wave, SMALL), m.mel_power(0.1 * wave, SMALL)
     gap = m.db01(loud, loud.max(), 80) - m.db01(soft, loud.max(), 80)
     heard = m.db01(soft, loud.max(), 80) > 0
-    assert torch.allclose(gap[heard], torch.tensor(20 / 80), atol=1e-4)
-    assert torch.allclose(m.db01(loud, loud.max(), 80), m.db01(soft, soft.max(), 80), atol=1e-4)
+    assert torch.allclose(gap[heard], torch.tensor(20 / 80), atol=tol.PARITY)
+    assert torch.allclose(m.db01(loud, loud.max(), 80), m.db01(soft, soft.max(), 80), atol=tol.PARITY)
 
 
 def test_silence_is_the_floor():
@@ -84,7 +85,7 @@ def test_released_layout_of_a_time_ramp():
     assert out.shape == (1, 1, 128, 512)
     lines = out.reshape(128, 4, 128)
     assert torch.allclose(lines, lines[:1, :1].expand_as(lines))
-    assert torch.allclose(lines[0, 0], (torch.arange(128) + 0.5) * 864 / 128 - 0.5, atol=1e-3)
+    assert torch.allclose(lines[0, 0], (torch.arange(128) + 0.5) * 864 / 128 - 0.5, atol=tol.HALF)
     assert lines[0, 0, 0].item() == pytest.approx(2.875) and lines[0, 0, -1].item() == pytest.approx(860.125)
 
 
@@ -94,7 +95,7 @@ def test_released_layout_of_a_mel_ramp():
     lines = m.arrange(ramp, m.RELEASED).reshape(512, 128)
     assert torch.allclose(lines, lines[:, :1].expand_as(lines))
     expected = ((torch.arange(512) + 0.5) / 4 - 0.5).clamp(0, 127)
-    assert torch.allclose(lines[:, 0], expected, atol=1e-4)
+    assert torch.allclose(lines[:, 0], expected, atol=tol.PARITY)
 
 
 def inter_linear(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -115,8 +116,10 @@ def inter_linear(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
 def test_layouts_equal_an_independent_resize():
     x = np.random.default_rng(0).random((128, 864))
     mel = torch.from_numpy(x)[None, None]
-    assert np.allclose(m.arrange(mel, m.RELEASED)[0, 0].numpy(), inter_linear(x, 512, 128).reshape(128, 512), atol=1e-9)
-    assert np.allclose(m.arrange(mel, m.SQUARE)[0, 0].numpy(), inter_linear(x, 224, 224), atol=1e-9)
+    assert np.allclose(
+        m.arrange(mel, m.RELEASED)[0, 0].numpy(), inter_linear(x, 512, 128).reshape(128, 512), atol=tol.FLOAT64_SUM
+    )
+    assert np.allclose(m.arrange(mel, m.SQUARE)[0, 0].numpy(), inter_linear(x, 224, 224), atol=tol.FLOAT64_SUM)
 
 
 def test_windows_cover_the_recording():

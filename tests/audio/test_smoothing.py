@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+import tolerances as tol
 from soundguide_core.audio import smoothing as sh
 
 
@@ -24,14 +25,14 @@ def test_a_mean_over_neighbours():
     for i in range(9):
         weights = {j: np.cos(np.pi / 2 * (j - i) / 3) ** 2 for j in range(9) if abs(j - i) <= 2}
         mean = sum(w * rows[j] for j, w in weights.items()) / sum(weights.values())
-        assert torch.allclose(found[i], mean.float(), atol=1e-6)
+        assert torch.allclose(found[i], mean.float(), atol=tol.FLOAT32)
     assert torch.allclose(torch.cat(list(sh.moving_average(iter(rows.split(4)), 0))), rows)
 
 
 def test_the_likeliest_wins():
     p = torch.tensor([[0.6, 0.3, 0.1], [0.0, 0.5, 0.5]])
-    assert torch.allclose(sh.sharpen(p, 1), p, atol=1e-6)
-    assert torch.allclose(sh.sharpen(p, 4), p**4 / (p**4).sum(dim=1, keepdim=True), atol=1e-6)
+    assert torch.allclose(sh.sharpen(p, 1), p, atol=tol.FLOAT32)
+    assert torch.allclose(sh.sharpen(p, 4), p**4 / (p**4).sum(dim=1, keepdim=True), atol=tol.FLOAT32)
     assert torch.allclose(sh.sharpen(p, 0), torch.full((2, 3), 1 / 3))
 
 
@@ -41,7 +42,7 @@ def test_kinds_heard_nearby_are_likelier():
     found = [torch.cat(list(sh.recording_prior(iter(p.split(size)), 8))) for size in (4, 30)]
     near = torch.cat(list(sh.moving_average(iter([p]), 8)))
     expected = p * near / (p * near).sum(dim=1, keepdim=True)
-    assert torch.allclose(found[0], expected, atol=1e-6) and torch.allclose(found[1], expected, atol=1e-6)
+    assert torch.allclose(found[0], expected, atol=tol.FLOAT32) and torch.allclose(found[1], expected, atol=tol.FLOAT32)
     wavering = torch.tensor([[0.9, 0.1]] * 20 + [[0.45, 0.55]] * 4 + [[0.9, 0.1]] * 20)
     assert (torch.cat(list(sh.recording_prior(iter([wavering]), 20)))[:, 0] > 0.5).all()
     halves = torch.tensor([[0.9, 0.1]] * 20 + [[0.1, 0.9]] * 20)  # as much of one as of the other: both stay

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.diffusion.denoiser import Estimate
 from soundguide_core.diffusion.guidance import guide
@@ -45,7 +46,7 @@ def test_score_form_is_the_posterior_mean_of_a_gaussian():
     x0_hat = Gaussian()(x_t, STEP.t).x0_hat
     v = Gaussian.variance
     expected = x0_hat + v / (v + doubt**2) * (y - x0_hat)  # Bayes, two Gaussians about x0
-    assert torch.allclose(guided.x0_hat, expected, atol=1e-12)
+    assert torch.allclose(guided.x0_hat, expected, atol=tol.FLOAT64)
 
 
 def test_mean_shift_moves_the_mean_of_the_step_by_sigma_g():
@@ -61,7 +62,7 @@ def test_mean_shift_moves_the_mean_of_the_step_by_sigma_g():
 
     g = -3.0 * (plain - y) / (Gaussian.variance + 0.4**2) * Gaussian.slope
     sigma = math.sqrt(beta_t * beta_tilde)  # halfway between the two on a log scale: variance_mix is 0
-    assert torch.allclose(mean(guided.x0_hat) - mean(plain), sigma * g, atol=1e-12)
+    assert torch.allclose(mean(guided.x0_hat) - mean(plain), sigma * g, atol=tol.FLOAT64)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def test_at_the_clean_estimate_steps_have_the_length_of_the_leader(denoise, chun
         led, rest = (wiener(gradient[i]) for gradient in gradients)
         both = strength * led + rest
         longest = max(math.sqrt(float(led.square().mean())), math.sqrt(float(both.square().mean())) / strength)
-        assert torch.allclose(estimate.x0_hat[i], x0_hat[i] - 0.2 * SIGMA * both / longest, atol=1e-9)
+        assert torch.allclose(estimate.x0_hat[i], x0_hat[i] - 0.2 * SIGMA * both / longest, atol=tol.FLOAT64_SUM)
 
 
 def test_a_leader_alone_moves_frames_as_far_as_its_curve_says(denoise):
@@ -160,7 +161,7 @@ def test_a_leader_alone_moves_frames_as_far_as_its_curve_says(denoise):
         variant="clean", curves={"sound": curve}, step_size=0.2,
     )  # fmt: skip
     moved = (alone(x_t, STEP.t).x0_hat - denoise(x_t, STEP.t).x0_hat).square().mean(dim=(1, 2, 3)).sqrt()
-    assert torch.allclose(moved, (0.2 * SIGMA * curve).double(), atol=1e-9)
+    assert torch.allclose(moved, (0.2 * SIGMA * curve).double(), atol=tol.FLOAT64_SUM)
 
 
 def test_outside_the_interval_nothing_is_guided(denoise):
@@ -169,7 +170,7 @@ def test_outside_the_interval_nothing_is_guided(denoise):
         guided = guide(
             denoise, coupled, WEIGHTS, STEPS, interval=interval, chunk=2, on_terms=lambda t, terms: told.append(terms)
         )
-        same = torch.allclose(guided(x_t, STEP.t).x0_hat, denoise(x_t, STEP.t).x0_hat, atol=1e-12)
+        same = torch.allclose(guided(x_t, STEP.t).x0_hat, denoise(x_t, STEP.t).x0_hat, atol=tol.FLOAT64)
         assert same == (count == 0) and len(told) == count
     assert math.isclose(told[0]["sound"], coupled(denoise(x_t, STEP.t).x0_hat, 0)["sound"].mean().item(), rel_tol=1e-9)
 

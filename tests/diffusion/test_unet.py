@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 
 SMALL = {
@@ -45,7 +46,7 @@ def test_a_diffusers_folder_loads(diffusers, tmp_path, whole):
         theirs.save_pretrained(tmp_path)
     ours = load_unet(tmp_path)
     x = torch.randn(1, 3, 16, 16)
-    assert torch.allclose(ours(x, 5).sample, theirs(x, 5).sample, atol=1e-6) and not ours.learned_variance
+    assert torch.allclose(ours(x, 5).sample, theirs(x, 5).sample, atol=tol.FLOAT32) and not ours.learned_variance
     assert ours.schedule.get("num_train_timesteps") == (300 if whole else None)
     assert not any(p.requires_grad for p in ours.parameters())
 
@@ -80,7 +81,7 @@ def folder(diffusers, tmp_path):
     return tmp_path, theirs
 
 
-def check_same(folder, theirs, atol=1e-6):
+def check_same(folder, theirs, atol=tol.FLOAT32):
     from soundguide_core.diffusion.unet import load_unet
 
     with torch.no_grad():
@@ -104,7 +105,7 @@ def test_a_variant(folder, safe):
     (folder / f"{WEIGHTS}.safetensors").unlink()
     theirs.half().save_pretrained(folder, variant="fp16", safe_serialization=safe)
     assert not (folder / f"{WEIGHTS}.safetensors").exists()
-    check_same(folder, theirs.float(), atol=1e-5)
+    check_same(folder, theirs.float(), atol=tol.FLOAT32_SUM)
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])

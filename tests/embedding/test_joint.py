@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import tolerances as tol
 from soundguide_core.audio.mel import RELEASED, MelSpec, frame_windows, sound_windows
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import ClipTowers
@@ -54,10 +55,10 @@ def test_a_recording_is_the_weighted_mean_of_its_windows(joint):
     assert len(windows) > 3
     total = sum(w * F.normalize(joint.sound(x[None])[0], dim=0) for w, x in zip(weights, windows, strict=True))
     got = joint.encode_audio(wave, 8000)
-    assert torch.allclose(got[0], total / total.norm(), atol=1e-5)
+    assert torch.allclose(got[0], total / total.norm(), atol=tol.FLOAT32_SUM)
     assert torch.equal(got, joint.encode_audio(wave, 8000))
     both = joint.encode_audio(torch.stack([wave, noise(30_000, seed=1)]), 8000)
-    assert both.shape == (2, joint.dim) and torch.allclose(both[:1], got, atol=1e-5)
+    assert both.shape == (2, joint.dim) and torch.allclose(both[:1], got, atol=tol.FLOAT32_SUM)
 
 
 def test_frames_share_the_reference_of_the_file(joint):
@@ -65,19 +66,19 @@ def test_frames_share_the_reference_of_the_file(joint):
     wave[:12_000] *= 0.01
     frames = joint.encode_audio_frames(wave, 8000, fps=4, num_frames=12)
     windows = frame_windows(wave, 8000, SPEC, fps=4, num_frames=12)
-    assert frames.shape == (12, 8) and torch.allclose(frames.norm(dim=1), torch.ones(12), atol=1e-5)
-    assert torch.allclose(frames[7], F.normalize(joint.sound(windows[7:8])[0], dim=0), atol=1e-5)
+    assert frames.shape == (12, 8) and torch.allclose(frames.norm(dim=1), torch.ones(12), atol=tol.FLOAT32_SUM)
+    assert torch.allclose(frames[7], F.normalize(joint.sound(windows[7:8])[0], dim=0), atol=tol.FLOAT32_SUM)
     assert windows[1].mean() < windows[10].mean() - 0.2
 
 
 def test_labels_are_ensembled_over_the_prompts(joint):
     got = joint.encode_labels(["sea_waves", "rain"])
     want = joint.encode_text(["sea waves", "the sound of sea waves"]).mean(0)
-    assert torch.allclose(got[0], want / want.norm(), atol=1e-6)
+    assert torch.allclose(got[0], want / want.norm(), atol=tol.FLOAT32)
     embeds = joint.encode_audio(noise(2, 9000), 8000)
     p = joint.classify(embeds, ["sea_waves", "rain"])
     logits = joint.clip.model.logit_scale.exp() * torch.tensor([[float(e @ k) for k in got] for e in embeds])
-    assert torch.allclose(p, logits.exp() / logits.exp().sum(1, keepdim=True), atol=1e-5)
+    assert torch.allclose(p, logits.exp() / logits.exp().sum(1, keepdim=True), atol=tol.FLOAT32_SUM)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_a_folder_loads_as_it_was_saved(joint, tmp_path):
     save_sound(tmp_path / "sound.safetensors", joint.sound, SPEC, half=False)
     again = load_joint(tmp_path)
     wave = noise(9000)
-    assert torch.allclose(again.encode_audio(wave, 8000), joint.encode_audio(wave, 8000), atol=1e-6)
+    assert torch.allclose(again.encode_audio(wave, 8000), joint.encode_audio(wave, 8000), atol=tol.FLOAT32)
     with pytest.raises(InputError):
         load_joint(tmp_path / "nowhere")
 

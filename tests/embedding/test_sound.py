@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio import mel
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.common.errors import InputError
@@ -74,7 +75,7 @@ def test_prototypes_mix_by_a_softmax_over_cosines():
     for line, out in zip(q, prototypes(q)):
         weights = [torch.exp(7 * line @ p / line.norm()) for p in prototypes.means]
         expected = sum(w * p for w, p in zip(weights, prototypes.means)) / sum(weights)
-        assert torch.allclose(out, expected, atol=1e-6)
+        assert torch.allclose(out, expected, atol=tol.FLOAT32)
     sure = prototypes.means[1:2] * 100
     prototypes.sharpness = 1e4
     assert torch.allclose(prototypes(sure), prototypes.means[1:2])

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import tolerances as tol
 from soundguide_core.audio import wave_windows
 from soundguide_core.audio.wave_windows import WaveSpec
 from soundguide_core.checkpoints.formats import exmcr, wav2clip
@@ -54,9 +55,9 @@ def test_wav2clip_in_a_joint_encoder(released, tmp_path):
     joint = JointEncoder(towers, again, kept)
     wave = 0.1 * torch.randn(11_000, generator=torch.Generator().manual_seed(0))
     whole = joint.encode_audio(wave, 16000)
-    assert torch.allclose(whole, F.normalize(encoder(wave[None]), dim=-1), atol=1e-5)
+    assert torch.allclose(whole, F.normalize(encoder(wave[None]), dim=-1), atol=tol.FLOAT32_SUM)
     frames = joint.encode_audio_frames(wave, 16000, fps=4, num_frames=2)
-    assert frames.shape == (2, 512) and not torch.allclose(frames[0], frames[1], atol=1e-3)
+    assert frames.shape == (2, 512) and not torch.allclose(frames[0], frames[1], atol=tol.HALF)
 
 
 def test_windows_of_samples():
@@ -116,7 +117,7 @@ def test_clap_equals_transformers(files, transformers, samples):
     assert not longer and ours.shape == (1, 1, 251, 16) and np.abs(ours[0, 0].numpy() - mel[0]).max() < 2e-3
     want = theirs(torch.from_numpy(mel)[None].float(), is_longer=torch.zeros(1, 1)).audio_embeds
     got = encoder(torch.from_numpy(wave).float()[None])
-    assert torch.allclose(got, encoder.head(F.normalize(want, dim=-1)), atol=1e-4) and spec == wave_windows.CLAP
+    assert torch.allclose(got, encoder.head(F.normalize(want, dim=-1)), atol=tol.PARITY) and spec == wave_windows.CLAP
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.models import optical_flow
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.flow.estimators import RAFT, TVL1, flow_names, load_flow  # fmt: skip
 from soundguide_core.flow.optical_flow import Flow, backward_warp, estimate_flow, flow_picture, visible
@@ -85,9 +86,9 @@ def test_parts_of_a_pixel():
 def test_warp_of_whole_pixels_is_a_roll_and_the_border_goes_on():
     x = torch.rand(2, 3, 9, 14)
     warped = backward_warp(x, constant(5, -2, 9, 14).expand(2, -1, -1, -1))
-    assert torch.allclose(warped[:, :, 2:, :-5], x[:, :, :-2, 5:], atol=1e-5)
-    assert torch.allclose(warped[:, :, 2:, -5:], x[:, :, :-2, -1:].expand(-1, -1, -1, 5), atol=1e-5)
-    assert torch.allclose(warped[:, :, :2, :-5], x[:, :, :1, 5:].expand(-1, -1, 2, -1), atol=1e-5)
+    assert torch.allclose(warped[:, :, 2:, :-5], x[:, :, :-2, 5:], atol=tol.FLOAT32_SUM)
+    assert torch.allclose(warped[:, :, 2:, -5:], x[:, :, :-2, -1:].expand(-1, -1, -1, 5), atol=tol.FLOAT32_SUM)
+    assert torch.allclose(warped[:, :, :2, :-5], x[:, :, :1, 5:].expand(-1, -1, 2, -1), atol=tol.FLOAT32_SUM)
 
 
 def test_warp_between_pixels_by_hand():
@@ -103,7 +104,7 @@ def test_warp_between_pixels_by_hand():
                 (1 - a) * (1 - b) * x[0, :, y0, x0] + a * (1 - b) * x[0, :, y0, x0 + 1]
                 + (1 - a) * b * x[0, :, y0 + 1, x0] + a * b * x[0, :, y0 + 1, x0 + 1]
             )  # fmt: skip
-            assert torch.allclose(warped[0, :, row, column], by_hand, atol=1e-12)
+            assert torch.allclose(warped[0, :, row, column], by_hand, atol=tol.FLOAT64)
 
 
 def test_gradients_pass_through_the_warp():
@@ -147,8 +148,8 @@ def test_resized_vectors_grow_with_the_frames(five):
     assert twice.fw[:, 0].mean() == pytest.approx(3 * flow.fw[:, 0].mean().item(), rel=0.02)
     tilted = Flow(constant(4, 2), constant(-4, -2), *(torch.ones(1, 1, SIZE, SIZE) for _ in range(2)))
     half = tilted.resized(SIZE // 2, SIZE // 4)
-    assert torch.allclose(half.fw, constant(1, 1, SIZE // 2, SIZE // 4), atol=1e-5)
-    assert torch.allclose(half.visible_bw, torch.ones(1, 1, SIZE // 2, SIZE // 4), atol=1e-5)
+    assert torch.allclose(half.fw, constant(1, 1, SIZE // 2, SIZE // 4), atol=tol.FLOAT32_SUM)
+    assert torch.allclose(half.visible_bw, torch.ones(1, 1, SIZE // 2, SIZE // 4), atol=tol.FLOAT32_SUM)
     assert tilted.resized(SIZE, SIZE) is tilted
 
 
@@ -159,8 +160,8 @@ def test_a_slice_is_the_flow_of_some_frames_and_chunks_change_nothing():
     part, alone = flow[1:3], estimate_flow(frames[1:4], TVL1())
     for name in ("fw", "bw", "visible_fw", "visible_bw"):
         # a batch of another size may take another kernel of PyTorch: 3e-6 apart was seen
-        assert torch.allclose(getattr(flow, name), getattr(one_by_one, name), atol=1e-5)
-        assert torch.allclose(getattr(part, name), getattr(alone, name), atol=1e-5)
+        assert torch.allclose(getattr(flow, name), getattr(one_by_one, name), atol=tol.FLOAT32_SUM)
+        assert torch.allclose(getattr(part, name), getattr(alone, name), atol=tol.FLOAT32_SUM)
 
 
 def test_one_frame_has_no_pairs():

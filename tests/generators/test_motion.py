@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.motion import MotionEncoder, TrajectoryNoise
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
@@ -37,13 +38,13 @@ def test_a_code_does_not_depend_on_the_other_times(variant):
     times = [0.0, 517.25, 16.0, 3.5, 90.125, 1000.75]
     together = codes(times, motion)
     for i in (4, 0, 2, 1, 5, 3):
-        assert torch.allclose(codes([times[i]], motion)[0], together[i], atol=1e-4)
+        assert torch.allclose(codes([times[i]], motion)[0], together[i], atol=tol.PARITY)
 
 
 def test_one_video_does_not_depend_on_another():
     motion, t = encoder(), torch.tensor([[1.0, 40.0], [300.0, 2.0]])
     both = motion(t, noise(1, 2))
-    assert torch.allclose(motion(t[1:], noise(2)), both[1:], atol=1e-5)
+    assert torch.allclose(motion(t[1:], noise(2)), both[1:], atol=tol.FLOAT32_SUM)
     assert not torch.allclose(motion(t[1:], noise(1)), both[1:], atol=1e-2)
 
 
@@ -51,7 +52,7 @@ def test_rates_agree_where_their_times_meet():
     motion = encoder()
     slow = codes([i * 25 / 24 for i in range(49)], motion)
     fast = codes([i * 25 / 60 for i in range(121)], motion)
-    assert torch.allclose(slow[::2], fast[::5], atol=1e-4)
+    assert torch.allclose(slow[::2], fast[::5], atol=tol.PARITY)
 
 
 def test_a_tensor_of_noise_is_the_same_noise():
@@ -74,7 +75,7 @@ def test_continuous_at_the_anchors():
 def test_at_an_anchor_the_code_is_its_alignment_vector():
     motion = encoder()
     u = motion.motion_u(noise(3), torch.tensor([7]))[:, 0]
-    assert torch.allclose(codes([7 * DISTANCE], motion), motion.time_encoder.aligners_predictor(u), atol=1e-4)
+    assert torch.allclose(codes([7 * DISTANCE], motion), motion.time_encoder.aligners_predictor(u), atol=tol.PARITY)
 
 
 def test_between_anchors_computed_another_way():
@@ -99,7 +100,7 @@ def test_between_anchors_computed_another_way():
         stitched = dot(e.amplitudes_predictor.weight[index], u) * (value - (1 - a) * start - a * end)
         aligner = e.aligners_predictor.weight[index]
         expected = stitched + (1 - a) * dot(aligner, u) + a * dot(aligner, v)
-        assert float(codes([t], motion)[0, index]) == pytest.approx(expected, abs=1e-4)
+        assert float(codes([t], motion)[0, index]) == pytest.approx(expected, abs=tol.PARITY)
 
 
 def autocorrelation(v: torch.Tensor, lags: range) -> torch.Tensor:
@@ -120,9 +121,9 @@ def test_no_period_in_ten_thousand_frames():
 def test_a_loop_closes_exactly(period):
     motion = encoder()
     v = codes([0.0, period, 2 * period, 0.25 * period, 1.25 * period], motion, loop=period)
-    assert torch.equal(v[0], v[1]) and torch.equal(v[0], v[2]) and torch.allclose(v[3], v[4], atol=1e-5)
+    assert torch.equal(v[0], v[1]) and torch.equal(v[0], v[2]) and torch.allclose(v[3], v[4], atol=tol.FLOAT32_SUM)
     near = codes([period * (1 - 1e-6)], motion, loop=period)
-    assert torch.allclose(near[0], v[0], atol=1e-3)
+    assert torch.allclose(near[0], v[0], atol=tol.HALF)
     assert (v[3] - v[0]).abs().max() > 0.05
 
 

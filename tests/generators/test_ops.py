@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import tolerances as tol
 from soundguide_core.generators import ops
 
 
@@ -47,7 +48,7 @@ def test_upfirdn2d(taps, up, down, pad, gain):
 
 def test_upsample2d_is_the_filter():
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(ops.upsample2d(x), ops.upfirdn2d(x, up=2, pad=(2, 1), gain=4), atol=1e-12)
+    assert torch.allclose(ops.upsample2d(x), ops.upfirdn2d(x, up=2, pad=(2, 1), gain=4), atol=tol.FLOAT64)
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
@@ -60,7 +61,7 @@ def test_conv2d_down(kernel):
         expected = F.conv2d(ops.upfirdn2d(x, down=2, pad=(1, 1)), weight)
     else:
         expected = F.conv2d(ops.upfirdn2d(x, pad=(2, 2)), weight)[:, :, ::2, ::2]
-    assert torch.allclose(ops.conv2d_down(x, weight), expected, atol=1e-12)
+    assert torch.allclose(ops.conv2d_down(x, weight), expected, atol=tol.FLOAT64)
 
 
 def test_conv2d_up():
@@ -71,7 +72,7 @@ def test_conv2d_up():
     spread = torch.zeros(1, 2, 7, 7, dtype=torch.float64)
     spread[:, :, ::2, ::2] = x
     full = F.conv2d(spread, weight.flip(2, 3), padding=2)  # [1,3,9,9]
-    assert torch.allclose(ops.conv2d_up(x, weight), ops.upfirdn2d(full, pad=(1, 1), gain=4), atol=1e-12)
+    assert torch.allclose(ops.conv2d_up(x, weight), ops.upfirdn2d(full, pad=(1, 1), gain=4), atol=tol.FLOAT64)
 
 
 def modulated_loop(x, weight, style, demodulate):
@@ -115,7 +116,7 @@ def test_both_forms_and_their_gradients_are_equal(up, kernel):
         y = ops.modulated_conv2d(x, weight, style, up=up, grouped=grouped)
         results.append([y.detach(), *torch.autograd.grad(y.sin().sum(), [x, weight, style])])
     for a, b in zip(*results):
-        assert torch.allclose(a, b, atol=2e-4, rtol=1e-4)
+        assert torch.allclose(a, b, atol=2e-4, rtol=tol.PARITY)
 
 
 def test_act_by_hand():
@@ -137,7 +138,7 @@ def test_fully_connected_learns_slower_by_lr_mul_but_means_the_same():
 
 def test_rms_norm():
     x = torch.randn(4, 32, generator=torch.Generator().manual_seed(0)) * 7
-    assert torch.allclose(ops.rms_norm(x).square().mean(1), torch.ones(4), atol=1e-5)
+    assert torch.allclose(ops.rms_norm(x).square().mean(1), torch.ones(4), atol=tol.FLOAT32_SUM)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.sound_motion import SoundCurve, modulation_of, motion_at
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
@@ -37,7 +38,7 @@ def test_integral_is_that_of_many_small_steps():
     times = np.sort(rng.uniform(0, 5, 40))  # some beyond the last value
     fine = np.linspace(0, 5, 500_001)
     summed = np.concatenate([[0], np.cumsum((sound.at(fine[1:]) + sound.at(fine[:-1])) / 2 * np.diff(fine))])
-    assert np.allclose(sound.integral(times), np.interp(times, fine, summed), atol=1e-5)
+    assert np.allclose(sound.integral(times), np.interp(times, fine, summed), atol=tol.FLOAT32_SUM)
 
 
 def test_a_closed_curve_returns():
@@ -55,12 +56,12 @@ def test_silence_is_stylegan_v(listening, deaf, drive):
         silence = motion_at(generator, SECONDS, 3, SoundCurve(np.zeros(30), 10.0, drive))
         assert torch.equal(silence, plain)
         loud = motion_at(generator, SECONDS, 3, SoundCurve(np.ones(30), 10.0, drive, 1.5))
-        assert torch.equal(loud[:, 0], plain[:, 0]) and not torch.allclose(loud[:, 1:], plain[:, 1:], atol=1e-3)
+        assert torch.equal(loud[:, 0], plain[:, 0]) and not torch.allclose(loud[:, 1:], plain[:, 1:], atol=tol.HALF)
 
 
 def test_speed_is_time_further_on(deaf):
     loud = motion_at(deaf, SECONDS, 3, SoundCurve(np.ones(2), 1.0, "speed", 2.0))
-    assert torch.allclose(loud, motion_at(deaf, 3 * SECONDS, 3), atol=1e-4)
+    assert torch.allclose(loud, motion_at(deaf, 3 * SECONDS, 3), atol=tol.PARITY)
 
 
 def test_codes_take_the_curve(listening):
@@ -69,7 +70,7 @@ def test_codes_take_the_curve(listening):
     curve = np.array([0.0, 0.5])
     moved = motion_at(listening, SECONDS, 3, SoundCurve(curve, 0.5, "codes"))
     level = torch.from_numpy(np.minimum(SECONDS / 4, 0.5)).float()
-    assert torch.allclose(moved - plain, (matrix[:, 0] + level[:, None] * matrix[:, 1])[None], atol=1e-5)
+    assert torch.allclose(moved - plain, (matrix[:, 0] + level[:, None] * matrix[:, 1])[None], atol=tol.FLOAT32_SUM)
 
 
 @pytest.mark.parametrize("drive", ["codes", "amplitude", "speed"])
@@ -77,7 +78,11 @@ def test_loops_close_with_sound(listening, drive):
     sound = SoundCurve(np.random.default_rng(1).random(60), 12.0, drive).looped(2.5)
     times = np.array([0.0, 2.5, 1.0, 3.5, 2.5 - 1e-7])
     v = motion_at(listening, times, 3, sound, 2.5)[0]
-    assert torch.equal(v[0], v[1]) and torch.allclose(v[2], v[3], atol=1e-4) and torch.allclose(v[4], v[0], atol=1e-3)
+    assert (
+        torch.equal(v[0], v[1])
+        and torch.allclose(v[2], v[3], atol=tol.PARITY)
+        and torch.allclose(v[4], v[0], atol=tol.HALF)
+    )
 
 
 def test_drives(listening, deaf):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
 from soundguide_core.generators.video_discriminator import HolisticDiscriminator
@@ -35,14 +36,14 @@ def test_frames_do_not_depend_on_the_other_times(generator):
     times = torch.tensor([[0.0, 250.5, 16.0, 3.25]])
     together = generator.video(ws, times, noise)[0]
     for i in range(4):
-        assert torch.allclose(generator.video(ws, times[:, i : i + 1], noise)[0, 0], together[i], atol=1e-4)
+        assert torch.allclose(generator.video(ws, times[:, i : i + 1], noise)[0, 0], together[i], atol=tol.PARITY)
     assert (together[0] - together[1]).abs().max() > 1e-2
 
 
 def test_without_a_time_it_is_an_image_generator(generator):
     ws = generator.sample_ws([1, 2])
     first = generator.video(ws, torch.zeros(2, 1), generator.motion_noise([0, 0]))[:, 0]
-    assert torch.allclose(generator.synthesis(ws), first, atol=1e-5)
+    assert torch.allclose(generator.synthesis(ws), first, atol=tol.FLOAT32_SUM)
 
 
 def test_content_and_motion_are_apart(generator):
@@ -62,7 +63,7 @@ def test_scores_depend_on_frames_order_and_times():
     assert scores.shape == (4, 1)
     assert not torch.allclose(judge(frames.flip(1), t), scores)
     assert not torch.allclose(judge(frames, 2 * t), scores)
-    assert torch.allclose(judge(frames, t + 7), scores, atol=1e-6)
+    assert torch.allclose(judge(frames, t + 7), scores, atol=tol.FLOAT32)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,9 @@ def test_a_file_comes_back(generator, tmp_path):
     safetensors_io.save(path, generator.state_dict(), CONFIG.to_dict())
     back, ws, t = load_styleganv(path), generator.sample_ws([3]), torch.tensor([[2.5, 77.0]])
     assert torch.allclose(
-        back.video(ws, t, back.motion_noise([1])), generator.video(ws, t, generator.motion_noise([1])), atol=1e-5
+        back.video(ws, t, back.motion_noise([1])),
+        generator.video(ws, t, generator.motion_noise([1])),
+        atol=tol.FLOAT32_SUM,
     )
     assert load_generator(path).synthesis(ws).shape == (1, 3, 32, 32)
 
@@ -133,7 +136,7 @@ def test_motion_may_join_every_style(generator):
         else:
             tensor.copy_(state[name])
     ws, t, noise = generator.sample_ws([1, 2]), torch.tensor([[0.0, 9.5], [3.0, 40.0]]), generator.motion_noise([0, 5])
-    assert torch.allclose(both.video(ws, t, noise), generator.video(ws, t, noise), atol=1e-4)
+    assert torch.allclose(both.video(ws, t, noise), generator.video(ws, t, noise), atol=tol.PARITY)
     both.synthesis.b32.conv1.affine.weight[:, CONFIG.w_dim :] = 1.0
     assert (both.video(ws, t, noise) - generator.video(ws, t, noise)).abs().max() > 1e-2
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+import tolerances as tol
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.host
@@ -86,7 +88,7 @@ def test_pictures_go_in_and_come_back(host, channels, dtype):
     back = host.image_of(img)
     assert back.shape == (2, 8, 6, 3) and torch.equal(image, kept)
     if channels == 3:
-        assert torch.allclose(back, image.float(), atol=1e-3)
+        assert torch.allclose(back, image.float(), atol=tol.HALF)
 
 
 @pytest.mark.parametrize("image", [None, torch.zeros(0, 8, 8, 3), torch.zeros(1, 8, 8, 2), torch.zeros(8, 8, 3)])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.latents.optimisation import optimise
 from soundguide_core.latents.schedule import Schedule
@@ -20,7 +21,7 @@ def released_lr(t, initial=0.05, rampdown=0.25, rampup=0.05):
 def test_schedule_is_the_released_one():
     schedule = Schedule(steps=300, lr=0.05)
     for i in range(300):
-        assert schedule.lr_at(i) == pytest.approx(released_lr(i / 300), abs=1e-12)
+        assert schedule.lr_at(i) == pytest.approx(released_lr(i / 300), abs=tol.FLOAT64)
     shares = [schedule.ramp(i) for i in (0, 15, 150, 225, 299)]
     assert shares[:4] == pytest.approx([0, 1, 1, 1]) and shares[4] < 1e-3
     assert schedule.ramp(250) == pytest.approx(0.75)
@@ -44,7 +45,7 @@ def test_steps_are_adam_on_the_weighted_sum():
         schedule,
     )
     expected = adam_by_hand(2.0, lambda x: 6 * (x - 1) + x, [schedule.lr_at(i) for i in range(12)])
-    assert result.latent.item() == pytest.approx(expected, abs=1e-9)
+    assert result.latent.item() == pytest.approx(expected, abs=tol.FLOAT64_SUM)
     assert result.history[0] == {"near": 1.0, "small": 4.0, "total": 5.0}
 
 

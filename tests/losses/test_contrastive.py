@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.losses.contrastive import Temperature, alignment, info_nce, sound_terms
 
 
@@ -42,14 +43,14 @@ def pair(n: int = 5, d: int = 7, seed: int = 0):
 
 def test_equals_the_loop():
     a, b = pair()
-    assert info_nce(a, b, 9.0).item() == pytest.approx(loop(a, b, 9.0), rel=1e-9)
+    assert info_nce(a, b, 9.0).item() == pytest.approx(loop(a, b, 9.0), rel=tol.FLOAT64_SUM)
 
 
 def test_soft_targets_equal_the_loop():
     a, b = pair()
     targets = torch.rand(5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64).round(decimals=1)
     targets[2] = 0  # a line without an answer is left out
-    assert info_nce(a, b, 4.0, targets=targets).item() == pytest.approx(loop(a, b, 4.0, targets), rel=1e-9)
+    assert info_nce(a, b, 4.0, targets=targets).item() == pytest.approx(loop(a, b, 4.0, targets), rel=tol.FLOAT64_SUM)
 
 
 def test_masked_negatives_equal_the_loop():
@@ -57,7 +58,7 @@ def test_masked_negatives_equal_the_loop():
     labels = torch.tensor([0, 1, 0, 2, 1])
     mask = (labels[:, None] == labels) & ~torch.eye(5, dtype=torch.bool)
     value = info_nce(a, b, 6.0, mask=mask).item()
-    assert value == pytest.approx(loop(a, b, 6.0, mask=mask), rel=1e-9)
+    assert value == pytest.approx(loop(a, b, 6.0, mask=mask), rel=tol.FLOAT64_SUM)
     assert value < info_nce(a, b, 6.0).item()
 
 
@@ -73,12 +74,12 @@ def test_gradients():
 
 def test_chance_is_twice_log_n():
     a = torch.eye(6)
-    assert info_nce(a, torch.ones(6, 6), 14.0).item() == pytest.approx(2 * math.log(6), rel=1e-6)
+    assert info_nce(a, torch.ones(6, 6), 14.0).item() == pytest.approx(2 * math.log(6), rel=tol.FLOAT32)
 
 
 def test_temperature_is_true_and_bounded():
     t = Temperature()
-    assert t().item() == pytest.approx(1 / 0.07, rel=1e-6)
+    assert t().item() == pytest.approx(1 / 0.07, rel=tol.FLOAT32)
     with torch.no_grad():
         t.log_scale.fill_(10.0)
     assert t().item() == 100.0
@@ -119,7 +120,7 @@ def test_alignment_is_the_mean_distance_of_what_belongs_together():
         + (1 - cosines(audio[4], text)[2])
     ) / 3
     assert alignment(audio, text, targets=targets).item() == pytest.approx(expected.item())
-    assert alignment(audio, 3 * audio, targets=torch.eye(5).double()).item() == pytest.approx(0, abs=1e-12)
+    assert alignment(audio, 3 * audio, targets=torch.eye(5).double()).item() == pytest.approx(0, abs=tol.FLOAT64)
 
 
 def cosines(v, many):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.media import images
 
@@ -15,7 +16,7 @@ def test_host_layout_both_ways():
     img = random_img()
     host = images.to_host(img)
     for b, c, y, x in np.ndindex(2, 3, 5, 7):
-        assert host[b, y, x, c] == pytest.approx((img[b, c, y, x].item() + 1) / 2, abs=1e-6)
+        assert host[b, y, x, c] == pytest.approx((img[b, c, y, x].item() + 1) / 2, abs=tol.FLOAT32)
     torch.testing.assert_close(images.from_host(host), img)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.media import picture_file
 from soundguide_core.media.images import load_image
@@ -98,7 +99,7 @@ def test_a_large_jpeg_is_decoded_smaller(tmp_path, monkeypatch):
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 1e6])
 def test_float_pictures_are_as_painted(tmp_path, white):
     path = save(tmp_path / "a.png", RAMP * white, format="TIFF")
-    torch.testing.assert_close(load_image(path)[0, 1] / 2 + 0.5, torch.from_numpy(RAMP), atol=1e-5, rtol=0)
+    torch.testing.assert_close(load_image(path)[0, 1] / 2 + 0.5, torch.from_numpy(RAMP), atol=tol.FLOAT32_SUM, rtol=0)
 
 
 def test_a_float_picture_a_little_above_one_is_clipped(tmp_path):
@@ -115,14 +116,14 @@ def test_float_pictures_without_numbers_are_refused(tmp_path, value):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_as_painted(tmp_path, kind):
     path = save(tmp_path / "a", (RAMP * 65535).round().astype(np.uint16), format=kind)
-    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=1e-4, rtol=0)
+    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=tol.PARITY, rtol=0)
     dark = save(tmp_path / "b", np.full((4, 4), 200, np.uint16), format=kind)
     assert load_image(dark).max() < -0.98
 
 
 def test_thirty_two_bits_are_as_painted(tmp_path):
     path = save(tmp_path / "a.tiff", (RAMP * 65535).round().astype(np.int32))
-    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=1e-4, rtol=0)
+    torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=tol.PARITY, rtol=0)
 
 
 def test_palettes_bits_and_printing_colours(tmp_path):

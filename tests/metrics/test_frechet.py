@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.metrics.frechet import frechet_distance, window_features
 
@@ -14,8 +15,8 @@ def samples(count: int, mean: float, spread: float, seed: int) -> np.ndarray:
 
 def test_zero_for_the_same_and_symmetric():
     a, b = samples(60, 0, 1, 0), samples(50, 0.4, 2, 1)
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
-    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=tol.FLOAT64_SUM)
+    assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=tol.FLOAT64_SUM)
 
 
 def test_by_scipys_matrix_root():
@@ -26,7 +27,7 @@ def test_by_scipys_matrix_root():
     one, other = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     difference = a.mean(0) - b.mean(0)
     expected = difference @ difference + np.trace(one + other - 2 * sqrtm(one @ other).real)
-    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=tol.FLOAT32)
 
 
 def test_known_value_of_normal_samples():

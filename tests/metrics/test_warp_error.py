@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.flow.optical_flow import Flow, visible
 from soundguide_core.metrics.warp_error import warp_error
 
@@ -25,7 +26,7 @@ def test_movement_is_no_error_and_flicker_is(rolled):
     frames, flow = rolled
     assert warp_error(frames, flow).max() < 1e-10
     flicker = warp_error(frames + torch.tensor([0.0, 0.2, 0.2]).view(3, 1, 1, 1), flow)
-    assert flicker.tolist() == pytest.approx([0.01, 0.0], abs=1e-6)  # 0.2 of -1..1 is 0.1 of 0..1
+    assert flicker.tolist() == pytest.approx([0.01, 0.0], abs=tol.FLOAT32)  # 0.2 of -1..1 is 0.1 of 0..1
 
 
 def test_by_hand(rolled):
@@ -40,7 +41,7 @@ def test_by_hand(rolled):
             for column in range(SIZE - 3)  # the rest has left the picture
         ]
         errors.append(np.mean(differences))
-    assert warp_error(frames, flow).tolist() == pytest.approx(errors, rel=1e-4)
+    assert warp_error(frames, flow).tolist() == pytest.approx(errors, rel=tol.PARITY)
 
 
 def test_where_nothing_is_seen_and_where_there_are_no_pairs():

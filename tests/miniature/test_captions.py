@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+import tolerances as tol
 from soundguide_core.miniature.world import captions, scenes
 from soundguide_core.miniature.world.captions import CALM, CONCEPTS, SceneContent
 
@@ -72,7 +73,7 @@ def test_affinity_equals_a_loop(seed):
             if picture.strength is not None and text.strength is not None:
                 want *= math.exp(-(((picture.strength - text.strength) / 0.5) ** 2))
             want *= 0.25 ** sum(fact not in picture.layout for fact in text.layout)
-            assert got[i, j] == pytest.approx(want, abs=1e-12)
+            assert got[i, j] == pytest.approx(want, abs=tol.FLOAT64)
 
 
 def test_presence_grows_with_intensity():

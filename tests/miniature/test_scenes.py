@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.miniature.world.layout import Frame
 from soundguide_core.miniature.world.paint import ValueNoise
@@ -101,5 +102,5 @@ def test_noise_wraps_where_it_is_told_to():
     x, y = np.linspace(0, 3, 20), np.linspace(0, 3, 20)[:, None]
     for wrap in ((4, 64), (64, 8), (2, 2)):
         for value in (noise, noise.fractal):
-            assert np.allclose(value(x, y, wrap=wrap), value(x + wrap[0], y + wrap[1], wrap=wrap), atol=1e-5)
+            assert np.allclose(value(x, y, wrap=wrap), value(x + wrap[0], y + wrap[1], wrap=wrap), atol=tol.FLOAT32_SUM)
     assert not np.allclose(noise(x, y), noise(x + 4, y), atol=0.1)

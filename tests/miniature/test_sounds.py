@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import tolerances as tol
 from soundguide_core.miniature.sounds import (
     animals as sounds_animals,
 )
@@ -163,4 +164,4 @@ def test_event_times_have_the_rate():
 def test_tone_stays_below_nyquist():
     wave = sound_parts.tone(np.full(16000, 3000.0), 16000, (1.0, 1.0, 1.0))
     spectrum = np.abs(np.fft.rfft(wave)) / 8000
-    assert spectrum[[3000, 6000, 9000 - 2000]] == pytest.approx([1, 1, 0], abs=1e-6)
+    assert spectrum[[3000, 6000, 9000 - 2000]] == pytest.approx([1, 1, 0], abs=tol.FLOAT32)

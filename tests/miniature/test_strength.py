@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import tolerances as tol
 from soundguide_core.miniature.sounds import strength as law
 
 
@@ -13,7 +14,7 @@ def strength(db: list[float]) -> np.ndarray:
 def test_a_phenomenon_is_as_strong_as_it_is_loud():
     assert strength([0.0] * 30) == pytest.approx(1) and strength([-60.0] * 30) == pytest.approx(0)
     steps = strength([0.0] * 30 + [-15.0] * 30 + [-40.0] * 30)
-    assert steps[[10, 45, 80]] == pytest.approx([1, 0.3 + 0.7 / 2, 0.3], abs=1e-3)
+    assert steps[[10, 45, 80]] == pytest.approx([1, 0.3 + 0.7 / 2, 0.3], abs=tol.HALF)
 
 
 def test_a_gap_between_two_calls_is_no_silence():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.sound_motion import SoundCurve
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
@@ -60,7 +61,7 @@ def test_rates_agree_where_their_times_meet(generator, ws):
     slow = generate_continuous(ws, generator=generator, config=ContinuousConfig(2.0, 24.0))
     fast = generate_continuous(ws, generator=generator, config=ContinuousConfig(2.0, 60.0, chunk=50))
     assert len(slow.frames) == 48 and len(fast.frames) == 120
-    assert torch.allclose(slow.frames[::2], fast.frames[::5], atol=1e-4)
+    assert torch.allclose(slow.frames[::2], fast.frames[::5], atol=tol.PARITY)
     assert (slow.frames[0] - slow.frames[30]).abs().max() > 1e-2
 
 
@@ -70,7 +71,7 @@ def test_chunks_make_no_difference(generator, ws):
         generate_continuous(ws, generator=generator, sound=sound, config=ContinuousConfig(1.5, 12.0, chunk=chunk))
         for chunk in (18, 5)
     )
-    assert torch.allclose(whole.frames, parts.frames, atol=1e-4) and np.allclose(whole.curve, parts.curve)
+    assert torch.allclose(whole.frames, parts.frames, atol=tol.PARITY) and np.allclose(whole.curve, parts.curve)
 
 
 @pytest.mark.parametrize("drive", [None, "amplitude", "speed"])
@@ -78,7 +79,7 @@ def test_a_loop_ends_where_it_began(generator, ws, drive):
     config = ContinuousConfig(3.0, 10.0, loop=True)
     sound = None if drive is None else SoundCurve(np.random.default_rng(0).random(36), 12.0, drive)
     frames = generate_continuous(ws, generator=generator, sound=sound, config=config).frames
-    assert len(frames) == 30 and torch.allclose(frames[0], frames[-1], atol=1e-6)
+    assert len(frames) == 30 and torch.allclose(frames[0], frames[-1], atol=tol.FLOAT32)
     steps = (frames[1:] - frames[:-1]).abs().mean(dim=(1, 2, 3))
     assert steps[-1] < 3 * steps.median() and steps.median() > 0
     with pytest.raises(InputError, match="does not move"):
@@ -89,7 +90,7 @@ def test_silence_is_stylegan_v(generator, ws):
     config = ContinuousConfig(1.0, 12.0)
     plain = generate_continuous(ws, generator=generator, motion_z=4, config=config).frames
     t = torch.arange(12, dtype=torch.float64)[None]
-    assert torch.allclose(plain, generator.video(ws, t, generator.motion_noise([4]))[0], atol=1e-5)
+    assert torch.allclose(plain, generator.video(ws, t, generator.motion_noise([4]))[0], atol=tol.FLOAT32_SUM)
     for drive in ("amplitude", "speed"):
         silent = SoundCurve(np.zeros(12), 12.0, drive)
         assert torch.equal(

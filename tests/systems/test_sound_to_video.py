@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.smoothing import moving_average
 from soundguide_core.audio.track import MelTrack
@@ -42,7 +43,7 @@ def source(models, seed: int = 0) -> torch.Tensor:
 def test_a_frame_for_every_moment_of_the_sound(models):
     video = s2v.generate_video(wave(), RATE, source(models), **models)
     assert video.frames.shape == (24, 3, 32, 32) and video.ws.shape == (24, 8, 8) and video.fps == 12
-    assert torch.allclose(models["generator"].synthesis(video.ws[5:6]), video.frames[5:6], atol=1e-5)
+    assert torch.allclose(models["generator"].synthesis(video.ws[5:6]), video.frames[5:6], atol=tol.FLOAT32_SUM)
     before, after = video.ws[:10].mean(0), video.ws[14:].mean(0)
     assert (after - before).abs().mean() > 0.01  # it became louder
 
@@ -58,7 +59,7 @@ def test_it_is_the_paper_step_by_step(models):
     state = trajectory.init_state(ws, w_hats[0])
     for i, w_hat in enumerate(w_hats):
         state = trajectory.step(state, w_hat)
-        assert torch.allclose(state.ws[0], video.ws[i], atol=1e-4)
+        assert torch.allclose(state.ws[0], video.ws[i], atol=tol.PARITY)
 
 
 def test_chunks_do_not_change_the_video(models):
@@ -70,7 +71,7 @@ def test_chunks_do_not_change_the_video(models):
         for chunk in (1, 7, 24)
     ]  # fmt: skip
     for video in videos[1:]:
-        assert torch.allclose(video.ws, videos[0].ws, atol=1e-4)
+        assert torch.allclose(video.ws, videos[0].ws, atol=tol.PARITY)
 
 
 def test_what_is_heard_is_steadied_and_how_loud_it_is_is_not(models, monkeypatch):
@@ -87,7 +88,7 @@ def test_what_is_heard_is_steadied_and_how_loud_it_is_is_not(models, monkeypatch
     steady = torch.cat(list(moving_average(iter([won]), 3))).log()
     config = s2v.VideoConfig(context_sec=0, sharpness=4, smooth_sec=0.25, chunk=5)  # three frames before and after
     found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, config)))
-    assert torch.allclose(found, trajectory.invert(mel, ws, steady), atol=1e-4)
+    assert torch.allclose(found, trajectory.invert(mel, ws, steady), atol=tol.PARITY)
     assert (found - trajectory.invert(mel, ws, heard)).abs().max() > 0.02
 
 
@@ -108,7 +109,7 @@ def test_a_long_sound_is_heard_alike_in_any_chunks(models):
         torch.cat(list(s2v.invert_sound(track, ws, trajectory, 288, s2v.VideoConfig(chunk=chunk))))
         for chunk in (5, 64, 288)
     ]
-    assert torch.allclose(paths[0], paths[2], atol=1e-4) and torch.allclose(paths[1], paths[2], atol=1e-4)
+    assert torch.allclose(paths[0], paths[2], atol=tol.PARITY) and torch.allclose(paths[1], paths[2], atol=tol.PARITY)
     assert paths[0].std(dim=0).mean() > 1e-3
 
 
@@ -125,7 +126,7 @@ def test_the_published_inversion_hears_segments_alone(models):
                 parameter.normal_(0, 1.0)
     track, ws = MelTrack.of_wave(wave(), RATE, spec), source(models)
     found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, s2v.VideoConfig(chunk=5))))
-    assert torch.allclose(found, trajectory.invert(track.windows(0, 24, 12.0), ws), atol=1e-4)
+    assert torch.allclose(found, trajectory.invert(track.windows(0, 24, 12.0), ws), atol=tol.PARITY)
     assert found.std(dim=0).mean() > 1e-3
 
 
@@ -139,7 +140,7 @@ def test_the_seed_is_the_noises(models):
 
 def test_strength_0_is_the_source(models):
     video = s2v.generate_video(wave(), RATE, source(models), config=s2v.VideoConfig(strength=0), **models)
-    assert torch.allclose(video.ws, source(models).expand_as(video.ws), atol=1e-6)
+    assert torch.allclose(video.ws, source(models).expand_as(video.ws), atol=tol.FLOAT32)
 
 
 def test_any_number_of_frames(models):

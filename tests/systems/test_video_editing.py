@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.flow.optical_flow import Flow
@@ -146,7 +147,7 @@ def test_windows_and_chunks_change_nothing_where_no_loss_couples_frames(models):
         for window, chunk, shared in ((5, 5, True), (2, 1, True), (3, 2, True))
     ]
     for other in results[1:]:
-        assert torch.allclose(results[0], other, atol=1e-3)
+        assert torch.allclose(results[0], other, atol=tol.HALF)
 
 
 @pytest.mark.parametrize("variant", ["paper", "score", "clean"])
@@ -156,7 +157,7 @@ def test_chunks_change_nothing_where_losses_couple_frames(models, variant):
         edit.edit_video(video(), sound(), flow=still, config=settings(chunk=chunk, **config), **models)
         for chunk in (5, 2)
     )
-    assert torch.allclose(whole.frames, parts.frames, atol=1e-3)
+    assert torch.allclose(whole.frames, parts.frames, atol=tol.HALF)
     assert {*whole.history[0]} == {"sound", "direction", "flow"} and len(whole.history) == 3
 
 
@@ -191,10 +192,10 @@ def test_losses_see_the_last_finished_frame(models):
         terms = losses(x0_hat, 30)
         seen = models["joint"].encode_image(x0_hat)
     expected = 0.7 * flow_distance(torch.cat([done * 0.5, x0_hat]), flow)  # (T - t) / T
-    assert torch.allclose(terms["flow"], expected, atol=1e-6)
-    assert torch.allclose(terms["sound"], 1 - (seen * sound(3)[1:]).sum(dim=1), atol=1e-5)
+    assert torch.allclose(terms["flow"], expected, atol=tol.FLOAT32)
+    assert torch.allclose(terms["sound"], 1 - (seen * sound(3)[1:]).sum(dim=1), atol=tol.FLOAT32_SUM)
     embeds = torch.cat([before.image_embeds, seen])
-    assert torch.allclose(terms["direction"], direction_distance(embeds, sound(3)), atol=1e-4)
+    assert torch.allclose(terms["direction"], direction_distance(embeds, sound(3)), atol=tol.PARITY)
 
 
 def test_what_the_encoder_sees(models):
@@ -226,11 +227,11 @@ def test_a_given_flow_is_cut_and_scaled(models):
         frames, sound(), flow=Flow(moved, moved, seen, seen), config=settings(weights=weights, size=16), **models
     )
     estimated = edit.edit_video(frames, sound(), flow=still, config=settings(weights=weights, size=16), **models)
-    assert torch.allclose(given.frames, estimated.frames, atol=1e-5)
+    assert torch.allclose(given.frames, estimated.frames, atol=tol.FLOAT32_SUM)
     each = edit.edit_video(
         frames, sound(), flow=still, config=settings(weights=weights, size=16, flow_on="estimate"), **models
     )
-    assert torch.allclose(each.frames, estimated.frames, atol=1e-5)  # nothing moves in either
+    assert torch.allclose(each.frames, estimated.frames, atol=tol.FLOAT32_SUM)  # nothing moves in either
 
 
 def test_flow_holds_frames_together(models):

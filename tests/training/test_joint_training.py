@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
 from soundguide_core.miniature.data import captions as data
@@ -93,7 +94,7 @@ def test_the_perturbation_climbs_the_loss_by_its_radius():
     assert torch.allclose((moved - img).square().mean((1, 2, 3)).sqrt(), torch.full((2,), 0.05))
     grad = -2 * target  # d/dx of the loss at 0
     want = 0.05 * grad / grad.square().mean((1, 2, 3), keepdim=True).sqrt()
-    assert torch.allclose(moved, want, atol=1e-6)
+    assert torch.allclose(moved, want, atol=tol.FLOAT32)
 
 
 def test_steps_repeat_themselves_and_leave_oov_tokens_alone(training, scenes):

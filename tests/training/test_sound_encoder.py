@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio.augment import augment_level
 from soundguide_core.audio.mel import MelSpec, arrange
 from soundguide_core.common.errors import InputError
@@ -140,7 +141,7 @@ def test_a_second_part_goes_on_from_the_first(config, tmp_path):
     config["training"] |= {"lr": 0.0, "lr_last": 0.0}
     second = sound_encoder.run(config={**config, "start": str(first)}, out=tmp_path / "b")
     for (name, one), other in zip(load_sound(first)[0].named_parameters(), load_sound(second)[0].parameters()):
-        assert torch.allclose(one, other, atol=1e-6), name
+        assert torch.allclose(one, other, atol=tol.FLOAT32), name
 
 
 def test_prototypes_are_what_labels_mean(config):
@@ -151,7 +152,7 @@ def test_prototypes_are_what_labels_mean(config):
     means = run.encoder.prototypes.means
     assert run.draw.labels == ["birds", "rain"]
     wanted = torch.nn.functional.normalize(run.pictures["rain"].mean(dim=0), dim=0)
-    assert torch.allclose(means[1], wanted, atol=1e-6) and torch.equal(run.average.prototypes.means, means)
+    assert torch.allclose(means[1], wanted, atol=tol.FLOAT32) and torch.equal(run.average.prototypes.means, means)
     assert means[0] @ run.towers.encode_text(["the sound of birds"])[0] > 0.5
     run.step(0)
     assert torch.equal(run.encoder.prototypes.means, means)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.training.recipe import read_recipe
 
@@ -86,7 +87,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(trainer, cache, tm
         trainer.run(config=config, out=tmp_path / "parts", seed=3, on_step=losses_into(parts, stop=4))
     parts = parts[:4]
     resumed = trainer.run(config=config, out=tmp_path / "parts", seed=3, resume=True, on_step=losses_into(parts))
-    assert len(whole) == 6 and parts == pytest.approx(whole, abs=1e-6)
+    assert len(whole) == 6 and parts == pytest.approx(whole, abs=tol.FLOAT32)
     assert resumed.read_bytes() == weights.read_bytes()
     written = {path.name for path in weights.parent.iterdir()}
     assert {"state.safetensors", "scores.json", "samples-000004.png", "samples-000006.png"} <= written
@@ -135,7 +136,7 @@ def test_levels_are_spread_and_weighted(trainer):
     assert (t // 5).tolist() == list(range(10))  # 50 levels in ten parts
     snr = training.alpha_bar[t] / (1 - training.alpha_bar[t])
     # as weights of x0's error: the weight of v times SNR + 1
-    assert torch.allclose(weight * (snr + 1), torch.minimum(snr + 1, torch.tensor(5.0)), rtol=1e-5)
+    assert torch.allclose(weight * (snr + 1), torch.minimum(snr + 1, torch.tensor(5.0)), rtol=tol.FLOAT32_SUM)
 
 
 def test_it_learns(trainer):

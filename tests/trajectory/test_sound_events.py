@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.common.errors import InputError
@@ -78,7 +79,9 @@ def test_moments_between_two_steps_are_linear_in_their_scores():
     at = torch.tensor([0.0, 1.25, 4.5, 5.0, 9.0, -1.0])
     found = se._at(scores, at)[0].numpy()
     for k in range(3):
-        assert found[:, k] == pytest.approx(np.interp(at.numpy(), np.arange(6), scores[0, k].numpy()), abs=1e-5)
+        assert found[:, k] == pytest.approx(
+            np.interp(at.numpy(), np.arange(6), scores[0, k].numpy()), abs=tol.FLOAT32_SUM
+        )
     assert torch.equal(se._at(scores[..., :1], at)[0], scores[0, :, 0].expand(6, -1))
 
 
@@ -134,7 +137,7 @@ def test_a_part_is_heard_as_in_the_whole():
     whole = events(heard.stretch(0, 1601), columns)[0].exp()
     for first, count in ((0, 5), (37, 16), (100, 1), (230, 10)):
         part = se.event_posteriors(events, heard, first, count, FPS)
-        assert torch.allclose(part, whole[first : first + count], atol=1e-5)
+        assert torch.allclose(part, whole[first : first + count], atol=tol.FLOAT32_SUM)
     assert whole.std(dim=0).min() > 1e-3
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.trajectory import sound_inversion as si
 
@@ -54,7 +55,7 @@ def test_what_is_heard_can_be_handed_on(values, rows):
         assert encoder.events is None
         return
     middle = torch.tensor([31.5])
-    assert torch.allclose(encoder(mel, encoder.events(mel, middle)[:, 0]), encoder(mel), atol=1e-6)
+    assert torch.allclose(encoder(mel, encoder.events(mel, middle)[:, 0]), encoder(mel), atol=tol.FLOAT32)
     other = encoder(mel, encoder.events(segment(rows=rows, seed=1), middle)[:, 0])
     assert (other - encoder(mel)).abs().max() > 1e-4
 
@@ -69,11 +70,13 @@ def test_kinds_say_whither_and_the_level_how_far():
     assert torch.allclose(p.sum(dim=1), torch.ones(2))
     direction = sum(p[:, k, None, None] * (net.shared[k] + net.own[k]) for k in range(5))
     ratio = offsets / direction
-    assert ratio.min() > 0 and torch.allclose(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=1e-3)
-    assert torch.allclose(own, ratio[:, :1, :1] * torch.einsum("bk,kld->bld", p, net.own), atol=1e-5)
+    assert ratio.min() > 0 and torch.allclose(ratio, ratio[:, :1, :1].expand_as(ratio), rtol=tol.HALF)
+    assert torch.allclose(own, ratio[:, :1, :1] * torch.einsum("bk,kld->bld", p, net.own), atol=tol.FLOAT32_SUM)
     louder = (mel + 0.1).clamp(max=1)
     change = encoder(louder, heard) / offsets  # of the gain alone
-    assert (change - 1).abs().max() > 1e-3 and torch.allclose(change, change[:, :1, :1].expand_as(change), rtol=1e-3)
+    assert (change - 1).abs().max() > 1e-3 and torch.allclose(
+        change, change[:, :1, :1].expand_as(change), rtol=tol.HALF
+    )
 
 
 def test_bands_are_weighed_by_their_width():
@@ -82,13 +85,13 @@ def test_bands_are_weighed_by_their_width():
     width = np.maximum(np.linspace(0, 1, 16), 0.045)[:, None]
     power = (10 ** (80 * (mel.double().numpy() - 1) / 10) * width).sum(axis=1)
     found = si.level(mel + net._widths(mel[:, None]), 80.0).numpy()
-    assert found == pytest.approx(1 + 10 * np.log10(power) / 80, abs=1e-5)
+    assert found == pytest.approx(1 + 10 * np.log10(power) / 80, abs=tol.FLOAT32_SUM)
 
 
 def test_the_level_is_the_sum_of_the_bands_power():
     mel = segment()[:, 0].double()
     power = (10 ** (80 * (mel.numpy() - 1) / 10)).sum(axis=1)
-    assert si.level(mel, 80.0).numpy() == pytest.approx(1 + 10 * np.log10(power) / 80, abs=1e-9)
+    assert si.level(mel, 80.0).numpy() == pytest.approx(1 + 10 * np.log10(power) / 80, abs=tol.FLOAT64_SUM)
 
 
 def test_the_middle():

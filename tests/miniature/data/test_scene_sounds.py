@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.audio.track import MelTrack
 from soundguide_core.common import parallel as processes
@@ -67,12 +68,12 @@ def test_a_batch_is_what_tracks_say_one_by_one(folder):
     loud = sound_batches.loudness_of(level, sound_batches.within_frames(SPEC, 12.0, level.shape[2], 72), SPEC)
     for i, row in enumerate(level):
         track = MelTrack(row, SPEC, 6.0)
-        assert torch.allclose(windows[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=1e-5)
-        assert loud[i].numpy() == pytest.approx(track.loudness(12.0, 72), abs=1e-5)
+        assert torch.allclose(windows[i], track.windows(int(frames[i, 0]), 2, 12.0), atol=tol.FLOAT32_SUM)
+        assert loud[i].numpy() == pytest.approx(track.loudness(12.0, 72), abs=tol.FLOAT32_SUM)
     silent = replace(SPEC, fill="silence")
     expected = MelTrack(level[0], silent, 6.0).windows(0, 2, 12.0)
     found = sound_batches.windows_of(mels(level[:1], silent), frames[:1], silent, 12.0)
-    assert torch.allclose(found[0], expected, atol=1e-5)
+    assert torch.allclose(found[0], expected, atol=tol.FLOAT32_SUM)
 
 
 def test_other_processes_make_the_same_sounds(folder, tmp_path, monkeypatch):
@@ -122,9 +123,9 @@ def test_what_each_sound_has_of_the_power():
     turns, widths = torch.tensor([[2.0], [5.0]]), torch.tensor([[1.0], [0.5]])
     at = torch.linspace(0, 7, 701)
     first, second, third = sound_batches.shares(turns, widths, at)[:, 0].numpy()
-    assert first + second + third == pytest.approx(np.ones(701), abs=1e-6)
+    assert first + second + third == pytest.approx(np.ones(701), abs=tol.FLOAT32)
     rise = np.sin(np.clip((at.numpy() - 2) / 1.0 + 0.5, 0, 1) * np.pi / 2) ** 2
-    assert first == pytest.approx(1 - rise, abs=1e-5) and first[:150] == pytest.approx(1)
+    assert first == pytest.approx(1 - rise, abs=tol.FLOAT32_SUM) and first[:150] == pytest.approx(1)
     assert third[:474] == pytest.approx(0) and third[526:] == pytest.approx(1) and second[250:470] == pytest.approx(1)
 
 

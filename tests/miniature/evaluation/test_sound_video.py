@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import tolerances as tol
 from soundguide_core.metrics.reactivity import Reactivity
 from soundguide_core.metrics.video_meter import VideoFigures
 from soundguide_core.miniature.evaluation import sound_video as sv
@@ -32,10 +33,10 @@ def test_a_crossfade_is_one_sound_and_then_the_other():
         return made / made.std() * 0.1
 
     first, second = alone("crickets", 3), alone("fire", 4)
-    assert wave[: half - fade // 2] == pytest.approx(first[: half - fade // 2], abs=1e-5)
-    assert wave[half + fade // 2 :] == pytest.approx(second[-(half - fade // 2) :], abs=1e-5)
+    assert wave[: half - fade // 2] == pytest.approx(first[: half - fade // 2], abs=tol.FLOAT32_SUM)
+    assert wave[half + fade // 2 :] == pytest.approx(second[-(half - fade // 2) :], abs=tol.FLOAT32_SUM)
     middle = np.sqrt(0.5) * (first[half] + second[len(second) - half])
-    assert wave[half] == pytest.approx(middle, abs=1e-4)
+    assert wave[half] == pytest.approx(middle, abs=tol.PARITY)
 
 
 def test_sounds_that_rise_and_fall_and_such_as_they_come():

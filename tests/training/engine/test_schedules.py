@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+import tolerances as tol
 from soundguide_core.training.engine.schedules import linear_decay, warmup_cosine
 
 
 def test_warmup_then_a_half_cosine():
     assert warmup_cosine(0, 100, 10) == pytest.approx(0.1)
     assert warmup_cosine(50, 100, 10) == pytest.approx(0.5)
-    assert warmup_cosine(100, 100, 10) == pytest.approx(0.0, abs=1e-12)
+    assert warmup_cosine(100, 100, 10) == pytest.approx(0.0, abs=tol.FLOAT64)
 
 
 def test_linear_decay_over_the_last_share():
