@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from numbers import Real
+from typing import TypeGuard
 
 ECHO = 80  # characters of what was given that a message repeats
 _LONG_RUN = re.compile(rf"\S{{{ECHO + 20},}}")
@@ -48,7 +49,7 @@ def _sentence(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 + 1 :]}"
 
 
-def is_finite(value: object) -> bool:
+def is_finite(value: object) -> TypeGuard[float]:
     """Is this a real number, finite also as a float? bool is not a number here."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False

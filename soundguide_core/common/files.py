@@ -18,7 +18,7 @@ from .errors import InputError, shown
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]  (installed only where Python has no tomllib)
 
 LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, of one part of a path and of all of it
 

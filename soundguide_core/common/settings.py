@@ -84,9 +84,16 @@ def leaves(config: type) -> dict[str, Leaf]:
     return {leaf.path: leaf for each in fields(config) if KEY in each.metadata for leaf in _leaves_of(each)}
 
 
+def _default_of(each: Field) -> Any:
+    if each.default is not MISSING:
+        return each.default
+    assert each.default_factory is not MISSING  # a setting always has a default
+    return each.default_factory()
+
+
 def _leaves_of(each: Field) -> Iterator[Leaf]:
     known: Setting = each.metadata[KEY]
-    default = each.default if each.default is not MISSING else each.default_factory()
+    default = _default_of(each)
     if isinstance(default, Mapping):
         for name, part in (known.parts or {}).items():
             yield Leaf(f"{each.name}.{name}", default.get(name, 0.0), part)
@@ -171,7 +178,7 @@ def check_settings(config: Any) -> None:
     """
     for each in fields(config):
         if KEY in each.metadata:
-            default = each.default if each.default is not MISSING else each.default_factory()
+            default = _default_of(each)
             check_setting(getattr(config, each.name), default, each.metadata[KEY], each.name)
 
 

@@ -39,6 +39,7 @@ def open_container(path: str | os.PathLike, kind: str, remedy: str) -> Iterator:
         InputError: there is no such file, it is empty, or no container of a known format.
     """
     import av
+    from av.error import FFmpegError
 
     path = check_input(path, kind)
     if path.stat().st_size == 0:
@@ -46,7 +47,7 @@ def open_container(path: str | os.PathLike, kind: str, remedy: str) -> Iterator:
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
     try:
         container = av.open(file_url(path), options=options)
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         what = "sound" if kind == "sound file" else "a video"
         raise InputError(
             f"{path} cannot be read as {what} ({getattr(error, 'strerror', None) or error}).", remedy
@@ -72,7 +73,8 @@ def zero_of(container, stream) -> Fraction:
 
 def decode(container, stream) -> Iterator:
     """The frames of a stream; None in the place of each packet that cannot be read."""
-    import av
+    from av.error import EOFError as EndOfFile
+    from av.error import FFmpegError
 
     failures, packets = 0, container.demux(stream)
     while failures < TRIES:
@@ -81,9 +83,9 @@ def decode(container, stream) -> Iterator:
             if packet is None:
                 return
             frames = packet.decode()
-        except av.EOFError:
+        except EndOfFile:
             return
-        except (av.FFmpegError, ValueError):
+        except (FFmpegError, ValueError):
             failures += 1
             packets = container.demux(stream)
             yield None

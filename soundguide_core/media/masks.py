@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -48,7 +50,10 @@ def feathered(mask: Tensor, pixels: int) -> Tensor:
         return mask
     from scipy.ndimage import distance_transform_edt
 
-    inwards = [distance_transform_edt(shown) if not shown.all() else np.inf for shown in (mask[:, 0] > 0).cpu().numpy()]
+    inwards = [
+        np.inf if shown.all() else cast(np.ndarray, distance_transform_edt(shown))
+        for shown in (mask[:, 0] > 0).cpu().numpy()
+    ]
     ramp = [torch.as_tensor(distance / (pixels + 1)).clamp(max=1).expand(mask.shape[2:]) for distance in inwards]
     return mask * torch.stack(ramp)[:, None].to(mask)
 

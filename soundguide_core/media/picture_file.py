@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
@@ -39,7 +39,10 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
     import PIL.Image
     from PIL import UnidentifiedImageError
 
-    name = getattr(source, "name", "The picture") if hasattr(source, "read") else check_input(source, "picture")
+    if hasattr(source, "read"):
+        name = getattr(source, "name", "The picture")
+    else:
+        name = check_input(cast("str | os.PathLike", source), "picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are judged here, and of odd metadata

@@ -91,7 +91,7 @@ def at_rate(
                 yield item
                 i += 1
         shown, before, last = item, last, time
-    if shown is None:
+    if shown is None or last is None:
         return
     each = float(1 / rate) if before is None else min(last - before, max(1.0, float(1 / rate)))
     while middle() < last + each + ALMOST and wanted():

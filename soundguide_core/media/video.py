@@ -165,7 +165,7 @@ def _picture(frame, aspect: Fraction | None) -> Tensor:
         axis = 2 if turned else 3
         size = [img.shape[2], img.shape[3]]
         size[axis - 2] = max(round(size[axis - 2] * wide), 1)
-        img = resize(img, tuple(size), "stretch")
+        img = resize(img, (size[0], size[1]), "stretch")
     return img
 
 

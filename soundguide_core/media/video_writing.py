@@ -153,6 +153,7 @@ class _FolderWriter:
     def close(self) -> None:
         if self.sound is not None:
             self.sound.close()
+        if self.container is not None:
             self.container.close()
 
     def abandon(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class VideoFigures:
 
     def summary(self) -> dict:
         """Means, and the largest step, as plain numbers."""
-        report = {"frames": len(self.visual_intensity)}
+        report: dict[str, Any] = {"frames": len(self.visual_intensity)}
         if self.similarity is not None:
             report["similarity"] = {"mean": float(self.similarity.mean()), "least": float(self.similarity.min())}
         if len(self.motion):

@@ -136,7 +136,8 @@ def draw_captions(
 def _paraphrase(content: SceneContent, rng: np.random.Generator) -> Caption:
     names = list(content.concepts)
     if len(names) == 2:
-        return captions.caption_for_pair(*(names if rng.random() < 0.5 else names[::-1]), rng)
+        first, second = names if rng.random() < 0.5 else names[::-1]
+        return captions.caption_for_pair(first, second, rng)
     return captions.caption_for_concept(names[0], rng, strength=content.strength)
 
 

@@ -78,7 +78,8 @@ def synthesised(
     key = (SOUND_SEC, SAMPLE_RATE, fps, seed, per_phenomenon)
     for seeds, wave in zip(plan, kept(cache and cache / "waves.npz", key, partial(_wave, fps=fps), plan)):
         rng = np.random.default_rng(seeds)
-        curve_of(rng, fps), rng.integers(2**31)  # what its sound has drawn
+        curve_of(rng, fps)  # what its sound has drawn
+        rng.integers(2**31)  # and its number
         phenomenon = scenes.PHENOMENA[seeds[1]]
         yield _scene(f"synthesised/{phenomenon}-{seeds[2]}", phenomenon, torch.from_numpy(wave), SAMPLE_RATE, rng,
                      fps=fps, frames=frames, size=size)  # fmt: skip
@@ -115,7 +116,7 @@ def kept(
     return made
 
 
-def recordings(table: dict) -> Iterator[tuple[Path, str, Tensor, int]]:
+def recordings(table: Mapping) -> Iterator[tuple[Path, str, Tensor, int]]:
     """Those of phenomena under table["recordings"]: `folds` of esc10/ in the layout of ESC-50, and the files of
     ambience/ that the mapping names, as (path, phenomenon, wave [N], sample rate)."""
     folder, found = Path(table["recordings"]), []
@@ -136,7 +137,7 @@ def of_phenomena(folder: Path, folds: Sequence[int]) -> list[tuple[Path, str]]:
     return [(path, concept) for path, concept, fold in rows if fold in folds and concept in scenes.PHENOMENA]
 
 
-def recorded(table: dict, *, fps: float, frames: int, size: int) -> Iterator[Clip]:
+def recorded(table: Mapping, *, fps: float, frames: int, size: int) -> Iterator[Clip]:
     """A clip of each short recording, and `crops` of each that is longer than two clips."""
     for n, (path, phenomenon, wave, sample_rate) in enumerate(recordings(table)):
         rng = np.random.default_rng([table["first_seed"], 100, n])
@@ -176,7 +177,7 @@ def name_z(layouts: Tensor, calm: Tensor, z: Tensor) -> Tensor:
     return z
 
 
-def scene_clips(table: dict, *, fps: float, frames: int, size: int, cache: Path | None = None) -> Iterator[Clip]:
+def scene_clips(table: Mapping, *, fps: float, frames: int, size: int, cache: Path | None = None) -> Iterator[Clip]:
     """Everything that a recipe's [data] asks for."""
     sizes = {"fps": fps, "frames": frames, "size": size}
     yield from synthesised(table["per_phenomenon"], seed=table["first_seed"], cache=cache, **sizes)

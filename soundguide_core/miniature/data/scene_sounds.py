@@ -8,7 +8,7 @@ Axes: S sounds, B batch, J sounds of a stretch, F frames of a window, A of a str
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -63,8 +63,8 @@ class SceneSounds:
     """
 
     def __init__(
-        self, table: dict, data: dict, *, spec: MelSpec, fps: float, cache: Path, device: torch.device | str = "cpu",
-        on_step: OnStep | None = None,
+        self, table: Mapping, data: Mapping, *, spec: MelSpec, fps: float, cache: Path,
+        device: torch.device | str = "cpu", on_step: OnStep | None = None,
     ):  # fmt: skip
         missing = sorted(TABLE - table.keys())
         if missing or table["shortest_sec"] > table["longest_sec"]:

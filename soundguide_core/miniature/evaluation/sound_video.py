@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...audio.features import curves
 from ...audio.track import MelTrack
+from ...common.types import ImageGenerator, JointSpace, TrajectoryModel
 from ...media.images import from_uint8
 from ...metrics.frechet import frechet_distance, window_features
 from ...metrics.reactivity import Reactivity, reactivity
@@ -25,6 +26,7 @@ from ...systems.sound_to_video import VideoConfig, stream_video
 from ..sounds import synthesis as sounds
 from ..sounds.strength import heard, strength
 from ..world import scenes
+from .scene_classifier import SceneClassifier
 
 SAMPLE_RATE = 22050
 FIRST_SEED = 5_000_000  # of sounds that no training uses
@@ -59,10 +61,10 @@ class Judged:
 class Models:
     """What is measured, and what measures."""
 
-    generator: object
-    trajectory: object
-    joint: object
-    judge: object
+    generator: ImageGenerator
+    trajectory: TrajectoryModel
+    joint: JointSpace
+    judge: SceneClassifier
 
 
 def judged(
@@ -186,7 +188,13 @@ def measure(
 def summary(results: list[Judged], painted: list[Tensor], crossings: list[dict], models: Models) -> dict:
     """The figures as plain numbers."""
     classes = models.judge.classes
-    ours, theirs = [r.figures.embeds for r in results], painted
+    ours, theirs, similarity, adjacent = [], painted, [], []
+    for figures in (r.figures for r in results):
+        # judged() measures with an encoder, against a sound
+        assert figures.embeds is not None and figures.similarity is not None and figures.adjacent is not None
+        ours.append(figures.embeds)
+        similarity.append(figures.similarity)
+        adjacent.append(figures.adjacent)
     late = np.abs([np.inf if c["late_sec"] is None else c["late_sec"] for c in crossings])
     median = float(np.median(late)) if len(late) else np.inf
     correlated = [r.reactivity for r in results]
@@ -205,10 +213,10 @@ def summary(results: list[Judged], painted: list[Tensor], crossings: list[dict],
             "mean": float(np.mean([r.lag for r in correlated])),
             "within_2": float(np.mean([abs(r.lag) <= 2 for r in correlated])),
         },
-        "similarity": float(np.mean([r.figures.similarity.mean() for r in results])),
+        "similarity": float(np.mean([x.mean() for x in similarity])),
         "adjacent": {
-            "mean": float(np.mean([r.figures.adjacent.mean() for r in results])),
-            "least": float(np.min([r.figures.adjacent.min() for r in results])),
+            "mean": float(np.mean([x.mean() for x in adjacent])),
+            "least": float(np.min([x.min() for x in adjacent])),
         },
         "motion": {
             "mean": float(np.mean([r.figures.motion.mean() for r in results])),

@@ -32,7 +32,7 @@ def birds(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     """One caller, a few, or a dawn chorus; each species with its own phrase, at some distance among trees."""
     n = len(level)
     wave = np.zeros(n)
-    for _ in range(rng.choice([1, rng.integers(2, 5), rng.integers(5, 10)], p=[0.35, 0.45, 0.2])):
+    for _ in range(rng.choice([1, int(rng.integers(2, 5)), int(rng.integers(5, 10))], p=[0.35, 0.45, 0.2])):
         song, distance = _species(sample_rate, rng), rng.uniform(0.0, 1.0)
         part, position = np.zeros(n), int(rng.exponential(0.5) * sample_rate)
         pause_sec = log_uniform(rng, 0.15, 2.5)

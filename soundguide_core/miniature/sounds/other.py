@@ -12,7 +12,7 @@ from .parts import Rng, band_noise, coloured_noise, hump, log_uniform, place, ri
 
 def dog(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     """A few barks or yaps, then silence."""
-    return _calls(level, sample_rate, rng, _bark(sample_rate, rng), rng.integers(1, 7), log_uniform(rng, 0.1, 1.0))
+    return _calls(level, sample_rate, rng, _bark(sample_rate, rng), int(rng.integers(1, 7)), log_uniform(rng, 0.1, 1.0))
 
 
 def rooster(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
@@ -37,7 +37,7 @@ def rooster(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
             ]
         return np.concatenate(notes)
 
-    return _calls(level, sample_rate, rng, crow, rng.integers(1, 3), log_uniform(rng, 0.5, 2))
+    return _calls(level, sample_rate, rng, crow, int(rng.integers(1, 3)), log_uniform(rng, 0.5, 2))
 
 
 def crying_baby(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
@@ -55,7 +55,7 @@ def crying_baby(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
         gasp = band_noise(int(0.2 * sample_rate), sample_rate, rng, 800, 4000) * hump(int(0.2 * sample_rate), 0.6)
         return np.concatenate([cry, np.zeros(int(0.05 * sample_rate)), rng.uniform(0, 0.2) * gasp * cry.std()])
 
-    return _calls(level, sample_rate, rng, wail, rng.integers(3, 9), log_uniform(rng, 0.1, 0.5))
+    return _calls(level, sample_rate, rng, wail, int(rng.integers(3, 9)), log_uniform(rng, 0.1, 0.5))
 
 
 def sneezing(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
@@ -82,7 +82,7 @@ def sneezing(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
         )
         return out
 
-    return _calls(level, sample_rate, rng, sneeze, rng.integers(1, 4), log_uniform(rng, 0.3, 1.5))
+    return _calls(level, sample_rate, rng, sneeze, int(rng.integers(1, 4)), log_uniform(rng, 0.3, 1.5))
 
 
 def clock_tick(level: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:

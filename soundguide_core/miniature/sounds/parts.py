@@ -5,6 +5,8 @@ Every function takes a `np.random.Generator` where it draws and returns float64 
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 Rng = np.random.Generator
@@ -18,9 +20,9 @@ def coloured_noise(n: int, sample_rate: int, rng: Rng, points: list[tuple[float,
     hz = rfftfreq(size, 1 / sample_rate)
     at, level_db = zip(*points)
     curve_db = np.interp(np.log(np.maximum(hz, 1.0)), np.log(at), level_db)
-    spectrum = rfft(rng.standard_normal(size)) * 10 ** (curve_db / 20)
+    spectrum = cast(np.ndarray, rfft(rng.standard_normal(size))) * 10 ** (curve_db / 20)
     spectrum[hz < 15] = 0
-    noise = irfft(spectrum, size)[:n]
+    noise = cast(np.ndarray, irfft(spectrum, size))[:n]
     return noise / (noise.std() + 1e-12)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...checkpoints import safetensors_io
 from ...common.errors import InputError
@@ -55,8 +55,8 @@ class ClassifierTraining:
         self.optimiser = torch.optim.AdamW(
             self.classifier.parameters(), lr=self.settings["lr"], weight_decay=self.settings["weight_decay"]
         )
-        self.modules = {"classifier": self.classifier, "average": self.average}
-        self.optimisers = {"adamw": self.optimiser}
+        self.modules: dict[str, nn.Module] = {"classifier": self.classifier, "average": self.average}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"adamw": self.optimiser}
 
     def step(self, i: int) -> dict[str, float]:
         """One update; its loss."""

@@ -9,21 +9,17 @@ Axes: N, M captions or pictures, K concepts.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ...common.files import read_toml
 
 CALM = "calm"  # silence for the ear, a landscape with nothing going on for the eye
 
-_WORDS = tomllib.loads((Path(__file__).parent / "words.toml").read_text(encoding="utf-8"))
+_WORDS = read_toml(Path(__file__).parent / "words.toml")
 
 # concept -> phrases, the plain name first
 PHRASES: dict[str, tuple[str, ...]] = {concept: tuple(phrases) for concept, phrases in _WORDS["phrases"].items()}

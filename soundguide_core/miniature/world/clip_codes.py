@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from ...common.errors import InputError
 from ...common.files import make_folder, replacing
 from ...common.memory import to_device
 from ...common.parallel import parallel_map
-from ...generators.motion import MotionEncoder, Noise, noise_at
+from ...generators.motion import Conv1d, MotionEncoder, Noise, noise_at
 from ...media.images import from_uint8
 from ...training.data.videos import VideoBatch
 from .codes import BITS, KINDS, LAYOUTS, POWERS, write_mapping
@@ -158,14 +159,15 @@ def write_motion(motion: MotionEncoder) -> None:
             f"{DISTANCE:g}, a shorter max_period, and the paper's variant.",
         )
     # lrelu(x + EDGE) - lrelu(x - EDGE) is a step from 0.4 to 2 EDGE
-    weights, biases = zip(*((torch.zeros_like(c.weight), torch.zeros_like(c.bias)) for c in motion.conv))
+    convs = [cast(Conv1d, conv) for conv in motion.conv]
+    weights, biases = zip(*((torch.zeros_like(c.weight), torch.zeros_like(c.bias)) for c in convs))
     biases[1][0] = 1.0
     for bit in range(BITS_READ):
         for unit, sign in ((bit, 1.0), (bit + BITS_READ, -1.0)):
             weights[0][unit, bit, 0], biases[0][unit] = 1.0, sign * EDGE
             weights[1][1 + bit, unit, 0] = sign / (1.6 * EDGE)
         biases[1][1 + bit] = -0.25
-    for conv, weight, bias in zip(motion.conv, weights, biases):
+    for conv, weight, bias in zip(convs, weights, biases):
         conv.weight.copy_(weight * (math.sqrt(weight[0].numel()) / conv.LR_MUL))
         conv.bias.copy_(bias / conv.LR_MUL)
 

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from ...common.errors import InputError
 from ...common.files import make_folder
-from ...generators.ops import SQRT2
+from ...generators.ops import SQRT2, FullyConnected
 from ...media.images import from_uint8
 from .scenes import PHENOMENA, render
 
@@ -82,16 +83,18 @@ def write_mapping(mapping: nn.Module) -> None:
     Each layer computes sqrt(2) lrelu(W x + b). Two facts are used: lrelu(x + 1) - lrelu(x - 1) is 0.4 for x < -1 and 2
     for x > 1, a step; and a code of n signs s is met where sum_j s_j t_j = n, at most n - 2 elsewhere.
     """
-    z_dim, w_dim = mapping.fc0.weight.shape[1], mapping.fc0.weight.shape[0]
+    w_dim, z_dim = cast(FullyConnected, mapping.fc0).weight.shape
     ways = [(kind, spelled) for kind in range(len(KINDS) - 1) for spelled in range(4)]
-    columns = [("layout", i) for i in range(LAYOUTS)] + [("way", way) for way in ways]
+    columns: list[tuple[str, Any]] = [("layout", i) for i in range(LAYOUTS)]
+    columns += [("way", way) for way in ways]
     if mapping.num_layers != 3 or z_dim < NUM_BITS or w_dim < 2 * len(columns) + 2:
         raise InputError(
             f"A mapping of {mapping.num_layers} layers of {w_dim} cannot spell the scenes.",
             f"Give it 3 layers of at least {2 * len(columns) + 2}.",
         )
-    fcs = (mapping.fc0, mapping.fc1, mapping.fc2)
-    layers = [(torch.zeros_like(fc.weight), torch.zeros_like(fc.bias)) for fc in fcs]
+    fcs = [cast(FullyConnected, fc) for fc in (mapping.fc0, mapping.fc1, mapping.fc2)]
+    biases = [cast(Tensor, fc.bias) for fc in fcs]
+    layers = [(torch.zeros_like(fc.weight), torch.zeros_like(b)) for fc, b in zip(fcs, biases)]
 
     # 1: two units a bit, whose difference is a step between 0.4 and 2
     (weight, bias), bits = layers[0], torch.arange(NUM_BITS)
@@ -122,11 +125,11 @@ def write_mapping(mapping: nn.Module) -> None:
             bias[out] += low - high
             weight[out, keep[0]], weight[out, keep[1]] = (high - low) / 3, (high - low) / 6
     # each layer's output carries the activation's gain, sqrt(2): taken back by the next, and after the last
-    for fc, (weight, bias), incoming, scale in zip(
-        fcs, layers, (1.0, SQRT2, SQRT2), (1.0, 1.0, AMPLITUDE / SQRT2)
+    for fc, fc_bias, (weight, bias), incoming, scale in zip(
+        fcs, biases, layers, (1.0, SQRT2, SQRT2), (1.0, 1.0, AMPLITUDE / SQRT2)
     ):  # fmt: skip
         fc.weight.copy_(weight * (scale / incoming * math.sqrt(weight.shape[1]) / fc.lr_mul))
-        fc.bias.copy_(bias * (scale / fc.lr_mul))
+        fc_bias.copy_(bias * (scale / fc.lr_mul))
 
 
 def _signs(name: str, code) -> dict[int, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import overload
 
 import numpy as np
 
@@ -129,11 +130,23 @@ class Frame:
     def amount(self, phenomenon: str) -> float:
         return self.power if self.phenomenon == phenomenon else 0.0
 
+    @overload
+    def cycles(self, rate: float) -> float: ...
+
+    @overload
+    def cycles(self, rate: Array) -> Array: ...
+
     def cycles(self, rate: Array | float) -> Array | float:
         """rate * time; in a loop 1 to MOST_CYCLES whole cycles of it, near the rate when it is shown at PACE."""
         if self.loop is None:
             return self.time * rate
         return np.clip(np.round(rate * self.loop / PACE), 1, MOST_CYCLES) * (self.time / self.loop)
+
+    @overload
+    def angle(self, rate: float) -> float: ...
+
+    @overload
+    def angle(self, rate: Array) -> Array: ...
 
     def angle(self, rate: Array | float) -> Array | float:
         """rate * time in radians; in a loop whole turns."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 
 
 def rgb(code: str) -> Array:
@@ -37,7 +37,9 @@ class ValueNoise:
     def __init__(self, rng: np.random.Generator) -> None:
         self.lattice = rng.uniform(-1, 1, (64, 64)).astype(np.float32)
 
-    def __call__(self, x: Array | float, y: Array | float = 0.0, wrap: tuple[int, int] = (64, 64)) -> Array:
+    def __call__(
+        self, x: Array | np.floating | float, y: Array | np.floating | float = 0.0, wrap: tuple[int, int] = (64, 64)
+    ) -> Array:
         x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
         xi, yi = np.floor(x), np.floor(y)
         fx, fy = smoothstep(0, 1, x - xi), smoothstep(0, 1, y - yi)
@@ -49,7 +51,11 @@ class ValueNoise:
         return top + (low - top) * fy
 
     def fractal(
-        self, x: Array | float, y: Array | float = 0.0, octaves: int = 3, wrap: tuple[int, int] = (64, 64)
+        self,
+        x: Array | np.floating | float,
+        y: Array | np.floating | float = 0.0,
+        octaves: int = 3,
+        wrap: tuple[int, int] = (64, 64),
     ) -> Array:
         """Octaves of halving amplitude, still in -1..1."""
         x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .layout import Frame
-from .paint import glow, over, rgb, smoothstep
+from .paint import Array, glow, over, rgb, smoothstep
 
 WHITE = np.ones(3, np.float32)
 FLAME = [rgb("ff3b12"), rgb("ff8a1c"), rgb("ffe08a")]
@@ -62,7 +62,7 @@ def lightning(f: Frame, weather: np.random.Generator) -> None:
     fade = 1 - loss * (f.time * rate - strike)
     x0 = 0.5 + 0.32 * float(f.air(offset + 3.7 * strike, 1.0))
     ground = f.layout.horizon - 0.02
-    bolts = [(x0, 0.0, ground, 1.0)]
+    bolts: list[tuple[Array | float, float, float, float]] = [(x0, 0.0, ground, 1.0)]
     for k in range(2):
         start = ground * (0.25 + 0.28 * k)
         bolts.append((_bolt_x(f, offset, strike, x0, np.float32(start)), start, start + 0.22, 0.6))
@@ -78,7 +78,7 @@ def lightning(f: Frame, weather: np.random.Generator) -> None:
     over(f.canvas, purple, 0.22 * f.power * fade * np.exp(-(((f.x - x0) / 0.35) ** 2)) * (f.y < ground + 0.1))
 
 
-def _bolt_x(f: Frame, offset: float, strike: int, x0: float, down: np.ndarray) -> np.ndarray:
+def _bolt_x(f: Frame, offset: float, strike: int, x0: Array | float, down: Array | np.floating) -> Array:
     """x of a jagged path that starts at x0."""
     zigzag = f.air(down * 13 + offset, 5.0 * strike) - f.air(offset, 5.0 * strike)
     fine = f.air(down * 34 + offset, 7.0 * strike) - f.air(offset, 7.0 * strike)

@@ -22,7 +22,7 @@ __all__ = ["PHENOMENA", "random_layout", "render"]
 def render(
     seed: int,
     phenomenon: str | None = None,
-    intensity: float | Sequence[float] = 1.0,
+    intensity: float | Sequence[float] | np.ndarray = 1.0,
     *,
     size: int = 128,
     fps: float = 12.0,
