@@ -1,15 +1,19 @@
-"""A video in windows of frames, and what belongs to each. Axes: F frames, H W picture."""
+"""A video in windows of frames, and what belongs to each. Axes: F frames, D dims, H W picture; h w in the model."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
+from ..common.types import FlowEstimator
+from ..flow.optical_flow import Flow, estimate_flow
 from ..media.masks import fitted
 
 
@@ -51,3 +55,72 @@ def rows_for(x: Tensor, frames: range, what: str, one: bool = True) -> Tensor:
     if len(x) < frames.stop:
         raise InputError(f"The video is longer than its {len(x)} {what}.", "Give one for each frame.")
     return x[frames.start : frames.stop]
+
+
+def check_count(count: int, num_frames: int, what: str, one: bool = True) -> None:
+    """InputError unless there is one for each frame. one: or one for all."""
+    if count != num_frames and not (one and count == 1):
+        raise InputError(
+            f"{count} {what} meet {num_frames} frames.", f"Give one for each frame{', or one for all' if one else ''}."
+        )
+
+
+class PreviousFrame(NamedTuple):
+    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
+
+    x_src: Tensor
+    x0: Tensor
+    image_embeds: Tensor
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames that are edited together, from number `first` on: x_src [F,3,h,w], mask [F,1,h,w].
+
+    The losses that couple frames run over P of them: these, and in front of them the previous frame, if there is one.
+    audio: [P,D]. flow: of the P, or what estimates it. curves: values of terms for frames or pairs of the P.
+    """
+
+    first: int
+    x_src: Tensor
+    mask: Tensor
+    previous: PreviousFrame | None
+    audio: Tensor
+    flow: Flow | FlowEstimator | None
+    curves: Mapping[str, Tensor]
+
+    def with_previous(self, x: Tensor, name: str) -> Tensor:
+        """x [F,...] with the previous frame's tensor of that name in front: [P,...]."""
+        return x if self.previous is None else torch.cat([getattr(self.previous, name), x])
+
+    @classmethod
+    def at(
+        cls,
+        first: int,
+        x_src: Tensor,
+        mask: Tensor,
+        previous: PreviousFrame | None,
+        embeds: Tensor,
+        flow: Flow | FlowEstimator | None,
+        curves: Mapping[str, Tensor],
+        per_pair: Collection[str],
+    ) -> Window:
+        """The window at frame number `first`; embeds, flow and curves are those of the whole video.
+
+        per_pair: the terms that have one number for each pair of frames.
+        """
+        frames = range(first - (previous is not None), first + len(x_src))  # in the losses that couple frames
+        audio = rows_for(embeds, frames, "embeddings").to(x_src)
+        flow = flow[frames.start : frames.stop - 1] if isinstance(flow, Flow) else flow
+        values = {}
+        for name, curve in curves.items():
+            rows = rows_for(torch.as_tensor(curve), frames, f"values of the curve of {name}", one=False)
+            # of a pair: the mean of both
+            values[name] = (rows[1:] + rows[:-1]) / 2 if name in per_pair else rows[-len(x_src) :]
+        return cls(first, x_src, mask, previous, audio, flow, values)
+
+    def movement(self, chunk: int, on_source: bool) -> Flow | None:
+        """The flow of the P frames at this scale: as given, or with on_source estimated, `chunk` pairs at a time."""
+        if isinstance(self.flow, Flow):
+            return self.flow.resized(*self.x_src.shape[2:]).to(self.x_src.device)
+        return estimate_flow(self.with_previous(self.x_src, "x_src"), self.flow, chunk) if on_source else None

@@ -12,25 +12,24 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guidance
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
-from ..diffusion.windows import next_masks, rows_for, windows, working_size
-from ..embedding.clip import augmented_crops
+from ..diffusion.windows import PreviousFrame, Window, check_count, next_masks, windows, working_size
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow, estimate_flow
 from ..losses import editing, released_editing
 from ..losses.semantic import cosine_distance
+from ..losses.views import encode_views
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import PER_PAIR, RELEASED, TERMS, EditConfig
@@ -78,12 +77,12 @@ def edit_video(
     """
     sizes = check_shape(frames, "F 3 H W", name="the frames")
     check_shape(embeds, "F D", name="the embeddings")
-    _check_count(len(embeds), sizes["F"], "embeddings")
+    check_count(len(embeds), sizes["F"], "embeddings")
     if mask is not None:
         check_shape(mask, "F 1 H W", name="the mask")
-        _check_count(len(mask), sizes["F"], "masks")
+        check_count(len(mask), sizes["F"], "masks")
     for name, curve in (curves or {}).items():
-        _check_count(len(curve), sizes["F"], f"values of the curve of {name}", one=False)
+        check_count(len(curve), sizes["F"], f"values of the curve of {name}", one=False)
     parts = list(
         stream_edit(
             frames.split(1), embeds, denoiser=denoiser, joint=joint,
@@ -122,10 +121,12 @@ def stream_edit(
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):
         raise InputError(f"There is no term {unknown[0]!r} for a curve.", f"Use some of: {', '.join(TERMS)}.")
+    curves = {name: curve for name, curve in curves.items() if name in weights}
     sampler = SamplerConfig(config.sampler, config.steps, config.skip)
     steps = plan(denoiser.schedule, sampler)
     flow = load_flow() if flow is None and "flow" in weights else flow
     masks = itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)
+    shown = partial(encode_views, joint, around=config.outside_mask, chunk=config.chunk)
     total = -(-num_frames // config.window) * len(steps)
     first, previous = 0, None
     for img_src in windows(frames, config.window):
@@ -133,53 +134,17 @@ def stream_edit(
         size = working_size(img_src.shape[2:], config.size or denoiser.resolution, denoiser.multiple)
         x_src = resize(img_src.to(denoiser.device), size, "stretch")
         m = F.interpolate(mask.to(x_src), size, mode="bilinear", antialias=True)
-        pair_range = range(
-            first - (previous is not None), first + len(img_src)
-        )  # frames in the losses that couple frames
-        window = Window(
-            first, x_src, m, previous, rows_for(embeds, pair_range, "embeddings").to(x_src),
-            flow[pair_range.start : pair_range.stop - 1] if isinstance(flow, Flow) else flow,
-            {name: _curve(name, x, pair_range, len(img_src)) for name, x in curves.items() if name in weights},
-        )  # fmt: skip
+        window = Window.at(first, x_src, m, previous, embeds, flow, curves, PER_PAIR)
         done = first // config.window * len(steps)
         report = None if on_step is None else lambda i, _, *rest, done=done: on_step(done + i, total, *rest)
         losses = window_losses(window, joint, perceptual, weights, config, denoiser.num_train_timesteps)
         x0, history = edit_window(window, losses, weights, steps, sampler, denoiser, config, report)
         with torch.no_grad():
-            previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], config)[0])
+            previous = PreviousFrame(x_src[-1:], x0[-1:], shown(x0[-1:], x_src[-1:], m[-1:])[0])
         first += len(img_src)
         # what changed at the model's scale is added to what the source shows at its own
         edited = (img_src + resize(x0 - x_src, img_src.shape[2:], "stretch").to(img_src)).clamp(-1, 1)
         yield EditedVideo(composite(img_src, edited, mask), mask, history)
-
-
-class PreviousFrame(NamedTuple):
-    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
-
-    x_src: Tensor
-    x0: Tensor
-    image_embeds: Tensor
-
-
-@dataclass(frozen=True)
-class Window:
-    """Frames that are edited together, from number `first` on: x_src [F,3,h,w], mask [F,1,h,w].
-
-    The losses that couple frames run over P of them: these, and in front of them the previous frame, if there is one.
-    audio: [P,D]. flow: of the P, or what estimates it. curves: values of terms for frames or pairs of the P.
-    """
-
-    first: int
-    x_src: Tensor
-    mask: Tensor
-    previous: PreviousFrame | None
-    audio: Tensor
-    flow: Flow | FlowEstimator | None
-    curves: Mapping[str, Tensor]
-
-    def with_previous(self, x: Tensor, name: str) -> Tensor:
-        """x [F,...] with the previous frame's tensor of that name in front: [P,...]."""
-        return x if self.previous is None else torch.cat([getattr(self.previous, name), x])
 
 
 def edit_window(
@@ -222,17 +187,15 @@ def window_losses(
 ) -> guidance.Losses:
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
     x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
-    flow = window.flow
-    if "flow" in weights:
-        size = x_src.shape[2:]
-        reference = flow.resized(*size).to(x_src.device) if isinstance(flow, Flow) else None
-        if reference is None and config.flow_on == "source":
-            reference = estimate_flow(window.with_previous(x_src, "x_src"), flow, config.chunk)
+    reference = window.movement(config.chunk, config.flow_on == "source") if "flow" in weights else None
 
     def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
         terms = {}
         if "sound" in weights or "direction" in weights:
-            image_embeds = encode_views(joint, x0_hat, x_src, m, config, views=config.crops, t=t)  # [1 + views,F,D]
+            image_embeds = encode_views(  # [1 + views,F,D]
+                joint, x0_hat, x_src, m,
+                around=config.outside_mask, chunk=config.chunk, views=config.crops, seed=config.seed, t=t,
+            )  # fmt: skip
         if "sound" in weights:
             terms["sound"] = cosine_distance(image_embeds, window.audio[-len(x0_hat) :]).mean(dim=0)
             if released and window.previous is None:
@@ -243,7 +206,7 @@ def window_losses(
             )
         if "flow" in weights:
             x = window.with_previous(x0_hat, "x0")
-            moved = estimate_flow(x.detach(), flow, config.chunk) if reference is None else reference
+            moved = estimate_flow(x.detach(), window.flow, config.chunk) if reference is None else reference
             if released:
                 mask = m if window.previous is None else torch.cat([m[:1], m])
                 terms["flow"] = released_editing.flow_distance(x, moved, mask)
@@ -261,36 +224,3 @@ def window_losses(
         return terms
 
     return losses
-
-
-def encode_views(
-    joint: JointSpace, x: Tensor, x_src: Tensor, m: Tensor, config: EditConfig, *, views: int = 0, t: int = 0
-) -> Tensor:
-    """f_v(x . m) => [1 + views,F,D]: of the whole, and of augmented views, the same ones for all frames.
-
-    Like the network, the encoder computes a chunk again when its part of the gradient comes back.
-    """
-
-    def encode_chunk(x: Tensor, x_src: Tensor, m: Tensor) -> Tensor:
-        img = m * x + (1 - m) * x_src if config.outside_mask == "source" else m * x
-        if img.shape[2] != img.shape[3]:  # an encoder that crops the centre would miss the sides
-            img = resize(img, (min(img.shape[2:]),) * 2, "stretch")
-        rng = torch.Generator().manual_seed((config.seed << 20) + t)
-        imgs = [img, augmented_crops(img, views, rng, alike=True)] if views else [img]
-        return joint.encode_image(torch.cat(imgs)).unflatten(0, (1 + views, -1))
-
-    parts = zip(*(part.split(config.chunk) for part in (x, x_src, m)))
-    return torch.cat([checkpoint(encode_chunk, *part, use_reentrant=False) for part in parts], dim=1)
-
-
-def _curve(name: str, curve: Tensor, frames: range, count: int) -> Tensor:
-    """Of the last `count` of these frames, or of their pairs: the mean of both."""
-    values = rows_for(torch.as_tensor(curve), frames, f"values of the curve of {name}", one=False)
-    return (values[1:] + values[:-1]) / 2 if name in PER_PAIR else values[-count:]
-
-
-def _check_count(count: int, num_frames: int, what: str, one: bool = True) -> None:
-    if count != num_frames and not (one and count == 1):
-        raise InputError(
-            f"{count} {what} meet {num_frames} frames.", f"Give one for each frame{', or one for all' if one else ''}."
-        )

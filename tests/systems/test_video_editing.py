@@ -14,6 +14,8 @@ from soundguide_core.media.images import from_uint8, to_uint8
 
 pytest.importorskip("diffusers")
 
+from soundguide_core.diffusion.windows import PreviousFrame, Window
+from soundguide_core.losses.views import encode_views
 from soundguide_core.systems import video_editing as edit
 
 COSINE = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
@@ -182,10 +184,10 @@ def test_a_curve_drives_each_frame(models):
 def test_losses_see_the_last_finished_frame(models):
     rng = torch.Generator().manual_seed(5)
     x_src, x0_hat, done = (torch.rand(n, 3, 16, 16, generator=rng) * 2 - 1 for n in (2, 2, 1))
-    before = edit.PreviousFrame(done, done * 0.5, models["joint"].encode_image(done))
+    before = PreviousFrame(done, done * 0.5, models["joint"].encode_image(done))
     fields = torch.rand(2, 2, 16, 16, generator=rng) * 3
     flow = Flow(fields, -fields, torch.ones(2, 1, 16, 16), torch.ones(2, 1, 16, 16))
-    window = edit.Window(4, x_src, torch.ones(2, 1, 16, 16), before, sound(3), flow, {})
+    window = Window(4, x_src, torch.ones(2, 1, 16, 16), before, sound(3), flow, {})
     weights = {"sound": 1.0, "direction": 1.0, "flow": 1.0}
     losses = edit.window_losses(window, models["joint"], None, weights, settings(), 100)
     with torch.no_grad():
@@ -210,12 +212,12 @@ def test_what_the_encoder_sees(models):
 
     x, x_src, m = video(2, seed=1), video(2, seed=2), square()
     with torch.no_grad():
-        edit.encode_views(Looking(), x, x_src, m, settings(outside_mask="grey"))
-        edit.encode_views(Looking(), x, x_src, m.expand(2, -1, -1, -1), settings(outside_mask="source", chunk=8))
+        encode_views(Looking(), x, x_src, m, around="grey", chunk=2)
+        encode_views(Looking(), x, x_src, m.expand(2, -1, -1, -1), around="source", chunk=8)
     assert torch.equal(torch.cat(seen[:-1]), x * m) and torch.equal(seen[-1], m * x + (1 - m) * x_src)
     wide = video(1, 16, 32)
     with torch.no_grad():
-        embeds = edit.encode_views(Looking(), wide, wide, square(16, 32), settings(), views=2, t=7)
+        embeds = encode_views(Looking(), wide, wide, square(16, 32), around="source", chunk=2, views=2, t=7)
     assert seen[-1].shape == (3, 3, 16, 16) and embeds.shape == (3, 1, 16)
 
 
