@@ -72,12 +72,14 @@ def read_frames(
 
     Each is the one that is seen in the middle of its span. Time 0 is where the file's picture or sound begins,
     whichever is first; until the picture does, its first frame is seen. A damaged frame leaves the one before it on the
-    screen, with a warning at the end.
+    screen, with a warning at the end. All have the size of the first: where a stream changes its own, as recordings of
+    broadcasts do, the later ones are scaled to it.
 
     fps: the rate to come out at; None: that of probe, or every picture of a folder.
 
     Raises:
-        InputError: it is missing, not a video, or has no frame in start_sec .. start_sec + seconds.
+        InputError: it is missing, not a video, has no frame in start_sec .. start_sec + seconds, or is a folder whose
+            pictures differ in size.
     """
     check_number(start_sec, "The start of the video", low=0)
     if fps is not None:
@@ -117,8 +119,7 @@ def frame_files(folder: Path) -> list[Path]:
 def _timed_frames(path: Path, start_sec: float) -> Iterator[tuple[float, Tensor]]:
     """(seconds from the start of the video, frame), from about start_sec on."""
     if path.is_dir():
-        for i, file in enumerate(frame_files(path)):
-            yield i / FOLDER_FPS, load_image(file)
+        yield from _pictures_of(path)
         return
     with _opened(path) as (container, stream):
         each = 1 / float(_rate(container, stream))
@@ -127,7 +128,7 @@ def _timed_frames(path: Path, start_sec: float) -> Iterator[tuple[float, Tensor]
         zero = zero_of(container, stream)
         if start_sec > 1:
             container.seek(int((float(zero) + start_sec - 1) / stream.time_base), stream=stream)
-        damaged = 0
+        damaged, size = 0, None
 
         def timed() -> Iterator:
             nonlocal damaged
@@ -139,8 +140,24 @@ def _timed_frames(path: Path, start_sec: float) -> Iterator[tuple[float, Tensor]
 
         farthest = FARTHEST_SEC + start_sec
         for time, frame in rising(timed(), each, farthest):
-            yield time, _picture(frame, stream.sample_aspect_ratio)
+            img = _picture(frame, stream.sample_aspect_ratio)
+            size = size or tuple(img.shape[2:])
+            yield time, img if img.shape[2:] == size else resize(img, size, "stretch")
         warn_of_damage(path, damaged, "the frame before is shown in their place")
+
+
+def _pictures_of(folder: Path) -> Iterator[tuple[float, Tensor]]:
+    """(seconds, frame) of a folder of frames, all of one size."""
+    files, size = frame_files(folder), None
+    for i, file in enumerate(files):
+        img = load_image(file)
+        size = size or img.shape[2:]
+        if img.shape[2:] != size:
+            raise InputError(
+                f"{file} has {img.shape[3]} x {img.shape[2]} pixels, {files[0].name} before it {size[1]} x {size[0]}.",
+                "Give the frames of a folder one size.",
+            )
+        yield i / FOLDER_FPS, img
 
 
 def _picture(frame, aspect: Fraction | None) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.common.errors import InputError
 from soundguide_core.media import video, video_writing
+from soundguide_core.media.images import save_image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,8 +171,31 @@ def test_a_killed_process_leaves_no_broken_video(tmp_path):
 
 
 def test_frames_sort_by_number(tmp_path):
-    from soundguide_core.media.images import save_image
-
     for i in (2, 10, 1):
         save_image(torch.full([3, 4, 4], i / 10 - 1), tmp_path / f"f{i}.png")
     assert [p.name for p in video.frame_files(tmp_path)] == ["f1.png", "f2.png", "f10.png"]
+
+
+def test_a_folder_of_frames_of_two_sizes_is_refused(tmp_path):
+    save_image(torch.zeros(3, 20, 24), tmp_path / "0.png")
+    save_image(torch.zeros(3, 24, 20), tmp_path / "1.png")
+    with pytest.raises(InputError, match=r"1\.png has 20 x 24 pixels, 0\.png before it 24 x 20\. Give the frames"):
+        list(video.read_frames(tmp_path))
+
+
+def test_a_stream_that_changes_its_size_keeps_the_first(tmp_path):
+    whole = b""
+    for height, width in ((32, 48), (48, 64)):
+        part = tmp_path / f"{height}.ts"
+        with av.open(str(part), "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            grey = np.full((height, width, 3), 2 * height, np.uint8)
+            for _ in range(6):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            container.mux(stream.encode())
+        whole += part.read_bytes()
+    (tmp_path / "both.ts").write_bytes(whole)
+    frames = list(video.read_frames(tmp_path / "both.ts"))
+    assert {tuple(img.shape) for img in frames} == {(1, 3, 32, 48)}
+    assert frames[-1].mean() - frames[0].mean() == pytest.approx(32 / 127.5, abs=0.05)  # both parts are there
