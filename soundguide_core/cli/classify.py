@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, split_list
+from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, say, split_list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     width, block = max(map(len, labels)), _block()
     for result in results:
-        print(result["audio"])
+        say(result["audio"])
         for label, score in sorted(result["scores"].items(), key=lambda item: -item[1]):
-            print(f"  {label:<{width}}  {score:6.1%}  {block * round(score * 40)}")
+            say(f"  {label:<{width}}  {score:6.1%}  {block * round(score * 40)}")
     return 0
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..common.errors import InputError
+from ..common.errors import InputError, printable
 from ..common.files import replacing
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ def _json_target(text: str) -> str:
     if text != "-" and not text.endswith(".json"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .json; put --json last, or before another option")
     return text
+
+
+def say(line: object) -> None:
+    """Print one line in which file names and what files state move no cursor."""
+    print(printable(line))
 
 
 def emit_json(report: dict, target: str | os.PathLike) -> None:

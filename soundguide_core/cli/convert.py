@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .common import add_common, add_json_flag, emit_json
+from .common import add_common, add_json_flag, emit_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
         emit_json({"file": args.file, "out": args.out, "half": args.half, "config": config}, args.json)
         return 0
     what = ascii(config[weights.SOURCE].get("format"))[1:-1] if weights.stated_kind(config) else "SoundGuide"
-    print(f"{what} => {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
+    say(f"{what} => {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..common.files import make_folder, replacing
 from ..common.outputs import own_folder
 from . import demo_videos
-from .common import add_common, pick_device, progress
+from .common import add_common, pick_device, progress, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,8 @@ def play(args: argparse.Namespace, folder: Path) -> int:
     with stage("Letting thunder move a video"):
         demo_videos.moved(folder, demo.joint, demo.seed)
     write_page(folder)
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
+    print()
+    say(f"Done in {time.monotonic() - began:.0f} s. Open {(folder / 'index.html').resolve()}")
     return 0
 
 

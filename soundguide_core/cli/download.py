@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..common.errors import InputError
-from .common import add_common, add_json_flag, emit_json, progress
+from .common import add_common, add_json_flag, emit_json, progress, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,24 +22,24 @@ def run(args: argparse.Namespace) -> int:
     from ..common.files import make_folder
 
     row = _row(args.name, args.kind)
-    say = (lambda line: None) if args.json else print
+    tell = (lambda line: None) if args.json else say
     fetched = {}
     for part, source in row.sources.items():
         path = args.folder / source.file if args.folder else row.files[part]
         if path.is_file():
-            say(f"{path} is here already.")
+            tell(f"{path} is here already.")
         elif not source.url:
             raise InputError(f"{row.name} has no address to fetch it from.", row.how_to_get)
         else:
             make_folder(path.parent)
             terms = "commercial use allowed" if row.commercial else "no commercial use"
-            say(f"{row.name}: licence {row.licence}, {terms}.")
+            tell(f"{row.name}: licence {row.licence}, {terms}.")
             with progress(f"fetching {source.file}", unit="B") as on_step:
                 download(
                     source.url, path, size=source.size, sha256=source.sha256, check=_check,
                     on_bytes=lambda done, total, on_step=on_step: on_step(done - 1, total),
                 )  # fmt: skip
-            say(f"{path} is whole.")
+            tell(f"{path} is whole.")
         fetched[part] = str(path)
     if args.json:
         emit_json({"name": row.name, "kind": row.kind, "files": fetched}, args.json)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
 from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
-from .common import add_common, add_joint, add_model, emit_json, pick_device, progress
+from .common import add_common, add_joint, add_model, emit_json, pick_device, progress, say
 from .settings import add_config_arguments, config_from, dest_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
         emit_json(report, args.json)
-    print(f"{args.out}: {report['frames']} frames, {report['seconds']:g} s of video in {report['took_seconds']} s")
+    say(f"{args.out}: {report['frames']} frames, {report['seconds']:g} s of video in {report['took_seconds']} s")
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from ..common.errors import InputError
-from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, split_list
+from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, say, split_list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
         settings = {"folder": args.folder, "folds": folds, "joint": args.joint, "device": str(joint.device)}
         emit_json({**asdict(found), "settings": {**settings, "seed": args.seed}}, args.json)
         return 0
-    print(f"{found.accuracy:.1%} of {found.clips} clips are heard as what they are")
+    say(f"{found.accuracy:.1%} of {found.clips} clips are heard as what they are")
     for label, share in found.per_class.items():
-        print(f"  {label:<18} {share:6.1%}")
+        say(f"  {label:<18} {share:6.1%}")
     return 0
 
 

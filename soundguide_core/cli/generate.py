@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import check_number
 from ..common.files import check_writable
 from ..systems.configs.sound_to_video import VideoConfig
-from .common import add_common, add_generator, add_joint, add_model, emit_json, load_models, pick_device, progress
+from .common import add_common, add_generator, add_joint, add_model, emit_json, load_models, pick_device, progress, say
 from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
         emit_json(report, args.json)
-    print(f"{args.out}: {report['frames']} frames, {report['seconds']:g} s of video in {report['took_seconds']} s")
+    say(f"{args.out}: {report['frames']} frames, {report['seconds']:g} s of video in {report['took_seconds']} s")
     return 0
 
 

@@ -8,7 +8,8 @@ import math
 import re
 from pathlib import Path
 
-from .common import add_common, add_json_flag, emit_json
+from ..common.errors import shown
+from .common import add_common, add_json_flag, emit_json, say
 
 # what in a SoundGuide config tells its kind, asked in this order
 KEYS = {
@@ -38,28 +39,23 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit_json(report, args.json)
         return 0
-    print(f"{printable(args.file)}: {report['kind'] or 'kind not stated'}, {printable(report['format'])}")
-    print(f"    {len(report['tensors'])} tensors, {report['numbers']:,} numbers")
+    say(f"{shown(args.file, 200)}: {report['kind'] or 'kind not stated'}, {shown(report['format'], 200)}")
+    say(f"    {len(report['tensors'])} tensors, {report['numbers']:,} numbers")
     if report["resolution"]:
-        size = printable(report["resolution"])
-        print(f"    {size} x {size} pixels")
+        size = shown(report["resolution"])
+        say(f"    {size} x {size} pixels")
     if report["widths"]:
-        print(f"    channels: {', '.join(map(printable, report['widths']))}")
+        say(f"    channels: {', '.join(map(shown, report['widths']))}")
     if report["known_as"]:
         terms = "commercial use allowed" if report["commercial"] else "no commercial use"
-        print(f"    Licence, if it is the published {report['known_as']}: {report['licence']}, {terms}")
+        say(f"    Licence, if it is the published {report['known_as']}: {report['licence']}, {terms}")
     else:
-        print("    Licence: not known; ask those who made it")
+        say("    Licence: not known; ask those who made it")
     print(json.dumps(report["config"], indent=2))
     if args.tensors:
         for key, shape in report["tensors"].items():
-            print(f"{ascii(key)[1:-1]}  {shape}")
+            say(f"{ascii(key)[1:-1]}  {shape}")
     return 0
-
-
-def printable(value: object) -> str:
-    """value as text that moves no cursor: what a file states is escaped, and long statements are cut."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)[:200])
 
 
 def describe(path: str) -> dict:

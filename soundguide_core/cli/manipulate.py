@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
 from ..systems.configs.image_manipulation import ManipulationConfig
-from .common import add_common, add_generator, add_joint, emit_json, encode_files, load_models, progress
+from .common import add_common, add_generator, add_joint, emit_json, encode_files, load_models, progress, say
 from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit_json(report, args.json)
     before, after = report["similarity"]["before"], report["similarity"]["after"]
-    print(f"{args.out}: similarity to the sound {before:.3f} before, {after:.3f} after, {report['seconds']} s")
+    say(f"{args.out}: similarity to the sound {before:.3f} before, {after:.3f} after, {report['seconds']} s")
     return 0
 
 

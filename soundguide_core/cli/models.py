@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .common import add_common, add_json_flag, emit_json
+from .common import add_common, add_json_flag, emit_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for model in listed:
         _show(model)
-    print(f"Your own files are found in {registry.models_folder()}/<kind> and by their path.")
+    say(f"Your own files are found in {registry.models_folder()}/<kind> and by their path.")
     return 0
 
 
@@ -54,13 +54,13 @@ def _entry(row) -> dict:
 def _show(model: dict) -> None:
     state = "here" if model["here"] else "not on this disk"
     size = f", {model['parameters'] / 1e6:.1f} M parameters" if model["parameters"] else ""
-    print(f"{model['kind']:<17} {model['name']:<12} {state}{size}")
-    print(f"    {model['description']}")
+    say(f"{model['kind']:<17} {model['name']:<12} {state}{size}")
+    say(f"    {model['description']}")
     terms = "commercial use allowed" if model["commercial"] else "no commercial use"
-    print(f"    Licence: {model['licence']}, {terms}. Trained on {model['trained_on']}.")
+    say(f"    Licence: {model['licence']}, {terms}. Trained on {model['trained_on']}.")
     if model["preprocessing"]:
-        print(f"    Takes {model['preprocessing']}.")
+        say(f"    Takes {model['preprocessing']}.")
     if model["citation"]:
-        print(f"    Cite: {model['citation']}.")
+        say(f"    Cite: {model['citation']}.")
     if not model["here"]:
-        print(f"    {model['how_to_get']}")
+        say(f"    {model['how_to_get']}")

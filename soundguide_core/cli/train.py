@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..checkpoints import registry
 from ..common.outputs import own_folder
-from .common import add_common, pick_device, progress
+from .common import add_common, pick_device, progress, say
 
 # name -> module of this package, with run(*, config, out, device, seed, resume, on_step) -> path of the weights; the
 # last part of its name is that of the recipe by default
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         path = trainer.run(
             config=config, out=out, device=pick_device(args), seed=args.seed, resume=args.resume, on_step=on_step
         )  # fmt: skip
-    print(path)
+    say(path)
     return 0
 
 

@@ -73,6 +73,39 @@ def test_a_bar_where_the_encoding_has_one(monkeypatch, tiny):
     assert "#" in said(monkeypatch, line, "cp1252")[1] and "\\u2588" not in said(monkeypatch, line, "cp1252")[1]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such letters in a name")
+@pytest.mark.parametrize("command", ["classify", "inspect", "convert", "models", "download"])
+def test_no_name_moves_the_cursor(monkeypatch, tiny, tmp_path, command):
+    """ESC, its 8-bit form CSI, and an override of the direction of writing, out of file names, words and folders."""
+    evil = "\x1b[2J\x9b31m\u202e\r"
+    folder = tmp_path / evil
+    folder.mkdir()
+    sound, weights, made = folder / "a.wav", folder / "g.safetensors", folder / "new.safetensors"
+    sound.write_bytes(tiny.sound.read_bytes())
+    weights.write_bytes(tiny.generator.read_bytes())
+    foreign = ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl"
+    monkeypatch.setenv("SOUNDGUIDE_MODELS", str(folder))
+    right = {
+        "classify": [str(sound), f"--labels=rain,{evil}snow", f"--joint={tiny.joint}"],
+        "inspect": [str(weights), "--tensors"],
+        "convert": [str(foreign), "--out", str(made)],
+        "models": [],
+    }
+    wrong = {
+        "classify": [str(folder / "none.wav"), "--labels=a,b", f"--joint={tiny.joint}"],
+        "inspect": [str(folder / "none.pt")],
+        "convert": [str(folder / "none.pt"), "--out", str(made)],
+        "models": ["--kind", evil],
+        "download": [evil],
+    }
+    for lines, expected in ((right, 0), (wrong, 2)):
+        if command in lines:
+            status, out, err = said(monkeypatch, [command, *lines[command]])
+            assert status == expected, err
+            assert all(c.isprintable() or c == "\n" for c in out + err), repr(out + err)
+            assert "\\x1b[2J" in out + err
+
+
 class Refusing(io.RawIOBase):
     def __init__(self, error: OSError):
         self.error = error
