@@ -135,15 +135,16 @@ class _Plain:
         return plain, height, values
 
     def container(self, x: Any, depth: int) -> tuple[Any, int, int]:
+        kind = type(x)
         if depth > self.limits.depth:
             raise Unreadable("nests deeper than weights ever do", REMEDY_STATE_DICT)
-        if type(x) is Foreign and omegaconf.is_config(x):
+        if kind is Foreign and omegaconf.is_config(x):
             parts = [omegaconf.plain(x, self.budget)]
-        elif type(x) is dict:
+        elif kind is dict:
             parts = list(x.values())
-        elif type(x) in (list, tuple):
+        elif kind in (list, tuple):
             parts = list(x)
-        elif type(x) is Foreign:
+        elif kind is Foreign:
             parts = [x.args, x.state]
         else:
             parts = [x.init_args, x.init_kwargs, x.state]
@@ -152,13 +153,13 @@ class _Plain:
             made, high, many = self.walk(part, depth + 1)
             plain.append(made)
             height, values = max(height, high + 1), values + many
-        if type(x) is Foreign and omegaconf.is_config(x):
+        if kind is Foreign and omegaconf.is_config(x):
             return plain[0], height, values
-        if type(x) is dict:
+        if kind is dict:
             return dict(zip(x, plain)), height, values
-        if type(x) in (list, tuple):
-            return type(x)(plain), height, values
-        if type(x) is Foreign:
+        if kind in (list, tuple):
+            return kind(plain), height, values
+        if kind is Foreign:
             return Foreign(x.module, x.name, *plain), height, values
         return Persistent(x.class_name, *plain), height, values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..common.errors import InputError
 
 try:
-    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel  # noqa: F401
+    from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel  # noqa: F401  # pyright: ignore[reportPrivateImportUsage]  # its lazy face
 except (ImportError, RuntimeError) as error:  # RuntimeError: diffusers' word for any of its imports that failed
     root = error
     while root.__cause__ is not None:

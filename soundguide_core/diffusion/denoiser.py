@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 import torch
-from diffusers import DDPMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from ..common.errors import InputError
@@ -61,13 +61,13 @@ class Denoiser(nn.Module):
     @property
     def resolution(self) -> int | None:
         """Pixels along the sides of the pictures that it was trained on, where its config says so."""
-        size = self.unet.config.sample_size
+        size = self.unet.config["sample_size"]
         return size * self.unet.patch if isinstance(size, int) else None
 
     @property
     def multiple(self) -> int:
         """Height and width must be multiples of this: patches, halved at every level but the last."""
-        return self.unet.patch * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        return self.unet.patch * 2 ** (len(self.unet.config["block_out_channels"]) - 1)
 
     def forward(self, x_t: Tensor, t: int) -> Estimate:
         """x_t [B,3,H,W] at level t in 0..T-1; differentiable in x_t."""

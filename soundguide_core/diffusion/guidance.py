@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -153,7 +153,7 @@ def in_chunks(denoise: Denoise, x_t: Tensor, t: int, chunk: int) -> Estimate:
     mix = done[0].variance_mix
     return Estimate(
         torch.cat([estimate.x0_hat for estimate in done]),
-        torch.cat([estimate.variance_mix for estimate in done]) if isinstance(mix, Tensor) else mix,
+        torch.cat([cast(Tensor, estimate.variance_mix) for estimate in done]) if isinstance(mix, Tensor) else mix,
     )
 
 

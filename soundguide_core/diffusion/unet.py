@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DModel
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-from diffusers.models.unets.unet_2d import UNet2DOutput
+from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
 from torch import Tensor, nn
 
 from ..common.errors import InputError
@@ -51,12 +50,13 @@ class UNet(UNet2DModel):
             self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
             self.time_embedding = TimestepEmbedding(time_channels, self.time_embedding.linear_2.out_features)
         if config.get("num_class_embeds") is not None:
-            self.class_embedding = ClassEmbedding(*self.class_embedding.weight.shape)
+            classes, width = self.class_embedding.weight.shape
+            self.class_embedding = ClassEmbedding(classes, width)
 
     @property
     def learned_variance(self) -> bool:
         """Whether the second half of the output channels says how wide a step is."""
-        return self.config.out_channels == 2 * self.config.in_channels
+        return self.config["out_channels"] == 2 * self.config["in_channels"]
 
     def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None) -> UNet2DOutput:
         if class_labels is None and self.class_embedding is not None:
@@ -92,17 +92,17 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
 
 def _check_kind(path: Path, unet: UNet) -> None:
     """InputError for a network that does not paint colour pictures, or is told the noise in another way."""
-    channels = unet.config.in_channels // unet.patch**2
+    channels = unet.config["in_channels"] // unet.patch**2
     if channels == 4:
         raise InputError(
             f"{path} is a latent diffusion UNet: it takes 4 channels and needs a decoder.",
             "Use it as a MODEL in ComfyUI, where the node Guide Model guides it by sound.",
         )
-    if channels != 3 or unet.config.out_channels not in (unet.config.in_channels, 2 * unet.config.in_channels):
+    if channels != 3 or unet.config["out_channels"] not in (unet.config["in_channels"], 2 * unet.config["in_channels"]):
         raise InputError(
             f"{path} paints pictures of {channels} channel{'s' * (channels != 1)}.", "Use a UNet of colour pictures."
         )
-    if unet.config.time_embedding_type == "fourier" or unet.config.class_embed_type is not None:
+    if unet.config["time_embedding_type"] == "fourier" or unet.config["class_embed_type"] is not None:
         raise InputError(
             f"{path} is told the noise or the class by other means than their number.",
             "Use a UNet with positional time embedding and without class_embed_type.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -34,7 +34,8 @@ def next_masks(masks: Iterator[Tensor | None], img: Tensor, invert: bool = False
         raise InputError("The video is longer than its masks.", "Give one mask for each frame, or one for all.")
     if given[0] is None:
         return img.new_ones(len(img), 1, *img.shape[2:])
-    mask = torch.cat([fitted(mask, img.shape[2:]) for mask in given]).to(img)
+    h, w = img.shape[2:]
+    mask = torch.cat([fitted(mask, (h, w)) for mask in cast("list[Tensor]", given)]).to(img)
     return 1 - mask if invert else mask
 
 
@@ -123,4 +124,6 @@ class Window:
         """The flow of the P frames at this scale: as given, or with on_source estimated, `chunk` pairs at a time."""
         if isinstance(self.flow, Flow):
             return self.flow.resized(*self.x_src.shape[2:]).to(self.x_src.device)
-        return estimate_flow(self.with_previous(self.x_src, "x_src"), self.flow, chunk) if on_source else None
+        if not on_source:
+            return None
+        return estimate_flow(self.with_previous(self.x_src, "x_src"), cast(FlowEstimator, self.flow), chunk)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +59,7 @@ class Head(nn.Module):
     def forward(self, embeds: Tensor) -> Tensor:
         x = self.Head1(embeds)
         for perceptron in self.Head2.values():
+            perceptron = cast(nn.ModuleDict, perceptron)
             x = perceptron["net2"](perceptron["net1"](x))
         return F.normalize(x, dim=-1)
 
@@ -72,11 +74,16 @@ class Encoder(nn.Module):
     window", also by CLAPs that fuse views of longer ones: transformers draws one of a batch at random to be longer.
     """
 
+    bank: Tensor
+
     def __init__(self, clap: dict, features: dict, dim: int = 512) -> None:
         super().__init__()
         try:
-            from transformers import ClapAudioConfig, ClapAudioModelWithProjection
-            from transformers.audio_utils import mel_filter_bank
+            from transformers import (  # pyright: ignore[reportMissingImports]  # not all have it
+                ClapAudioConfig,
+                ClapAudioModelWithProjection,
+            )
+            from transformers.audio_utils import mel_filter_bank  # pyright: ignore[reportMissingImports]  # as above
         except (ImportError, RuntimeError) as error:
             raise InputError(
                 f"The CLAP sound encoder needs the package transformers ({str(error).splitlines()[0]}).",

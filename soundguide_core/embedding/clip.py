@@ -10,6 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -75,12 +76,14 @@ class ClipTowers(nn.Module):
         name}; and "preprocess" (the fields of Preprocess), "prompts" (templates with one {} each).
     """
 
+    model: Any  # open_clip's classes of models share no type
+
     def __init__(self, model: nn.Module, config: dict) -> None:
         super().__init__()
         self.model = model
         self.config = config
         self.preprocess = Preprocess(**config["preprocess"])
-        self._dim: int = config["embed_dim"] if "vision_cfg" in config else model.visual.output_dim
+        self._dim: int = config["embed_dim"] if "vision_cfg" in config else cast(Any, model.visual).output_dim
         self.prompts: tuple[str, ...] = tuple(config.get("prompts", ("{}",)))
 
     @classmethod
@@ -177,7 +180,7 @@ class ClipTowers(nn.Module):
         return F.normalize(self.model.encode_text(self.tokenizer(list(text)).to(self.device)).float(), dim=-1)
 
 
-def _named(name: str, **kwargs) -> nn.Module:
+def _named(name: str, **kwargs) -> Any:
     """An open_clip architecture; its towers' own base weights are not fetched."""
     import open_clip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,7 +26,7 @@ def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None)
         raise InputError("The embeddings differ in size.", "Take all of them from the same joint encoder.")
     for weight in weights:
         check_number(weight, "A mixing weight")
-    total = sum(weight * part for weight, part in zip(weights, embeds))
+    total = cast(Tensor, sum(weight * part for weight, part in zip(weights, embeds)))
     if bool((total.norm(dim=-1) < 1e-4).any()):
         raise InputError("The weighted embeddings cancel to nothing.", "Change a weight, or leave one of them out.")
     return F.normalize(total, dim=-1)

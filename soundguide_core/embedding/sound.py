@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +72,8 @@ class Prototypes(nn.Module):
 class SoundEncoder(nn.Module):
     """mel [B,1,M,T] in 0..1 => [B,D], not normalised. Keys conv.* and feature_extractor.* as in the release."""
 
+    feature_extractor: Any  # timm's families of models share no type
+
     def __init__(self, config: SoundEncoderConfig):
         super().__init__()
         import timm
@@ -111,7 +114,7 @@ def save_sound(
     path: str | os.PathLike, encoder: nn.Module, spec: MelSpec | WaveSpec, *, half: bool = True, **notes
 ) -> None:
     """One safetensors file: the weights, and in its metadata the encoder's config, its front end and free notes."""
-    config = {"encoder": encoder.to_config(), spec.KEY: spec.to_dict(), **notes}
+    config = {"encoder": cast(Any, encoder).to_config(), spec.KEY: spec.to_dict(), **notes}
     safetensors_io.save(path, encoder.state_dict(), config, half=half)
 
 

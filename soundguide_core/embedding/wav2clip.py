@@ -5,6 +5,8 @@ Axes: B batch, N samples, D dims.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,8 @@ class Encoder(nn.Module):
 
         self.dim, self.hidden = dim, hidden
         self.audio_encoder = timm.create_model("resnet18", pretrained=False, in_chans=1, num_classes=0)
-        layers = nn.Linear(self.audio_encoder.num_features, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, dim)
+        width = cast(int, self.audio_encoder.num_features)
+        layers = nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, dim)
         self.audio_transform = nn.Sequential(*layers)
 
     @classmethod

@@ -32,7 +32,8 @@ def encode_views(
     def encode_chunk(x: Tensor, x_src: Tensor, m: Tensor) -> Tensor:
         img = m * x + (1 - m) * x_src if around == "source" else m * x
         if img.shape[2] != img.shape[3]:  # an encoder that crops the centre would miss the sides
-            img = resize(img, (min(img.shape[2:]),) * 2, "stretch")
+            side = min(img.shape[2:])
+            img = resize(img, (side, side), "stretch")
         rng = torch.Generator().manual_seed((seed << 20) + t)
         imgs = [img, augmented_crops(img, views, rng, alike=True)] if views else [img]
         return joint.encode_image(torch.cat(imgs)).unflatten(0, (1 + views, -1))

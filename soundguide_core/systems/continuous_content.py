@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..common.errors import check_number
+from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.latents import mean_direction
@@ -50,6 +50,8 @@ def choose_content(
         nearness = joint.encode_image(imgs) @ embeds[0].to(imgs)
         if float(nearness.max()) > best:
             best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]
+    if best_ws is None:
+        raise InputError("What the encoder says of the pictures is no number.", "Use other weights.")
     return best_ws
 
 

@@ -58,7 +58,7 @@ def generate_continuous(
     parts = list(
         stream_continuous(ws, generator=generator, motion_z=motion_z, sound=sound, config=config, on_step=on_step)
     )
-    curve = None if sound is None else np.concatenate([part.curve for part in parts])
+    curve = None if sound is None else np.concatenate([part.curve for part in parts if part.curve is not None])
     return ContinuousVideo(torch.cat([part.frames for part in parts]), config.fps, curve)
 
 
@@ -74,13 +74,14 @@ def stream_continuous(
     """The video a chunk at a time: an hour needs the memory of a second."""
     config = config or ContinuousConfig()
     check_shape(ws, f"1 {generator.num_ws} {generator.w_dim}", name="the content")
-    if sound is not None and config.loop:
-        sound = sound.looped(config.period_sec)
+    period = config.period_sec
+    if sound is not None and period is not None:
+        sound = sound.looped(period)
     for first in range(0, config.num_frames, config.chunk):
         count = min(config.chunk, config.num_frames - first)
         seconds = np.arange(first, first + count) / config.fps
         with torch.no_grad():
-            motion_v = motion_at(generator, seconds, motion_z, sound, config.period_sec)
+            motion_v = motion_at(generator, seconds, motion_z, sound, period)
             frames = generator.render(ws, motion_v)[0]
         if on_step is not None:
             on_step(first + count - 1, config.num_frames, {}, lambda frames=frames: frames[-1:])
@@ -88,7 +89,8 @@ def stream_continuous(
 
 
 def _within(seconds: np.ndarray, config: ContinuousConfig) -> np.ndarray:
-    return np.remainder(seconds, config.period_sec) if config.loop else seconds
+    period = config.period_sec
+    return seconds if period is None else np.remainder(seconds, period)
 
 
 @torch.no_grad()

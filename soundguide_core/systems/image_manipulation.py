@@ -98,7 +98,7 @@ def manipulate(
         terms = {"sound": sound_distance(joint, img, embeds, config, views)}
         if config.similarity:
             terms["source"] = layer_masked_distance(ws, ws_src, mask())
-        if config.identity:
+        if config.identity and identity is not None:
             terms["identity"] = identity_distance(identity, img, img_src)
         return terms
 

@@ -160,4 +160,6 @@ def start_from_text(
         nearness = joint.encode_image(generator.synthesis(ws)) @ wanted
         if float(nearness.max()) > best:
             best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]
+    if best_ws is None:
+        raise InputError("What the encoder says of the pictures is no number.", "Use other weights.")
     return best_ws

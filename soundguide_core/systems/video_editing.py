@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -125,13 +126,16 @@ def stream_edit(
     sampler = SamplerConfig(config.sampler, config.steps, config.skip)
     steps = plan(denoiser.schedule, sampler)
     flow = load_flow() if flow is None and "flow" in weights else flow
-    masks = itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)
+    singles: Iterator[Tensor | None] = (
+        itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)
+    )
     shown = partial(encode_views, joint, around=config.outside_mask, chunk=config.chunk)
     total = -(-num_frames // config.window) * len(steps)
     first, previous = 0, None
     for img_src in windows(frames, config.window):
-        mask = feathered(next_masks(masks, img_src, config.invert), config.feather)
-        size = working_size(img_src.shape[2:], config.size or denoiser.resolution, denoiser.multiple)
+        mask = feathered(next_masks(singles, img_src, config.invert), config.feather)
+        h, w = img_src.shape[2:]
+        size = working_size((h, w), config.size or denoiser.resolution, denoiser.multiple)
         x_src = resize(img_src.to(denoiser.device), size, "stretch")
         m = F.interpolate(mask.to(x_src), size, mode="bilinear", antialias=True)
         window = Window.at(first, x_src, m, previous, embeds, flow, curves, PER_PAIR)
@@ -143,7 +147,7 @@ def stream_edit(
             previous = PreviousFrame(x_src[-1:], x0[-1:], shown(x0[-1:], x_src[-1:], m[-1:])[0])
         first += len(img_src)
         # what changed at the model's scale is added to what the source shows at its own
-        edited = (img_src + resize(x0 - x_src, img_src.shape[2:], "stretch").to(img_src)).clamp(-1, 1)
+        edited = (img_src + resize(x0 - x_src, (h, w), "stretch").to(img_src)).clamp(-1, 1)
         yield EditedVideo(composite(img_src, edited, mask), mask, history)
 
 
@@ -168,9 +172,13 @@ def edit_window(
     def keep_background(x_prev: Tensor, t_prev: int) -> Tensor:
         return m * x_prev + (1 - m) * denoiser.add_noise(x_src, t_prev, noise.source(x_src, t_prev))
 
-    def report(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor]) -> None:
+    def report(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor | None]) -> None:
+        def shown() -> Tensor | None:
+            x0_hat = preview()
+            return None if x0_hat is None else composite(x_src, x0_hat, m)
+
         if on_step is not None:
-            on_step(i, n, history[-1] if history else {}, lambda: composite(x_src, preview(), m))
+            on_step(i, n, history[-1] if history else {}, shown)
 
     x_t = denoiser.add_noise(x_src, steps[0].t, noise.start(x_src))
     x0 = sample(denoise, x_t, denoiser.schedule, sampler, noise=noise, after_step=keep_background, on_step=report)
@@ -187,6 +195,7 @@ def window_losses(
 ) -> guidance.Losses:
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
     x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
+    estimator = cast(FlowEstimator, window.flow)  # used with a weight of "flow" only, and where flow is no Flow
     reference = window.movement(config.chunk, config.flow_on == "source") if "flow" in weights else None
 
     def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
@@ -206,7 +215,7 @@ def window_losses(
             )
         if "flow" in weights:
             x = window.with_previous(x0_hat, "x0")
-            moved = estimate_flow(x.detach(), window.flow, config.chunk) if reference is None else reference
+            moved = estimate_flow(x.detach(), estimator, config.chunk) if reference is None else reference
             if released:
                 mask = m if window.previous is None else torch.cat([m[:1], m])
                 terms["flow"] = released_editing.flow_distance(x, moved, mask)
@@ -214,7 +223,7 @@ def window_losses(
                 terms["flow"] = (num_levels - t) / num_levels * editing.flow_distance(x, moved)  # (T - t) / T
         if "background" in weights:
             terms["background"] = editing.background_distance(x0_hat, x_src, 0 * m if released else m)
-        if "perceptual" in weights:
+        if "perceptual" in weights and perceptual is not None:
             terms["perceptual"] = editing.background_perceptual(perceptual, x0_hat, x_src, 0 * m if released else m)
         if "range" in weights:
             terms["range"] = editing.range_distance(x0_hat)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
 from .style_pyramid import InversionConfig, SoundInversion
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -97,15 +100,19 @@ class SoundVideo(nn.Module):
     def num_ws(self) -> int:
         return self.inversion.config.num_ws
 
+    @property
+    def _rnns(self) -> list[LatentRNN]:
+        return cast("list[LatentRNN]", list(self.groups))
+
     def start(self, batch: int) -> list[Tensor]:
         """The states before the first step."""
-        return [rnn.start(batch) for rnn in self.groups]
+        return [rnn.start(batch) for rnn in self._rnns]
 
     def step(self, ws: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """ws [B,L,D] of one frame => (what the networks make of it, their states after it)."""
-        parts = ws.split([rnn.config.num_ws for rnn in self.groups], dim=1)
-        moved, states = zip(*(rnn(part, state) for rnn, part, state in zip(self.groups, parts, states)))
-        return torch.cat(moved, dim=1), list(states)
+        parts = ws.split([rnn.config.num_ws for rnn in self._rnns], dim=1)
+        moved, after = zip(*(rnn(part, state) for rnn, part, state in zip(self._rnns, parts, states)))
+        return torch.cat(moved, dim=1), list(after)
 
 
 def load_sound_video(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> SoundVideo:
@@ -128,7 +135,7 @@ def _latent_rnn(path: Path) -> LatentRNN:
     return _network(path, "latent_rnn", lambda values: LatentRNN(LatentRNNConfig.from_dict(values)))[0]
 
 
-def _network(path: Path, part: str, build: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict]:
+def _network(path: Path, part: str, build: Callable[[dict], Network]) -> tuple[Network, dict]:
     """(the network that config[part] describes, with its weights; config)"""
     what = f"a {part.replace('_', ' ')} network"
     return load_network(path, "released-trajectory", what, lambda config: build(config[part]), meta=True)

@@ -34,6 +34,7 @@ class Dilated(nn.Module):
         self.along = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2 * dilation, dilation=dilation)
         self.out = nn.Conv1d(width, width, 1)
         nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:

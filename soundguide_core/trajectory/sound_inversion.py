@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from ..common.settings import from_mapping
 from ..common.shapes import check_shape
 from ..embedding.ir_se import IRSEConfig
 from .sound_events import SoundEvents
-from .style_pyramid import InversionConfig, SoundInversion
+from .style_pyramid import InversionConfig, SoundInversion, StyleHead
 
 WHAT = "The config of the sound inversion"
 
@@ -63,17 +63,20 @@ class KindsInversion(nn.Module):
         )  # fmt: skip
         self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
         self.own = nn.Parameter(torch.zeros(config.kinds, num_ws, w_dim))  # and its departures, layer by layer
-        self.gain = nn.Sequential(_mlp(config.kinds + config.level_columns, config.width), nn.Linear(config.width, 1))
-        nn.init.zeros_(self.gain[-1].weight)
-        nn.init.zeros_(self.gain[-1].bias)
+        hidden, last = _mlp(config.kinds + config.level_columns, config.width), nn.Linear(config.width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.gain = nn.Sequential(hidden, last)
 
     def to_dict(self) -> dict:
         return {"architecture": "kinds", **asdict(self.config)}
 
     def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if heard is None:
-            heard = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
-        p = heard.exp()  # [B,K]
+            log_p: Tensor = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
+        else:
+            log_p = heard
+        p = log_p.exp()  # [B,K]
         with torch.autocast(mel.device.type, enabled=False):  # the gain in full precision
             spectrum = middle(mel[:, 0].float(), self.config.level_columns) + self._widths(mel)
             levels = level(spectrum, self.config.top_db)  # [B,level_columns]
@@ -100,7 +103,7 @@ class PyramidInversion(nn.Module):
                 "Give [trajectory.encoder] groups that add up to them.",
             )
         self.styles = SoundInversion(config)
-        for head in self.styles.styles:
+        for head in cast("list[StyleHead]", list(self.styles.styles)):
             nn.init.zeros_(head.linear.weight)
             nn.init.zeros_(head.linear.bias)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ class Exact(torch.nn.Module):
     """The ideal model of pixels that are drawn from N(MEAN, STD^2), as a UNet."""
 
     patch = 1
-    config = SimpleNamespace(sample_size=8, block_out_channels=[1, 1])
+    config: ClassVar = {"sample_size": 8, "block_out_channels": [1, 1]}
 
     def __init__(self, prediction_type: str, learned: bool = False, **schedule):
         super().__init__()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "Ex-MCR head"
 KIND = "sound"
@@ -20,7 +20,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     dim = keys.left["Head1.weight"].shape[0]
     keys.rename(r"(Head1\..*|Head2\.mlp[12]\.net[12]\.[01]\..*)", lambda found: f"head.{found[1]}")
     keys.keep(r"head\.(Head1|Head2\.mlp[12]\.net[12]\.0)\.(weight|bias)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...common.errors import InputError
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "guided-diffusion UNet"
 KIND = "unet"
@@ -43,7 +43,7 @@ def recognises(content) -> bool:
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     """(tensors of UNet2DModel, {"unet": its keyword arguments, "schedule": its diffusion})."""
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     layers, levels = _shape(keys)
     for leaf in ("weight", "bias"):
         keys.move(f"input_blocks.0.0.{leaf}", f"conv_in.{leaf}")

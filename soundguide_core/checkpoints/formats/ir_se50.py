@@ -10,7 +10,7 @@ import math
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "IR-SE ArcFace"
 KIND = "identity"
@@ -29,7 +29,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     keys.keep(BACKBONE)
     keys.keep(rf"output_layer\.([04]{NORM}|3\.(weight|bias))")
     state = keys.finish()

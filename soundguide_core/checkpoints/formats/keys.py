@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -15,6 +16,14 @@ NOT_AVERAGED = (
     "The file holds the generator as it was trained, not the average of its weights: pictures are somewhat worse."
 )
 MODULES = re.compile(r"(?<![^.])(module|_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+
+Found = TypeVar("Found")
+
+
+def recognised(found: Found | None) -> Found:
+    """What a layout found in content that it recognises, so that it is there."""
+    assert found is not None
+    return found
 
 
 def flat_tensors(content) -> dict[str, Tensor] | None:
@@ -67,8 +76,7 @@ class Keys:
 
     def rename(self, pattern: str, ours: Callable[[re.Match], str]) -> None:
         """Give every tensor whose whole name fits another name, before it is moved."""
-        found = {key: re.fullmatch(pattern, key) for key in self.left}
-        self.left = {ours(found[key]) if found[key] else key: x for key, x in self.left.items()}
+        self.left = {ours(found) if (found := re.fullmatch(pattern, key)) else key: x for key, x in self.left.items()}
 
     def drop(self, *keys: str) -> None:
         """Forget tensors that are known not to be needed; they may be absent."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...common.errors import InputError
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "recurrent network of sound-guided video generation"
 KIND = "released-trajectory"
@@ -22,7 +22,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     keys.keep(r"rnn\.(weight|bias)_(ih|hh)_l\d+(_reverse)?|(fc|audio_noise_fc)\.(weight|bias)")
     state = keys.finish()
     hidden, size = state["rnn.weight_hh_l0"].shape[1], state["fc.weight"].shape[0]

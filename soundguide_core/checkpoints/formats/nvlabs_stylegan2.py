@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import safe_pickle
+from .keys import recognised
 from .nvidia import (
     averaged_generator,
     check_attribute,
@@ -31,7 +32,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    generator = averaged_generator(content)
+    generator = recognised(averaged_generator(content))
     warn_not_averaged(content)
     check_unconditional_rgb(generator)
     check_mapping(generator)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from .. import safe_pickle
+from .keys import recognised
 from .nvidia import averaged_generator, check_mapping, check_unconditional_rgb, layers, warn_not_averaged
 
 NAME = "NVIDIA's StyleGAN3"
@@ -46,7 +47,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    generator = averaged_generator(content)
+    generator = recognised(averaged_generator(content))
     warn_not_averaged(content)
     check_unconditional_rgb(generator)
     check_mapping(generator)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from .. import safe_pickle, safetensors_io
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "open_clip model"
 KIND = "clip"
@@ -45,7 +45,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     openai = all(name in keys for name in SIZES)
     keys.drop(*SIZES, *[key for key in keys.left if key.split(".")[-1] == "attn_mask"])
     keys.keep(r"positional_embedding|text_projection|logit_scale|token_embedding\.weight|ln_final\.(weight|bias)")

@@ -13,7 +13,7 @@ import re
 from torch import Tensor
 
 from .ir_se50 import BACKBONE, backbone_config
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "pixel2style2pixel encoder"
 KIND = "released-trajectory"
@@ -25,7 +25,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    state = _state(content)
+    state = recognised(_state(content))
     keys = Keys({key: x for key, x in state.items() if not key.startswith("decoder.")}, NAME)
     keys.rename(r"encoder\.(.*)", lambda found: found[1])
     keys.keep(BACKBONE)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...common.errors import InputError
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "torchvision RAFT"
 KIND = "flow"
@@ -27,7 +27,7 @@ def recognises(content) -> bool:
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     """config: {"architecture": the function of torchvision.models.optical_flow that builds it}."""
-    state = flat_tensors(content)
+    state = recognised(flat_tensors(content))
     architecture = next((name for name in NETWORKS if _fits(state, name)), None)
     if architecture is None:
         large = "mask_predictor.conv.weight" in state

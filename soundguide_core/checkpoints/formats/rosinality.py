@@ -11,7 +11,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from .keys import NOT_AVERAGED, Keys, without_wrappers
+from .keys import NOT_AVERAGED, Keys, recognised, without_wrappers
 from .nvidia import check_resample_filter
 from .stylegan2_sizes import sizes
 
@@ -29,7 +29,7 @@ def recognises(content) -> bool:
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     if isinstance(content.get("g"), dict) and "g_ema" not in content:
         warnings.warn(NOT_AVERAGED, stacklevel=2)
-    keys = Keys(_averaged(content), NAME)
+    keys = Keys(recognised(_averaged(content)), NAME)
     depth = sum(key.startswith("style.") and key.endswith(".weight") for key in keys.left)
     for i in range(depth):
         for leaf in ("weight", "bias"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...common.errors import InputError
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "sound-guided image manipulation's audio encoder"
 KIND = "sound"
@@ -20,7 +20,7 @@ LAYERS = (
     r"\.(weight|bias|running_mean|running_var|num_batches_tracked)"
 )
 # (blocks of each of the four stages, are they bottlenecks?) -> timm's name
-BACKBONES = {
+BACKBONES: dict[tuple[tuple[int, ...], bool], str] = {
     ((2, 2, 2, 2), False): "resnet18",
     ((3, 4, 6, 3), False): "resnet34",
     ((3, 4, 6, 3), True): "resnet50",
@@ -34,7 +34,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     keys.keep(LAYERS)
     state = keys.finish()
     blocks = {tuple(key.split(".")[1:3]) for key in state if key.startswith("feature_extractor.layer")}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from .. import safe_pickle
-from .keys import Keys
+from .keys import Keys, recognised
 from .nvidia import (
     averaged_generator,
     check_attribute,
@@ -54,7 +54,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    generator = averaged_generator(content)
+    generator = recognised(averaged_generator(content))
     warn_not_averaged(content)
     check_unconditional_rgb(generator)
     check_mapping(generator)

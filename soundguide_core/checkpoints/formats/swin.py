@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "Soundini's Swin audio encoder"
 KIND = "sound"
@@ -31,7 +31,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     keys.drop(*TEMPERATURES, *[key for key in keys.left if key.endswith((".relative_position_index", ".attn_mask"))])
     if f"{PREFIX}layers.0.downsample.reduction.weight" in keys:
         keys.rename(r"(feature_extractor\.layers\.)(\d)(\.downsample\..*)", lambda m: f"{m[1]}{int(m[2]) + 1}{m[3]}")

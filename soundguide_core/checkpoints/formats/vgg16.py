@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "torchvision VGG-16"
 KIND = "perceptual"
@@ -19,7 +19,7 @@ def recognises(content) -> bool:
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     """features.N.weight and features.N.bias; the classifier is not needed."""
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     keys.drop(*(f"classifier.{i}.{part}" for i in (0, 3, 6) for part in ("weight", "bias")))
     for i in CONVOLUTIONS:
         keys.move(f"features.{i}.weight", f"features.{i}.weight")

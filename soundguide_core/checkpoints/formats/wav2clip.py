@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors
+from .keys import Keys, flat_tensors, recognised
 
 NAME = "Wav2CLIP"
 KIND = "sound"
@@ -22,7 +22,7 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    keys = Keys(flat_tensors(content), NAME)
+    keys = Keys(recognised(flat_tensors(content)), NAME)
     keys.drop("audio_encoder.spectrogram.window", *[key for key in keys.left if key.startswith(TRAINING)])
     keys.keep(r"audio_encoder\.((layer\d\.\d\.)?conv\d|layer\d\.0\.downsample\.0)\.weight")
     keys.keep(rf"audio_encoder\.((layer\d\.\d\.)?bn\d|layer\d\.0\.downsample\.1)\.{NORM}")

@@ -257,7 +257,7 @@ def refuse(reason: str) -> Callable[[Machine], None]:
 STOP = ord(".")
 INT32, UINT16, UINT32, UINT64, DOUBLE = map(struct.Struct, ("<i", "<H", "<I", "<Q", ">d"))
 
-OPCODES: dict[int, Callable[[Machine], None]] = {
+OPCODES: dict[int, Callable[[Machine], object]] = {
     # framing
     0x80: Machine.protocol,
     0x95: lambda m: m.take(8),

@@ -37,7 +37,7 @@ class TorchResolver(Resolver):
             return pid[1]  # a class with its source text, from torch before 1.0
         if type(pid) is not tuple or not 5 <= len(pid) <= 6 or pid[0] != "storage":
             raise Unreadable(DAMAGED)
-        _, kind, key, _, numel, *view = pid
+        _, kind, key, _, numel, *view = list(pid)
         if type(kind) is not Name or type(key) is not str or type(numel) is not int or view not in ([], [None]):
             raise Unreadable(DAMAGED)
         dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.storage") else None

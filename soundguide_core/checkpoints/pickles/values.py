@@ -47,7 +47,7 @@ class Foreign:
     module: str
     name: str
     args: tuple
-    state: object
+    state: Any
 
     def __repr__(self) -> str:
         return f"<{self.module}.{self.name}>"
