@@ -175,6 +175,7 @@ class _ToFloat:
         self.resampler = None
 
     def _out(self, frame) -> Iterator[Tensor]:
+        assert self.resampler is not None  # blocks and rest see to it
         for part in self.resampler.resample(frame):
             block = torch.from_numpy(part.to_ndarray()).reshape(-1, part.layout.nb_channels).T
             if block.numel():

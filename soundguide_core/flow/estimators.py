@@ -71,7 +71,7 @@ def flow_names() -> list[str]:
 
 def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.device = "cpu") -> nn.Module:
     """An estimator for use, frozen: one that needs no weights, a registry name, or a file of torchvision's RAFT."""
-    if name_or_path in METHODS:
+    if isinstance(name_or_path, str) and name_or_path in METHODS:
         return METHODS[name_or_path]()
     from torchvision.models import optical_flow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -38,7 +38,7 @@ def load_styleganv(name_or_path: str | Path | None = None, device: str | torch.d
         raise InputError(
             f"{path} holds a generator of pictures, which has no motion.", "Choose a StyleGAN-V checkpoint."
         )
-    return generator
+    return cast("Generator", generator)
 
 
 def _load(path: Path, device: str | torch.device, *kinds: str) -> StyleGenerator:
@@ -59,7 +59,7 @@ def _load(path: Path, device: str | torch.device, *kinds: str) -> StyleGenerator
     generator = build_network(path, "a generator", tensors, config, build)
     if not measured:
         generator.measure_w(keep_avg=False)
-    return generator.to(device, memory_format=torch.channels_last)
+    return generator.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] not in torch's stubs
 
 
 class SkipInit(TorchFunctionMode):
@@ -72,7 +72,8 @@ class SkipInit(TorchFunctionMode):
         return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
-def _network(path: Path, config: dict) -> type[StyleGenerator]:
+def _network(path: Path, config: dict) -> Any:
+    """A subclass of StyleGenerator, which is built from its config_type alone."""
     architecture = config.get("architecture", "stylegan2")
     if not isinstance(architecture, str) or architecture not in NETWORKS:
         raise InputError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -235,7 +236,7 @@ class MotionEncoder(nn.Module):
         needed, where = torch.unique(seen, return_inverse=True)
         noise = noise_at(motion_z, needed)
         windows = noise[:, where.to(noise.device)]  # [B,A,reach,D]
-        weight = self.conv[0].weight
+        weight = cast(Conv1d, self.conv[0]).weight
         windows = to_device(windows, weight.device, weight.dtype)
         motion_u = self.conv(windows.flatten(0, 1).transpose(1, 2))  # [BA,D,1]
         return motion_u[..., 0].unflatten(0, (len(noise), len(anchors)))

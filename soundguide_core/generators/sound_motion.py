@@ -98,7 +98,7 @@ def motion_at(
         how["amplitude"] = 1 + strength * level
     else:
         seconds = seconds + strength * sound.integral(seconds)
-        if period_sec is not None:
+        if period_sec is not None and loop is not None:
             loop += strength * float(sound.integral(np.array([period_sec]))[0]) * generator.fps
     return generator.motion_codes(torch.from_numpy(seconds * generator.fps)[None], noise, loop=loop, **how)
 

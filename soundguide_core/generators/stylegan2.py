@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from ..common.errors import InputError, check_number, check_whole
 from ..common.settings import from_mapping
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .ops import FullyConnected, act, modulated_conv2d, upsample2d
+
+Config = TypeVar("Config", bound="StyleGAN2Config")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class StyleGAN2Config:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> StyleGAN2Config:
+    def from_dict(cls: type[Config], values: dict) -> Config:
         """values may hold more than the fields, and fields by the names that OLD_NAMES gives."""
         return from_mapping(
             cls, values, "The generator's config", remedy="Export the checkpoint again.", renamed=cls.OLD_NAMES,
@@ -189,12 +191,13 @@ class Synthesis(nn.Module):
         self, x: Tensor, ws: Tensor, noise_mode: str, rng: torch.Generator | None, resolution: int | None
     ) -> Tensor:
         """From what stands at 4x4 [B,C,4,4] and the styles' ws [B,L,style_dim] to the image."""
-        img = None
+        img: Tensor | None = None
         for i, size in enumerate(self.config.resolutions):
             first = max(2 * i - 1, 0)  # torgb shares its w with the next block's conv0
             x, img = getattr(self, f"b{size}")(x, img, ws[:, first : 2 * i + 2], noise_mode, rng)
             if size == resolution:
                 break
+        assert img is not None  # there is always a 4x4
         return img
 
 

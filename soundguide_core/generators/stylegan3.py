@@ -123,6 +123,7 @@ class FourierInput(nn.Module):
         radii = freqs.norm(dim=1, keepdim=True)
         self.weight = nn.Parameter(torch.randn(band.channels, band.channels))
         self.affine = FullyConnected(w_dim, 4)
+        assert self.affine.bias is not None
         with torch.no_grad():
             self.affine.weight.zero_()
             self.affine.bias[0] = 1

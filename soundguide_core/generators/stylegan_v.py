@@ -109,7 +109,8 @@ class VideoSynthesis(Synthesis):
         check_synthesis(ws, noise_mode, self.config)
         if motion_v is None:
             noise = TrajectoryNoise((0,), self.config.motion_z_dim)
-            motion_v = self.motion_encoder(torch.zeros(1, 1), noise)[0].expand(len(ws), -1)
+            first: Tensor = self.motion_encoder(torch.zeros(1, 1), noise)[0]
+            motion_v = first.expand(len(ws), -1)
         const = self.b4.const.expand(len(ws), -1, -1, -1)
         x = torch.cat([const, motion_v[:, :, None, None].expand(-1, -1, *const.shape[2:])], dim=1)
         if self.config.motion_input == "styles":

@@ -72,7 +72,7 @@ def project(
     def losses(ws: Tensor) -> dict[str, Tensor]:
         rendering = generator.synthesis(ws)
         terms = {"pixels": pyramid_distance(rendering, target)}
-        if wanted is not None:
+        if wanted is not None and features is not None:
             terms["features"] = cosine_distance(features(rendering), wanted)
         if prior:
             terms["prior"] = ((ws - generator.w_avg) / spread).square().mean(dim=(1, 2))
@@ -97,17 +97,19 @@ def nearest_sample(
 ) -> Tensor:
     """ws [B,L,D] of the random samples (psi 1) whose renderings, 16 pixels wide, are nearest to target [B,3,H,W]."""
     small = F.adaptive_avg_pool2d(target, 16).flatten(1)  # [B,768]
-    best_ws, best = None, None
+    best_ws: Tensor | None = None
+    best: Tensor | None = None
     for start in range(0, candidates, CHUNK):
         seeds = range(seed + start, seed + min(start + CHUNK, candidates))
         ws = generator.sample_ws(seeds, psi=1.0)
         renderings = F.adaptive_avg_pool2d(generator.synthesis(ws), 16).flatten(1)
         distance, index = torch.cdist(small, renderings, p=1).min(dim=1)
-        if best is None:
+        if best_ws is None or best is None:
             best_ws, best = ws[index], distance
         else:
             closer = distance < best
             best_ws, best = torch.where(closer[:, None, None], ws[index], best_ws), torch.minimum(distance, best)
         if on_step is not None:
             on_step(start // CHUNK, -(-candidates // CHUNK), {}, no_preview)
+    assert best_ws is not None  # candidates >= 1
     return best_ws

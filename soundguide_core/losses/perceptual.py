@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ def pyramid_distance(img: Tensor, target: Tensor, levels: int = 4, square: float
         if level:
             img, target = F.avg_pool2d(img, 2), F.avg_pool2d(target, 2)
         total = total + (img - target).abs().mean(dim=(1, 2, 3))
-    return total / levels
+    return cast(Tensor, total) / levels
 
 
 class LPIPS(nn.Module):

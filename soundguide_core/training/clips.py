@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +121,7 @@ class Batch:
     loudness: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{n: x if x is None else x.to(device) for n, x in vars(self).items()})
+        return replace(self, **{n: x if x is None else x.to(device) for n, x in vars(self).items()})
 
 
 class ClipSet:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -147,7 +148,8 @@ class JointTraining:
         if s.margin_weight and not data.concepts:
             raise InputError("margin_weight needs pictures of known strengths.", "Set margin_weight = 0 in [training].")
         self.towers = with_seed(seed, lambda: fresh_towers(config, seed)) if start is None else start
-        self.towers.to(self.device, memory_format=torch.channels_last).train().requires_grad_(s.learn == "both")
+        layout: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
+        self.towers.to(**layout).train().requires_grad_(s.learn == "both")
         self.towers.model.visual.requires_grad_(True)
         self.ema = copy.deepcopy(self.towers).freeze()
         self.oov = OOVTokenNoise(self.towers, data.vocabulary)
@@ -185,7 +187,7 @@ class JointTraining:
         for group in self.optimiser.param_groups:
             group["lr"] = s.lr_at(i)
         self.optimiser.zero_grad()
-        sum(losses.values()).backward()
+        cast(Tensor, sum(losses.values())).backward()
         self.oov.zero_grad(self.towers.model.token_embedding)
         torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
         self.optimiser.step()

@@ -12,6 +12,7 @@ import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,7 +75,8 @@ class DiffusionTraining:
         self.dtype = getattr(torch, settings.dtype)
         self.batch = settings.batch // distributed.num_processes()  # this process's share
         self.unet = with_seed(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
-        self.unet.to(self.device, memory_format=torch.channels_last)
+        layout: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
+        cast(Any, self.unet).to(**layout)  # diffusers' wrapper of it has no signature
         self.ema = copy.deepcopy(self.unet).eval().requires_grad_(False)
         self.denoiser = Denoiser(self.ema)
         self.alpha_bar = self.denoiser.alpha_bar.float().to(self.device)  # [T]
@@ -144,6 +146,7 @@ class DiffusionTraining:
         """What the EMA makes of fixed noise [3,H',W']."""
         noise = FrameNoise(seed, range(self.settings.samples))
         size = self.denoiser.resolution
+        assert size is not None  # run() has its sample_size
         x_t = noise.source(torch.zeros(len(noise.frames), 3, size, size, device=self.device), len(self.alpha_bar) - 1)
         config = SamplerConfig("dpm-solver", steps)
         return grid(sample(self.denoiser, x_t, self.config["schedule"], config, noise=noise), 8)

@@ -15,7 +15,7 @@ from ..common.errors import InputError
 from ..common.files import read_toml
 
 RECIPES = Path(__file__).parent / "recipes"
-PACKAGE = __package__.rpartition(".")[0]
+PACKAGE = __name__.rsplit(".", 2)[0]
 
 
 class Recipe(dict):

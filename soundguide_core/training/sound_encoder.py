@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,7 +75,8 @@ class SoundTraining:
             encoder.prototypes.sharpness = self.settings["sharpness"]  # softer than in use: who doubts still learns
         average = SoundEncoder.from_config(encoder.to_config())
         average.load_state_dict(encoder.state_dict())
-        self.encoder = encoder.to(self.device, memory_format=torch.channels_last)
+        layout: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
+        self.encoder = encoder.to(**layout)
         self.average = average.to(self.device).eval().requires_grad_(False)
         self.temperature = Temperature(self.settings["tau"]).to(self.device)
         matrices = [p for p in self.encoder.parameters() if p.ndim > 1]
@@ -165,7 +167,8 @@ class SoundTraining:
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr_at(i)
         self.optimiser.zero_grad()
-        sum(weights[name] * loss for name, loss in losses.items() if name in weights).backward()
+        total = sum(weights[name] * loss for name, loss in losses.items() if name in weights)
+        cast(Tensor, total).backward()
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
         self.optimiser.step()
         ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
@@ -208,7 +211,7 @@ def run(
         data = open_sounds(Path(table["folder"]), spec, on_step=quiet)
     else:
         data = data_source(table, "sound_encoder")(config=config, spec=spec, towers=towers, out=out, on_step=quiet)
-    start = load_sound(ROOT / config["start"])[0] if "start" in config else None
+    start = cast(SoundEncoder, load_sound(ROOT / config["start"])[0]) if "start" in config else None
     training = SoundTraining(config, spec, data, towers, device, seed, start)
     settings = config["training"]
     loop.run(training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step)

@@ -13,6 +13,7 @@ import copy
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -102,11 +103,13 @@ class SoundVideoTraining:
         rollout = self.rollout(drawn, stage)
         frames = self.render(rollout.shown) if stage.pictures else None
         losses = self.terms(stage, drawn, rollout, frames)
-        self._update(self.adam, sum(stage.terms[name] * value for name, value in losses.items()))
+        total = sum(stage.terms[name] * value for name, value in losses.items())
+        self._update(self.adam, cast(Tensor, total))
         self.w_bar.update(rollout.w_hats.detach().flatten(0, 1))
         ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
         judges = stage.terms.keys() & {"image", "video"}
         if judges:
+            assert frames is not None and drawn.batch.real is not None  # such a stage has pictures
             self._train_discriminators(True)
             losses |= self.discriminator_step(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
         values = torch.stack([value.detach().float() for value in losses.values()])
@@ -131,8 +134,9 @@ class SoundVideoTraining:
         noise = torch.randn(size, batch.mels.shape[1], self.trajectory.config.noise_dim, generator=rng)[rows]
         ws, calm_ws = self.sources.draw(batch.layouts, size, rows, self.device, rng)
         batch = batch.to(self.device)
-        known = batch.amounts is not None and self.codes is not None
-        departure = self.codes.departures(batch.amounts, self.generator.w_dim) if known else None
+        departure = None
+        if batch.amounts is not None and self.codes is not None:
+            departure = self.codes.departures(batch.amounts, self.generator.w_dim)
         return TrainBatch(batch, ws, noise.to(self.device), calm_ws, departure)
 
     def rollout(self, drawn: TrainBatch, stage: Stage) -> Rollout:
@@ -187,7 +191,7 @@ class SoundVideoTraining:
             if regular:
                 losses[f"{name}_r1"] = r1_penalty(scores, x)
                 total = total + s.r1_gamma / 2 * s.r1_every * losses[f"{name}_r1"]
-        self._update(self.d_adam, total)
+        self._update(self.d_adam, cast(Tensor, total))
         return losses
 
     def _train_discriminators(self, learn: bool) -> None:
@@ -224,6 +228,7 @@ class SoundVideoTraining:
             w_hats = self.average.invert(batch.mels[0], ws, heard)[None]
             whole, _ = self.average.rollout(w_hats, self.average.init_state(ws, w_hats[:, 0]))
             path = whole[0] if s.stages[-1].path else w_hats[0]
+            assert batch.real is not None  # of clips
             at = np.linspace(0, length - 1, columns).round().astype(int)
             pictures += [batch.real[0, at].cpu(), self.generator.synthesis(path[at]).cpu()]
         return grid(torch.cat(pictures), columns)

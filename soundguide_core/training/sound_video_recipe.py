@@ -158,6 +158,7 @@ def new_trajectory(table: dict, generator, joint, seed: int, inversion: str | No
     trajectory = with_seed(seed, lambda: Trajectory(config, spec))
     trajectory.measure(generator)
     if ears:
+        assert trajectory.encoder.events is not None
         trajectory.encoder.events.take_trunk(joint.sound)
     if inversion is not None:
         _take_encoder(trajectory, load_trajectory(inversion).encoder, inversion)

@@ -132,6 +132,8 @@ class Sources:
 class RunningMean(nn.Module):
     """w_bar [L,D]: the mean of the codes produced so far, forgetting slowly."""
 
+    value: Tensor
+
     def __init__(self, start: Tensor):
         super().__init__()
         self.register_buffer("value", start.clone())

@@ -10,7 +10,7 @@ Axes: B batch, F frames, F' with those before, K kinds, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,7 @@ def latent_terms(
     where; w_bar [L,D], the mean of the codes; w_scale [D], what differences of w are measured in."""
     terms = {}
     if "latents" in names:
-        if departure is None:
+        if departure is None or origin is None:
             raise InputError("The latents of these clips are not known.", "Set the weight of latents to 0.")
         wanted = origin[:, None] + departure[:, -rollout.shown.shape[1] :]
         terms["latents"] = ((rollout.shown - wanted) / w_scale).square().mean()
@@ -54,12 +54,12 @@ def latent_terms(
     return terms
 
 
-def kinds_term(heard: Tensor, amounts: Tensor | None) -> Tensor:
+def kinds_term(heard: Tensor | None, amounts: Tensor | None) -> Tensor:
     """- sum_k a_k log p(k | x_a), the cross-entropy, which counts for more where more is to be heard.
 
     heard: log p [B,F,K'], of the last F frames of the batch. amounts [B,F',K]: how much of the first K kinds there is.
     """
-    if amounts is None or heard.shape[-1] < amounts.shape[-1]:
+    if heard is None or amounts is None or heard.shape[-1] < amounts.shape[-1]:
         raise InputError(
             "What these clips show has no known kinds, or more than the encoder has.",
             "Set the weight of kinds to 0, or [trajectory.encoder] kinds to their number.",
@@ -69,16 +69,18 @@ def kinds_term(heard: Tensor, amounts: Tensor | None) -> Tensor:
 
 
 def picture_terms(
-    names: Collection[str], frames: Tensor, batch: Batch, joint, perceptual: Callable[[Tensor, Tensor], Tensor] | None
+    names: Set[str], frames: Tensor, batch: Batch, joint, perceptual: Callable[[Tensor, Tensor], Tensor] | None
 ) -> dict[str, Tensor]:
     """Those of frames [B,F,3,H,W], beside the last F of the batch. What a text says counts for as much as the sound is
     loud at that moment. perceptual: img, target [N,3,H,W] => [N]."""
+    assert batch.real is not None and batch.heard is not None and batch.loudness is not None  # clips with pictures
     terms, count = {}, frames.shape[1]
     real, heard, loudness = (x[:, -count:] for x in (batch.real, batch.heard, batch.loudness))
     flat, target = frames.flatten(0, 1), real.flatten(0, 1)
     if "pixels" in names:
         terms["pixels"] = pyramid_distance(flat, target).mean() + (flat - target).square().mean()
     if "perceptual" in names:
+        assert perceptual is not None  # SoundVideoTraining has asked for it
         terms["perceptual"] = perceptual(flat, target).mean()
     if "changes" in names:
         terms["changes"] = change_distance(frames, real).mean()
@@ -92,6 +94,7 @@ def picture_terms(
     if "sound" in names:
         terms["sound"] = cosine_distance(seen, heard.flatten(0, 1)).mean()
     if "text" in names:
+        assert batch.said is not None
         said = batch.said[:, None].expand(-1, count, -1).flatten(0, 1)
         terms["text"] = (loudness.flatten() * cosine_distance(seen, said)).mean()
     return terms

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +27,13 @@ from .engine import distributed, loop
 from .engine.adversarial import GANSettings, run_gan_training
 from .engine.ema import ema_beta, ema_update
 from .engine.gradients import match_grad_strides, sanitize_grads
-from .warm_start import WarmStart, warm_start_of
+from .warm_start import Coded, WarmStart, warm_start_of
 
 
 class RunningMean(nn.Module):
     """A running mean, kept in checkpoints as a buffer."""
+
+    value: Tensor
 
     def __init__(self):
         super().__init__()
@@ -138,7 +141,7 @@ class StyleGAN2Training:
     def _latents(self, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Fresh z [B,D], and with recon_weight the indices [B] of the pictures that they stand for."""
         if self.settings.recon_weight:
-            return self.pictures.draw(batch, self.generator.z_dim, rng)
+            return cast(Coded, self.pictures).draw(batch, self.generator.z_dim, rng)
         return torch.randn(batch, self.generator.z_dim, generator=rng), None
 
     def _ws(self, z: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -229,7 +232,8 @@ def run(
     network, settings = StyleGAN2Config.from_dict(config["generator"]), GANSettings.from_dict(config["training"])
     if pictures is None:
         known = {"size": network.resolution, "device": device}
-        pictures = open_data("stylegan2", config, open_pictures, out=out, on_step=on_step, **known)
+        found: Pictures = open_data("stylegan2", config, open_pictures, out=out, on_step=on_step, **known)
+        pictures = found
     training = StyleGAN2Training(network, settings, pictures, device, seed)
     warm_start = warm_start_of(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
     return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)

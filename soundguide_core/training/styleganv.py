@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
 from .data.sources import open_data
-from .data.videos import VideoBatch, Videos, open_videos
+from .data.videos import CodedVideos, VideoBatch, Videos, open_videos
 from .engine import distributed, loop
 from .engine.adversarial import GANSettings, run_gan_training
 from .engine.ema import ema_beta, ema_update
@@ -70,6 +71,9 @@ def sample_times(
 
 class VideoWarmStart(WarmStart):
     """The synthesis and the motion's waves learn to render the frames that latents, motion noise and sound name."""
+
+    generator: Generator
+    coded: CodedVideos
 
     def write_codes(self) -> None:
         motion = self.generator.synthesis.motion_encoder
@@ -121,12 +125,16 @@ def draw_videos_at(times: Tensor, videos: Videos, generator: Generator, rng: tor
 class StyleGANVTraining(StyleGAN2Training):
     """The generator, its holistic discriminator, the generator's EMA, and one alternating update per step."""
 
+    generator: Generator
+    g_ema: Generator
+    settings: VideoSettings
+    pictures: Videos
     networks = (Generator, HolisticDiscriminator)
     sheets = "videos"
     full_precision = "synthesis.motion_encoder."  # half a thousandth of a period is whole turns after an hour
 
     def __init__(self, config: StyleGANVConfig, settings: VideoSettings, videos: Videos, device, seed: int):
-        super().__init__(config, settings, videos, device, seed)
+        super().__init__(config, settings, cast(Any, videos), device, seed)  # drawn from by this class alone
         self.length = min(config.max_frames, getattr(videos, "longest", config.max_frames))  # of a video, in frames
         if not settings.learn_mapping:  # what a warm start has written
             freeze_all_but_sound(self.generator.synthesis.motion_encoder)
@@ -219,7 +227,8 @@ def run(
     network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])
     if videos is None:
         known = {"size": network.resolution, "fps": network.fps, "device": device}
-        videos = open_data("styleganv", config, open_videos, out=out, on_step=on_step, **known)
+        found: Videos = open_data("styleganv", config, open_videos, out=out, on_step=on_step, **known)
+        videos = found
     training = StyleGANVTraining(network, settings, videos, device, seed)
     warm = config.get("warm_start")
     warm_start = warm_start_of(training, VideoWarmStart, warm, out, resume=resume, on_step=on_step)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..common.errors import InputError
 from ..common.memory import to_device
-from ..generators.stylegan2 import Generator
+from ..generators.generator import StyleGenerator
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid, save_image
 from .engine import distributed, loop
@@ -86,7 +86,7 @@ class WarmStartSettings:
 class WarmStart:
     """The synthesis learns to render w = mapping(z), one regression step at a time; the mapping is the data's own."""
 
-    def __init__(self, generator: Generator, settings: WarmStartSettings, coded: Coded, device, seed: int):
+    def __init__(self, generator: StyleGenerator, settings: WarmStartSettings, coded: Coded, device, seed: int):
         self.settings, self.coded, self.device, self.seed = settings, coded, torch.device(device), seed
         self.generator, self.dtype = generator, getattr(torch, settings.dtype)
         self.write_codes()

@@ -69,7 +69,7 @@ class PictureSet:
         return self._subset(np.flatnonzero(~held)), self._subset(np.flatnonzero(held))
 
     def _subset(self, rows: np.ndarray) -> PictureSet:
-        return _Subset(self.pixels, [self.names[i] for i in rows], [self.texts[i] for i in rows], rows)
+        return _Subset(self.pixels, [self.names[i] for i in rows.tolist()], [self.texts[i] for i in rows.tolist()], rows)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def open_data(
 def shard_samples(pattern: str, *, part: int = 0, parts: int = 1) -> Iterator[dict[str, Any]]:
     """Samples of WebDataset shards, such as x-{000..099}.tar, of which every parts-th from `part` on is read."""
     try:
-        import webdataset
+        import webdataset  # pyright: ignore[reportMissingImports] an extra
     except ImportError as error:
         raise InputError(
             "Reading shards needs the package webdataset.", "Install it: pip install webdataset."

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from ...generators.generator import StyleGenerator
 from ...media.images import save_image
 from . import loop
 from .schedules import linear_decay
 from .settings import from_table
 
+Settings = TypeVar("Settings", bound="GANSettings")
 OLD_NAMES = {"anchor": "recon_weight", "head_start": "g_warmup_steps"}  # of recipes
 
 
@@ -60,19 +62,30 @@ class GANSettings:
         return self.lr * linear_decay(i, self.steps, self.anneal, last=0.05)
 
     @classmethod
-    def from_dict(cls, table: Mapping) -> GANSettings:
+    def from_dict(cls: type[Settings], table: Mapping) -> Settings:
         return from_table(cls, table, "training", old_names=OLD_NAMES)
 
 
 class GANTraining(loop.Training, Protocol):
     """A training whose generator's EMA can be looked at and saved."""
 
-    settings: GANSettings
     device: torch.device
     seed: int
-    generator: torch.nn.Module
-    g_ema: torch.nn.Module
     sheets: str  # how the names of the sheets' files begin
+
+    @property
+    def settings(self) -> GANSettings: ...
+
+    @property
+    def pictures(self) -> Any:
+        """What it learns from: Pictures or Videos, for a warm start coded ones."""
+        ...
+
+    @property
+    def generator(self) -> StyleGenerator: ...
+
+    @property
+    def g_ema(self) -> StyleGenerator: ...
 
     def sheet(self, psi: float) -> Tensor:
         """Samples of g_ema at truncation psi, [3,H,W] in -1..1."""

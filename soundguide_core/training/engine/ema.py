@@ -9,7 +9,7 @@ from torch import nn
 @torch.no_grad()
 def ema_update(ema: nn.Module, source: nn.Module, beta: float) -> None:
     """ema <- beta ema + (1 - beta) source over parameters; buffers are copied."""
-    torch._foreach_lerp_(list(ema.parameters()), list(source.parameters()), 1 - beta)
+    torch._foreach_lerp_(list(ema.parameters()), list(source.parameters()), 1 - beta)  # pyright: ignore[reportPrivateImportUsage] no public name
     for a, b in zip(ema.buffers(), source.buffers(), strict=True):
         a.copy_(b)
 

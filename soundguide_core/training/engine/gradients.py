@@ -12,7 +12,7 @@ def sanitize_grads(grads: list[Tensor]) -> None:
     """In place: NaN becomes 0, infinities +-1e5, as in NVIDIA's StyleGAN2-ADA training loop."""
     flat = torch.cat([grad.flatten() for grad in grads]).nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
     parts = flat.split([grad.numel() for grad in grads])
-    torch._foreach_copy_(grads, [part.view(grad.shape) for part, grad in zip(parts, grads)])
+    torch._foreach_copy_(grads, [part.view(grad.shape) for part, grad in zip(parts, grads)])  # pyright: ignore[reportPrivateImportUsage] no public name
 
 
 def match_grad_strides(parameters: Iterable[nn.Parameter]) -> None:

@@ -7,7 +7,7 @@ checkpoint needs no random states. Several processes that share a batch: engine/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -31,8 +31,11 @@ class Training(Protocol):
     modules: all that is learned, EMA copies and running means too, by name. optimisers: by name.
     """
 
-    modules: dict[str, nn.Module]
-    optimisers: dict[str, torch.optim.Optimizer]
+    @property
+    def modules(self) -> Mapping[str, nn.Module]: ...
+
+    @property
+    def optimisers(self) -> Mapping[str, torch.optim.Optimizer]: ...
 
     def step(self, i: int) -> dict[str, float]:
         """Update number i => its losses, for the log."""
