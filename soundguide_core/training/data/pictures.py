@@ -69,7 +69,8 @@ class PictureSet:
         return self._subset(np.flatnonzero(~held)), self._subset(np.flatnonzero(held))
 
     def _subset(self, rows: np.ndarray) -> PictureSet:
-        return _Subset(self.pixels, [self.names[i] for i in rows.tolist()], [self.texts[i] for i in rows.tolist()], rows)
+        kept: list[int] = rows.tolist()
+        return _Subset(self.pixels, [self.names[i] for i in kept], [self.texts[i] for i in kept], rows)
 
 
 @dataclass(frozen=True)
