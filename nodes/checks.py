@@ -36,9 +36,12 @@ def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:  # pyright: ig
     @functools.wraps(execute)
     def checked(cls, *args, **kwargs):
         given = signature.bind(cls, *args, **kwargs)
-        for name, value in given.arguments.items():
-            if name in declared():
-                given.arguments[name] = checked_value(declared()[name], value)
+        gathered = [given.arguments[x.name] for x in signature.parameters.values()
+                    if x.kind is x.VAR_KEYWORD and x.name in given.arguments]  # fmt: skip
+        for values in (given.arguments, *gathered):  # named one by one, and those of **settings
+            for name, value in values.items():
+                if name in declared():
+                    values[name] = checked_value(declared()[name], value)
         return execute(*given.args, **given.kwargs)
 
     node.execute = classmethod(checked)
