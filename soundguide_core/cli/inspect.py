@@ -8,7 +8,7 @@ import math
 import re
 from pathlib import Path
 
-from ..common.errors import shown
+from ..common.errors import InputError, shown
 from .common import add_common, add_json_flag, emit_json, say
 
 # what in a SoundGuide config tells its kind, asked in this order
@@ -113,8 +113,14 @@ def _row(path: str, config: dict):
     from ..checkpoints.weights import SOURCE
 
     source = config.get(SOURCE)
-    stated = source.get("file") if isinstance(source, dict) else None
-    names = {Path(path).name, stated if isinstance(stated, str) else ""}
+    stated = source if isinstance(source, dict) else {}
+    odd = next((key for key, value in stated.items() if not isinstance(value, str)), None)
+    if odd is not None:
+        raise InputError(
+            f"The config of {path} has a {type(stated[odd]).__name__} as {SOURCE}.{odd}, where words belong.",
+            "Convert the file that it was made from again.",
+        )
+    names = {Path(path).name, stated.get("file", "")}
     for row in rows():
         if Path(path).resolve() in [file.resolve() for file in row.files.values()]:
             return row
