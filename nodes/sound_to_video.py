@@ -79,7 +79,7 @@ class LatentTrajectoryRNN(io.ComfyNode):
 
     @classmethod
     def execute(cls, trajectory, start, segments, **settings):
-        from ..soundguide_core.pipelines.sound_to_video import follow
+        from ..soundguide_core.pipelines.sound_to_video import latent_path
 
         if start.generator != segments.generator:
             raise InputError(
@@ -87,7 +87,7 @@ class LatentTrajectoryRNN(io.ComfyNode):
                 "Connect the same start to Sound Inversion and to Latent Path.",
             )
         network = trajectory.on_device()
-        path = follow(segments.ws, start.ws.to(trajectory.device), network, config_of(VideoConfig, settings))
+        path = latent_path(segments.ws, start.ws.to(trajectory.device), network, config_of(VideoConfig, settings))
         return io.NodeOutput(replace(segments, ws=_gathered(path, len(segments.ws))))
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SOUND_TERMS = ("text", "image", "self", "gap")
+SOUND_TERMS = ("text", "image", "self", "alignment")
 
 
 class Temperature(nn.Module):
@@ -83,7 +83,7 @@ def sound_terms(
     said: Tensor | None = None,
     shown: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three, and "gap" (ours): alignment of sounds
+    """L_nce(a<->v) + L_nce(a<->t) + L_self(a<->a_hat), as a dict of the three, and "alignment" (ours) of sounds
     with the pictures that answer them, or with captions where none does.
 
     Args:
@@ -98,5 +98,5 @@ def sound_terms(
         "text": info_nce(audio, text, logit_scale, targets=said),
         "image": info_nce(audio, image, logit_scale, targets=shown),
         "self": info_nce(audio, augmented, logit_scale, targets=same),
-        "gap": alignment(audio, torch.cat([image, text]), targets=torch.cat([shown_of, unseen * said_of], dim=1)),
+        "alignment": alignment(audio, torch.cat([image, text]), targets=torch.cat([shown_of, unseen * said_of], dim=1)),
     }

@@ -2,7 +2,7 @@
 
     start_latents   a seed, a picture or words  => ws_src [1,L,D]
     invert          recording, ws_src           => segments [F,L,D], one for each frame
-    follow          segments, ws_src            => ws [F,L,D], the path that the recurrent modules take
+    latent_path     segments, ws_src            => ws [F,L,D], the path that the recurrent modules take
     generate        all of it                   => frames [F,3,H,W]
 
 The command `generate` calls the last, the nodes Sound Inversion and Latent Path the ones before it; everything comes in
@@ -71,7 +71,7 @@ def invert(
     return invert_sound(track, ws_src, trajectory, count, config), count
 
 
-def follow(segments: Tensor, ws_src: Tensor, trajectory: Trajectory, config: VideoConfig) -> Iterator[Tensor]:
+def latent_path(segments: Tensor, ws_src: Tensor, trajectory: Trajectory, config: VideoConfig) -> Iterator[Tensor]:
     """The path along segments [F,L,D]: chunks [F,L,D]."""
     check_start(ws_src, trajectory)
     return stream_path((part.to(ws_src) for part in segments.split(config.chunk)), ws_src, trajectory, config)

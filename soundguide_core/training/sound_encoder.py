@@ -4,7 +4,7 @@ S. H. Lee et al., "Sound-Guided Semantic Image Manipulation", CVPR 2022, section
 
     L = L_nce(a <-> v) + L_nce(a <-> t) + L_self(a <-> a_hat)
 
-with a true temperature and without same-label negatives, and with a term that closes the gap between the sounds and
+with a true temperature and without same-label negatives, and with a term that aligns the sounds and
 what they are paired with, if it has a weight (ours). a and a_hat are two augmentations of one crop; classes that have
 no scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
 """
@@ -37,6 +37,7 @@ from .sound_data import ClipDraw, SoundData, open_sounds
 
 CAPTIONS = 64  # of a label whose mean stands for what it means
 ROOT = Path(__file__).resolve().parents[2]
+OLD_TERMS = {"gap": "alignment"}  # in recipes of before 0.2
 OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -56,9 +57,11 @@ class SoundTraining:
         seed: int,
         start: SoundEncoder | None = None,
     ) -> None:
-        self.settings, self.augment = config["training"], config["augment"]
+        self.settings, self.augment = {**config["training"]}, config["augment"]
         self.spec, self.towers, self.data, self.pictures = spec, towers, data, data.pictures
         self.device, self.seed = torch.device(device), seed
+        weights = self.settings["weights"]
+        self.settings["weights"] = {OLD_TERMS.get(name, name): weight for name, weight in weights.items()}
         if unknown := sorted(self.settings["weights"].keys() - set(SOUND_TERMS)):
             raise InputError(
                 f"The recipe weighs a term {unknown[0]!r}, which there is not.",

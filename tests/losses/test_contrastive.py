@@ -91,7 +91,7 @@ def test_three_terms():
     text, image = pair(seed=2)
     terms = sound_terms(audio, augmented, text, image, 5.0)
     expected = {"text": loop(audio, text, 5.0), "self": loop(audio, augmented, 5.0), "image": loop(audio, image, 5.0)}
-    expected["gap"] = float(sum(1 - cosines(a, (b,))[0] for a, b in zip(audio, image)) / 5)
+    expected["alignment"] = float(sum(1 - cosines(a, (b,))[0] for a, b in zip(audio, image)) / 5)
     assert {k: v.item() for k, v in terms.items()} == pytest.approx(expected)
 
 
@@ -107,7 +107,7 @@ def test_clips_without_a_picture_sit_out():
     assert terms["image"].item() == pytest.approx((there + back).item())
     nearest = [image[1], text[1], text[2], image[0], text[4]]  # captions for those without a picture
     gap = sum(1 - cosines(a, (b,))[0] for a, b in zip(audio, nearest)) / 5
-    assert terms["gap"].item() == pytest.approx(gap.item())
+    assert terms["alignment"].item() == pytest.approx(gap.item())
 
 
 def test_alignment_is_the_mean_distance_of_what_belongs_together():

@@ -35,7 +35,7 @@ CONFIG = {
                  "lr": 2e-3, "lr_last": 1e-5, "cycles": 1, "warmup": 2, "weight_decay": 0.05, "clip_norm": 2.0,
                  "tau": 0.07,
                  "ema": 0.99, "bfloat16": False, "save_every": 2,
-                 "weights": {"text": 1.0, "image": 1.0, "self": 1.0, "gap": 1.0}},
+                 "weights": {"text": 1.0, "image": 1.0, "self": 1.0, "alignment": 1.0}},
     "optimiser": {},
     "augment": {"text": 0.5, "level": {"spread_db": 2.0}, "mask": {"freq": 0.15, "time": 0.3, "rounds": 2}},
 }  # fmt: skip
@@ -75,9 +75,12 @@ def test_learns_to_tell_two_tones_apart(config):
 
 
 def test_the_three_terms(config):
-    assert training(config).step(0).keys() == {"text", "image", "self", "gap"}
+    assert training(config).step(0).keys() == {"text", "image", "self", "alignment"}
+    weights = config["training"]["weights"]
+    weights["gap"] = weights.pop("alignment")  # as recipes of before 0.2 call it
+    assert training(config).step(0).keys() == {"text", "image", "self", "alignment"}
     config["training"]["candidates"] = "batch"
-    assert training(config).step(0).keys() == {"text", "image", "self", "gap"}
+    assert training(config).step(0).keys() == {"text", "image", "self", "alignment"}
 
 
 def test_a_step_depends_on_seed_and_number_alone(config):
