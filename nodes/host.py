@@ -2,6 +2,8 @@
 
 ComfyUI runs nodes in inference mode. enable_grad alone does not leave it, and what is made there (tensors, weights)
 can never be differentiated; so models are made, moved and optimised through this file and nowhere else.
+
+Over 300 lines, since everything that touches the host stands in this one file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A small machine for the pickle opcodes that weights need: it imports nothing and calls nothing that a file names.
 
 Opcodes as Python's pickletools describes them (protocols 0 to 5). Names, calls and states are handed to a `Resolver`;
-there is no way from here to Python's own import or getattr.
+there is no way from here to Python's own import or getattr. One table of opcodes and the machine that they work on are
+one thing, hence the length.
 """
 
 from __future__ import annotations
