@@ -141,8 +141,8 @@ def _timed_frames(path: Path, start_sec: float) -> Iterator[tuple[float, Tensor]
         farthest = FARTHEST_SEC + start_sec
         for time, frame in rising(timed(), each, farthest):
             img = _picture(frame, stream.sample_aspect_ratio)
-            size = size or tuple(img.shape[2:])
-            yield time, img if img.shape[2:] == size else resize(img, size, "stretch")
+            size = size or (img.shape[2], img.shape[3])
+            yield time, img if tuple(img.shape[2:]) == size else resize(img, size, "stretch")
         warn_of_damage(path, damaged, "the frame before is shown in their place")
 
 

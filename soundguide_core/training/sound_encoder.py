@@ -60,8 +60,8 @@ class SoundTraining:
         self.settings, self.augment = {**config["training"]}, config["augment"]
         self.spec, self.towers, self.data, self.pictures = spec, towers, data, data.pictures
         self.device, self.seed = torch.device(device), seed
-        weights = self.settings["weights"]
-        self.settings["weights"] = {OLD_TERMS.get(name, name): weight for name, weight in weights.items()}
+        weights: dict[str, float] = self.settings["weights"]
+        self.settings["weights"] = {OLD_TERMS.get(name) or name: weight for name, weight in weights.items()}
         if unknown := sorted(self.settings["weights"].keys() - set(SOUND_TERMS)):
             raise InputError(
                 f"The recipe weighs a term {unknown[0]!r}, which there is not.",
