@@ -16,7 +16,7 @@ from torch import Tensor
 from ..common.errors import InputError, check_number
 from .features import QUIETEST_DB
 from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
-from .waveform import check_samples, check_wave, stream_audio, to_mono
+from .waveform import check_samples, check_wave, mono_blocks, stream_audio, to_mono
 
 BLOCK = 1 << 16  # samples turned into columns at once
 FLOOR_DB = 10 * float(np.log10(AMIN))
@@ -40,7 +40,8 @@ class MelTrack:
     @classmethod
     def of_file(cls, path: str | os.PathLike, spec: MelSpec) -> MelTrack:
         """The sound of any container that FFmpeg reads, never whole in memory."""
-        return cls.of_blocks(*stream_audio(path), spec)
+        blocks, sample_rate = stream_audio(path)
+        return cls.of_blocks(mono_blocks(blocks, sample_rate), sample_rate, spec)
 
     @classmethod
     def of_blocks(cls, blocks: Iterable[Tensor], sample_rate: float, spec: MelSpec) -> MelTrack:

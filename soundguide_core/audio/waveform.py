@@ -5,6 +5,7 @@ Axes: B batch, C channels, N samples. Samples are float32, nominally -1..1.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ MAX_CHANNELS = 8
 CANCELLED = 1e-4  # share of its quietest channel's power below which a mean has lost the sound, -40 dB
 MAX_SAMPLE_RATE = 1_000_000
 MAX_SAMPLE = 1e9  # far beyond integers that were never divided by their range; squares of its spectrum stay finite
+JUDGED_SEC = 60  # of a stream of several channels, before it is decided how they are mixed
 END = object()
 GAP_SEC = 0.005  # a leap in the times of packets from which on one may be missing; Matroska rounds to 0.001
 BLOCK = 1 << 16  # samples of silence at once
@@ -230,8 +232,27 @@ def to_mono(wave: Tensor) -> Tensor:
     mean = wave.mean(dim=-2)
     if wave.shape[-2] == 1:
         return mean
-    cancelled = mean.square().mean(-1) < CANCELLED * wave.square().mean(-1).amin(-1)  # [] or [B]
-    return torch.where(cancelled[..., None], wave[..., 0, :], mean)
+    return torch.where(_cancelled(wave)[..., None], wave[..., 0, :], mean)
+
+
+def mono_blocks(blocks: Iterable[Tensor], sample_rate: float) -> Iterator[Tensor]:
+    """Blocks [C,n] => [1,n], as to_mono: the mean of the channels or the first one. The first minute decides."""
+    blocks = iter(blocks)
+    held, have = [], 0
+    for block in blocks:
+        held.append(block.float())
+        have += block.shape[-1]
+        if len(block) == 1 or have >= JUDGED_SEC * sample_rate:
+            break
+    if held:
+        first_alone = len(held[0]) > 1 and bool(_cancelled(torch.cat(held, dim=-1)))
+        for block in itertools.chain(held, blocks):
+            yield block.float()[:1] if first_alone else block.float().mean(dim=0, keepdim=True)
+
+
+def _cancelled(wave: Tensor) -> Tensor:
+    """[...,C,N] => [...]: whether the mean of the channels has lost the sound that is in each of them."""
+    return wave.mean(dim=-2).square().mean(-1) < CANCELLED * wave.square().mean(-1).amin(-1)
 
 
 def resample(wave: Tensor, from_hz: float, to_hz: float) -> Tensor:

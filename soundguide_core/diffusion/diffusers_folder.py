@@ -41,7 +41,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict]:
     if config.get("_class_name") != "UNet2DModel":
         raise InputError(
             f"{folder} holds a {str(config.get('_class_name'))[:80]}, which does not work on pixels alone.",
-            "Use a UNet2DModel here; latent models work in ComfyUI, where the node Guide Model guides them.",
+            "Use a UNet2DModel here; latent models work in ComfyUI behind its own loaders.",
         )
     places = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     schedule = next((read_json(file) for file in places if file.is_file()), {})

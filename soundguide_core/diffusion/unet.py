@@ -96,7 +96,7 @@ def _check_kind(path: Path, unet: UNet) -> None:
     if channels == 4:
         raise InputError(
             f"{path} is a latent diffusion UNet: it takes 4 channels and needs a decoder.",
-            "Use it as a MODEL in ComfyUI, where the node Guide Model guides it by sound.",
+            "It works in ComfyUI behind its own loaders and samplers; give one of RGB pictures here.",
         )
     if channels != 3 or unet.config["out_channels"] not in (unet.config["in_channels"], 2 * unet.config["in_channels"]):
         raise InputError(

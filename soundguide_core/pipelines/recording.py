@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..audio.mel import MelSpec
 from ..audio.track import MelTrack
-from ..audio.waveform import check_wave, stream_audio, to_mono
+from ..audio.waveform import check_wave, mono_blocks, stream_audio, to_mono
 from ..common.errors import InputError, check_number, check_whole
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class Recording:
             blocks = self._repeated(blocks, round(self.repeat_sec * sample_rate))
         return _even(blocks), sample_rate
 
+    def mono_blocks(self) -> tuple[Iterator[Tensor], float]:
+        """The same blocks with their channels as one, [1,n]: see audio.waveform.mono_blocks."""
+        blocks, sample_rate = self.blocks()
+        return mono_blocks(blocks, sample_rate), sample_rate
+
     def _repeated(self, blocks: Iterable[Tensor], left: int) -> Iterator[Tensor]:
         while True:
             for block in blocks:
@@ -76,12 +81,12 @@ class Recording:
             blocks, _ = stream_audio(self.path)  # type: ignore[arg-type]
 
     def mono(self, seconds: float | None = None) -> tuple[Tensor, float]:
-        """(wave [N], the mean of the channels, sample rate); at most its first `seconds`, and no more is read."""
-        blocks, sample_rate = self.blocks()
+        """(wave [N], sample rate): its channels as one; at most its first `seconds`, and little more is read."""
+        blocks, sample_rate = self.mono_blocks()
         most = None if seconds is None else max(round(seconds * sample_rate), 1)
         parts, have = [], 0
         for block in blocks:
-            parts.append(_mean(block))
+            parts.append(block[0])
             have += block.shape[-1]
             if most is not None and have >= most:
                 break
@@ -91,8 +96,8 @@ class Recording:
 
     def stretches(self, seconds: float = STRETCH_SEC) -> Iterator[tuple[Tensor, float]]:
         """(wave [N], sample rate) of one stretch after the other, each of so many seconds but the last."""
-        blocks, sample_rate = self.blocks()
-        for stretch in _even((_mean(block)[None] for block in blocks), round(seconds * sample_rate)):
+        blocks, sample_rate = self.mono_blocks()
+        for stretch in _even(blocks, round(seconds * sample_rate)):
             check_wave(stretch, sample_rate)
             yield stretch[0], sample_rate
 
@@ -100,7 +105,7 @@ class Recording:
         """Its log-mel, kept: specs that differ in how windows are cut share one."""
         key = replace(spec, columns=1, stride=1, layout="plain", fill="mirror", focus=0.0, frame_columns=None, side=1)
         if key not in self._tracks:
-            self._tracks[key] = MelTrack.of_blocks(*self.blocks(), key)
+            self._tracks[key] = MelTrack.of_blocks(*self.mono_blocks(), key)
         track = self._tracks[key]
         return MelTrack(track.level_db, spec, track.seconds)
 
@@ -155,11 +160,6 @@ def feature_curve(
     if smoothing_sec:
         values = gaussian_filter1d(values, smoothing_sec * fps / 2, mode="nearest")
     return low + (high - low) * values.astype("float64")
-
-
-def _mean(block: Tensor) -> Tensor:
-    """[C,n] => [n]"""
-    return block.float().mean(dim=0)
 
 
 def _even(blocks: Iterable[Tensor], size: int = BLOCK) -> Iterator[Tensor]:

@@ -184,7 +184,7 @@ def test_zero_terminal_snr(folder):
 
 
 @pytest.mark.parametrize(
-    "channels, said", [(4, "latent diffusion UNet.*decoder.*Guide Model"), (1, "1 channel"), (6, "6 channels")]
+    "channels, said", [(4, "latent diffusion UNet.*decoder.*its own loaders"), (1, "1 channel"), (6, "6 channels")]
 )
 def test_other_channels_are_refused_by_name(diffusers, tmp_path, channels, said):
     from soundguide_core.diffusion.unet import load_unet

@@ -8,6 +8,7 @@ import torch
 
 import tolerances as tol
 from soundguide_core.audio.mel import MelSpec
+from soundguide_core.audio.track import MelTrack
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.joint import load_joint
@@ -80,3 +81,18 @@ def test_frame_counts(fps):
     assert frame_count(2.5, 12.0, video_seconds=1.0) == 12 and frame_count(0.001, 12.0) == 1
     with pytest.raises(InputError, match="frame rate"):
         frame_count(2.5, fps)
+
+
+def test_channels_that_cancel_are_heard_in_blocks(tmp_path):
+    """A quiet beginning in which nothing cancels must not change what is heard of the rest, block by block."""
+    rng = torch.Generator().manual_seed(0)
+    x = 0.1 * torch.randn(200_000, generator=rng)
+    soundfile.write(tmp_path / "turned.wav", torch.stack([x, -x]).T.numpy(), 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "usual.wav", torch.stack([x, 0.5 * x]).T.numpy(), 16000, subtype="FLOAT")
+    for one in (Recording.of_file(tmp_path / "turned.wav"), Recording.of_wave(torch.stack([x, -x]), 16000)):
+        assert torch.equal(one.mono()[0], x)
+        assert torch.equal(torch.cat([wave for wave, _ in one.stretches(3.0)]), x)
+        assert one.loudness(4.0, 8, SPEC).min() > 0.5
+    turned, alone = MelTrack.of_file(tmp_path / "turned.wav", SPEC), MelTrack.of_wave(x, 16000, SPEC)
+    assert torch.allclose(turned.level_db.float(), alone.level_db.float(), atol=0.1)  # other blocks, fp16 decibels
+    assert torch.equal(Recording.of_file(tmp_path / "usual.wav").mono()[0], torch.stack([x, 0.5 * x]).mean(0))
