@@ -16,7 +16,12 @@ from . import sockets
 from .host import Model, io
 
 # what is sent over each of our sockets: a class, or of a model the kind of weights in it
-SENT = {"SOUNDGUIDE_FLOW": sockets.VideoFlow, "SOUNDGUIDE_EMBEDS": sockets.Embeds, "SOUNDGUIDE_WS": sockets.Latents}
+SENT = {
+    "SOUNDGUIDE_FLOW": sockets.VideoFlow,
+    "SOUNDGUIDE_EMBEDS": sockets.Embeds,
+    "SOUNDGUIDE_WS": sockets.Latents,
+    "SOUNDGUIDE_WORDS": sockets.HeardWords,
+}
 KINDS = {
     "SOUNDGUIDE_JOINT": "joint",
     "SOUNDGUIDE_GENERATOR": "generator",

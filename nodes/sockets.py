@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..soundguide_core.embedding.hearing.words import HeardWords
 from ..soundguide_core.flow import optical_flow
 from .host import io
 
@@ -20,7 +21,10 @@ PixelDiffusion = io.Custom("SOUNDGUIDE_PIXEL_DIFFUSION")
 FlowEstimator = io.Custom("SOUNDGUIDE_FLOW_ESTIMATOR")
 Flow = io.Custom("SOUNDGUIDE_FLOW")
 SoundEmbeds = io.Custom("SOUNDGUIDE_EMBEDS")
+SoundWords = io.Custom("SOUNDGUIDE_WORDS")
 WLatents = io.Custom("SOUNDGUIDE_WS")
+
+__all__ = ["HeardWords"]  # what travels over SoundWords: words with their scores over time
 
 
 @dataclass(frozen=True)
