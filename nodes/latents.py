@@ -9,6 +9,7 @@ from .sockets import Latents
 
 GROUPS = ("coarse", "mid", "fine", "coarse+mid", "mid+fine", "coarse+fine")
 BY_NUMBER = "by number"
+ANY_CLASS = -1
 
 
 def generator_input():
@@ -44,6 +45,16 @@ class SampleLatents(io.ComfyNode):
                     step=0.05,
                     tooltip="Variety: 0 is the average picture, 1 everything that was learned, failures included.",
                 ),
+                io.Int.Input(
+                    "class_index",
+                    display_name="class",
+                    default=ANY_CLASS,
+                    min=ANY_CLASS,
+                    max=2**17 - 1,
+                    optional=True,
+                    tooltip="Only for a class-conditional generator: the class of all pictures, counted from 0. "
+                    "-1: every seed draws its own class.",
+                ),
             ],
             outputs=[
                 sockets.WLatents.Output("latents", display_name="latents", tooltip="The pictures, not yet rendered.")
@@ -51,9 +62,10 @@ class SampleLatents(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, seed, batch_size, psi):
+    def execute(cls, generator, seed, batch_size, psi, class_index=ANY_CLASS):
         seeds = [(seed + i) % 2**32 for i in range(batch_size)]
-        ws = generator.on_device().sample_ws(seeds, psi)
+        class_index = None if class_index == ANY_CLASS else class_index
+        ws = generator.on_device().sample_ws(seeds, psi, class_index=class_index)
         return io.NodeOutput(Latents(ws.float().cpu().contiguous(), generator.name))
 
 

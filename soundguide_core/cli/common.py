@@ -49,9 +49,13 @@ def add_joint(parser: argparse._ActionsContainer) -> None:
 
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
-    """--generator and --psi."""
+    """--generator, --psi and --class."""
     add_model(parser, "--generator", "generator", "a registry name or a file of weights", "G")
     parser.add_argument("--psi", type=float, default=0.7, help="how far random pictures are from the average (0.7)")
+    parser.add_argument(
+        "--class", dest="class_index", type=int, metavar="N",
+        help="the class of random pictures, from 0, of a class-conditional generator (default: drawn with the seed)",
+    )  # fmt: skip
 
 
 def load_models(args: argparse.Namespace) -> tuple[JointEncoder, StyleGenerator]:

@@ -101,7 +101,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     if meter is not None:
         curve = recording.loudness(config.fps, num_frames, trajectory.spec)
         report |= meter.finish(curve, seed=args.seed).to_dict(per_frame=True)
-    settings = ("audio", "image", "text", "psi", "seed", "generator", "trajectory", "joint")
+    settings = ("audio", "image", "text", "psi", "class_index", "seed", "generator", "trajectory", "joint")
     report["settings"] = {
         **{key: getattr(args, key) for key in settings},
         "device": str(device),
@@ -118,5 +118,6 @@ def _start(args: argparse.Namespace, generator, joint) -> Tensor:
     img = None if args.image is None else load_image(args.image)
     with progress("finding the picture") as on_step:
         return start_latents(
-            generator, joint, seed=args.seed, psi=args.psi, img=img, text=args.text, on_step=on_step
+            generator, joint, seed=args.seed, psi=args.psi, class_index=args.class_index, img=img, text=args.text,
+            on_step=on_step,
         )  # fmt: skip

@@ -79,13 +79,14 @@ def edit(args: argparse.Namespace, config: ManipulationConfig) -> tuple[dict, Te
     embeds = target_by_layers(sounds, texts, weights) if by_layers else target_embeds([*sounds, *texts], weights)
     with progress("finding the picture") as on_step:
         ws_src = source_latents(
-            generator, joint, image=args.image, seed=args.seed, psi=args.psi, on_step=on_step
+            generator, joint, image=args.image, seed=args.seed, psi=args.psi, class_index=args.class_index,
+            on_step=on_step,
         )  # fmt: skip
     with progress("changing") as on_step:
         changed = change_picture(
             ws_src, embeds, generator=generator, joint=joint, config=config, by_layers=by_layers, on_step=on_step
         )
-    names = "audio text weight mix image psi seed generator joint"
+    names = "audio text weight mix image psi class_index seed generator joint"
     return {
         "out": args.out,
         **changed.figures(),

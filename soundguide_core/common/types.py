@@ -57,8 +57,8 @@ class ImageGenerator(Protocol):
         """ws [B,L,D] => img [B,3,H,W], differentiable."""
         ...
 
-    def sample_ws(self, seeds: Iterable[int], psi: float = ...) -> Tensor:
-        """ws [B,L,D], one per seed, truncated towards w_avg by psi."""
+    def sample_ws(self, seeds: Iterable[int], psi: float = ..., *, class_index: int | None = ...) -> Tensor:
+        """ws [B,L,D], one per seed, truncated towards w_avg by psi; class_index: of a class-conditional generator."""
         ...
 
 

@@ -28,7 +28,7 @@ class StyleGAN2Config:
 
     channel_base, channel_max: min(channel_base // r, channel_max) channels at resolution r. conv_clamp bounds
     activations, None for no bound. grouped evaluates modulated convolutions per sample (the same numbers). noise:
-    whether layers add it.
+    whether layers add it. c_dim: classes that the generator was trained with, 0 for none.
     """
 
     OLD_NAMES: ClassVar[dict[str, str]] = {}  # name of a field in files of earlier versions => name
@@ -42,6 +42,7 @@ class StyleGAN2Config:
     conv_clamp: float | None = None
     grouped: bool = False
     noise: bool = True
+    c_dim: int = 0
 
     def __post_init__(self):
         check_sizes(self, "StyleGAN2", smallest=8)
@@ -84,6 +85,7 @@ def check_sizes(config, name: str, smallest: int) -> None:
         )
     for field, most in (("z_dim", 2**14), ("w_dim", 2**14), ("mapping_layers", 64), ("channel_max", 2**14)):
         check_whole(getattr(config, field), f"A {name}'s {field}", low=1, high=most)
+    check_whole(config.c_dim, f"A {name}'s c_dim", low=0, high=2**17)
     check_whole(config.channel_base, f"A {name}'s channel_base", low=config.resolution, high=2**20)
     if config.conv_clamp is not None:
         check_number(config.conv_clamp, f"A {name}'s conv_clamp", low=0)

@@ -49,6 +49,7 @@ class StyleGAN3Config:
     filter_size: int = 6  # taps per sample of the lower rate
     lrelu_upsampling: int = 2
     conv_clamp: float | None = 256.0
+    c_dim: int = 0  # classes, 0 for none
 
     def __post_init__(self):
         check_sizes(self, "StyleGAN3", smallest=16)

@@ -58,6 +58,10 @@ class StyleGANVConfig(StyleGAN2Config):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.c_dim:
+            raise InputError(
+                f"A StyleGAN-V of {self.c_dim} classes is not supported.", "Use one that was trained without labels."
+            )
         for name, known in (("variant", VARIANTS), ("codes", CODES), ("motion_input", MOTION_INPUTS)):
             value = getattr(self, name)
             if value not in known:

@@ -49,12 +49,20 @@ def source_latents(
     image: str | os.PathLike | None,
     seed: int,
     psi: float,
+    class_index: int | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """ws [1,L,D] of a picture file, by projection, or of a seed."""
+    """ws [1,L,D] of a picture file, by projection, or of a seed, and of a class where the generator has some."""
     if image is None:
-        return generator.sample_ws([seed], psi=psi)
+        return generator.sample_ws([seed], psi=psi, class_index=class_index)
+    check_no_class(class_index)
     return find_picture(load_image(image), generator, joint, ProjectionConfig(seed=seed), on_step).ws
+
+
+def check_no_class(class_index: int | None) -> None:
+    """Refuse a class where the picture is given, which has its own."""
+    if class_index is not None:
+        raise InputError("A class is of a random picture, and a picture is given.", "Give one of the two.")
 
 
 def find_picture(

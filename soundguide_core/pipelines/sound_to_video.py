@@ -25,6 +25,7 @@ from ..systems.sound_to_video import (
     stream_path,
     stream_video,
 )
+from .image_manipulation import check_no_class
 from .recording import Recording, frame_count
 
 if TYPE_CHECKING:
@@ -39,20 +40,24 @@ def start_latents(
     *,
     seed: int = 0,
     psi: float = 0.7,
+    class_index: int | None = None,
     img: Tensor | None = None,
     text: str | None = None,
     on_step=None,
 ) -> Tensor:
     """ws [1,L,D] of the picture that the sound changes: img [1,3,H,W] found in the generator, the one that means most
-    what the text says, or the seed's."""
+    what the text says, or the seed's; the latter two of one class where class_index names it."""
     check_number(psi, "The truncation psi", low=0, high=2)
     if img is not None:
         from ..latents.projection import project
 
+        check_no_class(class_index)
         return project(img, generator, features=joint.encode_image, seed=seed, on_step=on_step).ws
     if text is not None:
-        return start_from_text([text], generator=generator, joint=joint, psi=psi, seed=seed)
-    return generator.sample_ws([seed], psi=psi)
+        return start_from_text(
+            [text], generator=generator, joint=joint, psi=psi, seed=seed, class_index=class_index
+        )  # fmt: skip
+    return generator.sample_ws([seed], psi=psi, class_index=class_index)
 
 
 def invert(

@@ -146,9 +146,13 @@ def start_from_text(
     candidates: int = 128,
     psi: float = 0.7,
     seed: int = 0,
+    class_index: int | None = None,
     chunk: int = 16,
 ) -> Tensor:
-    """The source picture that means most what the text says, among random pictures of the generator => ws [1,L,D]."""
+    """The source picture that means most what the text says, among random pictures of the generator => ws [1,L,D].
+
+    class_index: whose pictures, of a class-conditional generator; None for those of all classes.
+    """
     if not text:
         raise InputError("There is no text to start from.", "Give a few words.")
     check_number(candidates, "The number of candidates", low=1, high=100_000)
@@ -156,7 +160,7 @@ def start_from_text(
     best_ws, best = None, -2.0
     for first in range(0, candidates, chunk):
         seeds = [(seed + i) % 2**32 for i in range(first, min(first + chunk, candidates))]
-        ws = generator.sample_ws(seeds, psi)
+        ws = generator.sample_ws(seeds, psi, class_index=class_index)
         nearness = joint.encode_image(generator.synthesis(ws)) @ wanted
         if float(nearness.max()) > best:
             best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]

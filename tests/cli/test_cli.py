@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -34,6 +35,24 @@ def manipulate(tiny, tmp_path):
         return load_image(out), json.loads(report.read_text())
 
     return run
+
+
+def test_a_class_of_a_class_conditional_generator(manipulate, tiny, tmp_path, capsys):
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.generators.loading import load_generator
+    from soundguide_core.generators.stylegan2 import Generator
+
+    config = dataclasses.replace(load_generator(tiny.generator).config, c_dim=3)
+    torch.manual_seed(1)
+    safetensors_io.save(tmp_path / "g.safetensors", Generator(config).state_dict(), config.to_dict())
+    extra = ["--text", "rain", "--generator", str(tmp_path / "g.safetensors"), "--psi", "1", "--steps", "1"]
+    drawn, *classes = (manipulate(*extra, *which)[0] for which in ([], *(["--class", str(k)] for k in range(3))))
+    assert [torch.equal(drawn, img) for img in classes].count(True) == 1
+    assert (
+        main(["manipulate", *extra, "--joint", str(tiny.joint), "--class", "3", "--out", str(tmp_path / "x.png")]) == 2
+    )
+    assert "a whole number from 0 to 2" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
 
 
 def test_commands_of_the_public_face(capsys):

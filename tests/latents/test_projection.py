@@ -17,7 +17,7 @@ class TinyGenerator:
     def __init__(self):
         self.matrix = torch.randn(24, 48, generator=torch.Generator().manual_seed(1)) / 8
 
-    def sample_ws(self, seeds, psi=1.0):
+    def sample_ws(self, seeds, psi=1.0, class_index=None):
         rows = [torch.randn(1, 6, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return psi * torch.cat(rows)[:, None].expand(-1, 4, -1)
 

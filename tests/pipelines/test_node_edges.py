@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -192,3 +193,25 @@ def test_an_empty_mask_inverted_edits_everything(execute, model, refused, tiny, 
         return
     edited, _ = execute("video_editing", "SoundiniSampler", **inputs)
     assert ((edited - image).abs().amax(dim=-1) > 0).float().mean() > 0.9
+
+
+def test_the_class_of_sampled_pictures(execute, model, refused, tiny, tmp_path):
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.generators.loading import load_generator
+    from soundguide_core.generators.stylegan2 import Generator
+
+    config = dataclasses.replace(load_generator(tiny.generator).config, c_dim=3)
+    safetensors_io.save(tmp_path / "g.safetensors", Generator(config).state_dict(), config.to_dict())
+    generator = model("generators.loading.load_generator", tmp_path / "g.safetensors")
+
+    def sample(**inputs):
+        return execute(
+            "latents", "SampleLatents", **{"generator": generator, "seed": 4, "batch_size": 1, "psi": 1.0, **inputs}
+        )[0].ws
+
+    assert [torch.equal(sample(class_index=-1), sample(class_index=k)) for k in range(3)].count(True) == 1
+    assert torch.equal(sample(), sample(class_index=-1))
+    with refused("a whole number from 0 to 2"):
+        sample(class_index=3)
+    with refused("this generator has none"):
+        sample(generator=model("generators.loading.load_generator", tiny.generator), class_index=0)

@@ -124,7 +124,7 @@ def test_space_w_moves_all_layers_by_one_offset():
 
 
 class SamplingGenerator(LinearGenerator):
-    def sample_ws(self, seeds, psi):
+    def sample_ws(self, seeds, psi, class_index=None):
         assert psi == 1.0
         rows = [torch.randn(1, 6, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.cat(rows)[:, None].expand(-1, 4, -1)

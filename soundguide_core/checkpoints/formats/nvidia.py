@@ -44,12 +44,25 @@ def warn_not_averaged(content) -> None:
         warnings.warn(NOT_AVERAGED, stacklevel=2)
 
 
-def check_unconditional_rgb(module: Persistent) -> None:
-    """InputError for a generator that wants a class label or does not make colour pictures."""
+def check_unconditional(module: Persistent) -> None:
+    """InputError for a generator that wants a class label."""
     if c_dim := module.state.get("c_dim", 0):
         raise InputError(
             f"It is a class-conditional generator ({c_dim} classes).", "Use one that was trained without labels."
         )
+
+
+def check_classes(module: Persistent, c_dim: int) -> None:
+    """InputError unless the generator has as many classes as its embedding of labels."""
+    if (stated := module.state.get("c_dim", 0)) != c_dim:
+        raise InputError(
+            f"It says {stated!r} classes, and its embedding of labels has {c_dim}.",
+            "Use a generator trained with the published settings.",
+        )
+
+
+def check_rgb(module: Persistent) -> None:
+    """InputError for a generator that does not make colour pictures."""
     if (channels := module.state.get("img_channels", 3)) != 3:
         raise InputError(f"Its pictures have {channels} channels.", "Use a generator of colour pictures.")
 
@@ -58,6 +71,8 @@ def check_mapping(module: Persistent) -> None:
     """InputError unless the mapping network is built as every published one."""
     check_attribute(module, "activation", "lrelu", where=r"mapping\.fc\d+")
     check_attribute(module, "bias_gain", 0.01, where=r"mapping\.fc\d+")  # the learning rate multiplier
+    check_attribute(module, "activation", "linear", where=r"mapping\.embed")  # of class labels
+    check_attribute(module, "bias_gain", 1.0, where=r"mapping\.embed")
 
 
 def check_attribute(module: Persistent, name: str, wanted, where: str) -> None:

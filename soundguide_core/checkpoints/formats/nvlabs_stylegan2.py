@@ -13,8 +13,9 @@ from .keys import recognised
 from .nvidia import (
     averaged_generator,
     check_attribute,
+    check_classes,
     check_mapping,
-    check_unconditional_rgb,
+    check_rgb,
     conv_clamp,
     layers,
     warn_not_averaged,
@@ -34,9 +35,11 @@ def recognises(content) -> bool:
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     generator = recognised(averaged_generator(content))
     warn_not_averaged(content)
-    check_unconditional_rgb(generator)
+    check_rgb(generator)
     check_mapping(generator)
     check_attribute(generator, "architecture", "skip", where=r"synthesis\.b\d+")
     check_attribute(generator, "activation", "lrelu", where=r"synthesis\.b\d+\.conv\d")
     tensors = without_filters(safe_pickle.state_dict(generator))
-    return tensors, {**sizes(tensors), "conv_clamp": conv_clamp(generator)}
+    found = sizes(tensors)
+    check_classes(generator, found["c_dim"])
+    return tensors, {**found, "conv_clamp": conv_clamp(generator)}

@@ -9,13 +9,14 @@ from torch import Tensor
 from ...common.errors import InputError
 from .. import safe_pickle
 from .keys import recognised
-from .nvidia import averaged_generator, check_mapping, check_unconditional_rgb, layers, warn_not_averaged
+from .nvidia import averaged_generator, check_classes, check_mapping, check_rgb, layers, warn_not_averaged
+from .stylegan2_sizes import mapping_sizes
 
 NAME = "NVIDIA's StyleGAN3"
 KIND = "generator"
 
 KEYS = re.compile(
-    r"mapping\.(fc\d+\.(weight|bias)|w_avg)"
+    r"mapping\.((fc\d+|embed)\.(weight|bias)|w_avg)"
     r"|synthesis\.input\.(weight|affine\.weight|affine\.bias|transform|freqs|phases)"
     r"|synthesis\.L\d+_\d+_\d+\.(weight|bias|affine\.weight|affine\.bias|magnitude_ema|up_filter|down_filter)"
 )
@@ -49,7 +50,7 @@ def recognises(content) -> bool:
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     generator = recognised(averaged_generator(content))
     warn_not_averaged(content)
-    check_unconditional_rgb(generator)
+    check_rgb(generator)
     check_mapping(generator)
     tensors = safe_pickle.state_dict(generator)
     odd = [key for key in tensors if not KEYS.fullmatch(key)]
@@ -61,7 +62,8 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
             f"{odd[0]} does not belong to one.",
             "It may be a variant that SoundGuide does not know; please report it with the file's source.",
         )
-    config = {"architecture": "stylegan3", "z_dim": tensors["mapping.fc0.weight"].shape[1]}
+    config = {"architecture": "stylegan3", **mapping_sizes(tensors)}
+    check_classes(generator, config["c_dim"])
     config["mapping_layers"] = sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in tensors)
     config |= {SETTINGS[name]: value for name, value in settings.items() if name in SETTINGS}
     return tensors, config

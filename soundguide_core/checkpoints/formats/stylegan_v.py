@@ -14,7 +14,8 @@ from .nvidia import (
     averaged_generator,
     check_attribute,
     check_mapping,
-    check_unconditional_rgb,
+    check_rgb,
+    check_unconditional,
     conv_clamp,
     layers,
     warn_not_averaged,
@@ -56,7 +57,8 @@ def recognises(content) -> bool:
 def convert(content) -> tuple[dict[str, Tensor], dict]:
     generator = recognised(averaged_generator(content))
     warn_not_averaged(content)
-    check_unconditional_rgb(generator)
+    check_unconditional(generator)
+    check_rgb(generator)
     check_mapping(generator)
     check_attribute(generator, "architecture", "skip", where=r"synthesis\.b\d+")
     cfg = generator.state["cfg"]

@@ -22,7 +22,6 @@ KIND = "generator"
 OLDEST = 4  # before it: progressive growing and StyleGAN1
 # setting => the value that our network has; absent is the same
 WANTED = {
-    "label_size": 0,
     "num_channels": 3,
     "architecture": "skip",
     "nonlinearity": "lrelu",
@@ -54,11 +53,14 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
         if settings.get(name, wanted) not in (wanted, None):
             raise InputError(
                 f"It was built with {name} {settings[name]!r}; SoundGuide knows {wanted!r} only.",
-                "Use an unconditional generator trained with the published settings.",
+                "Use a generator trained with the published settings.",
             )
     keys = Keys(_variables(averaged), NAME)
     keys.drop("lod", "synthesis/lod")  # of progressive growing, which StyleGAN2 has not
     keys.move("dlatent_avg", "mapping.w_avg")
+    if settings.get("label_size"):
+        keys.put("mapping.embed.weight", keys.take("mapping/LabelEmbed/weight").t())
+        keys.move("mapping/LabelEmbed/bias", "mapping.embed.bias")
     for i in range(sum(re.fullmatch(r"mapping/Dense\d+/weight", key) is not None for key in keys.left)):
         keys.put(f"mapping.fc{i}.weight", keys.take(f"mapping/Dense{i}/weight").t())
         keys.move(f"mapping/Dense{i}/bias", f"mapping.fc{i}.bias")

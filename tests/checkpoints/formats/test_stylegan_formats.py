@@ -151,7 +151,7 @@ def layer(content: dict, *names: str) -> dict:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda c: layer(c).update(c_dim=10), "class-conditional"),
+        (lambda c: layer(c).update(c_dim=10), "says 10 classes"),
         (lambda c: layer(c).update(img_channels=1), "1 channels"),
         (lambda c: layer(c, "synthesis", "b8").update(architecture="resnet"), "resnet"),
         (lambda c: layer(c, "synthesis", "b8", "conv0").update(activation="relu"), "relu"),
@@ -194,7 +194,7 @@ def test_other_stylegan3s_and_vs_are_refused():
     ("harm", "message"),
     [
         (lambda g: g.update(version=3), "version 3"),
-        (lambda g: g["static_kwargs"].update(label_size=10), "label_size 10"),
+        (lambda g: g["static_kwargs"].update(label_size=10), "LabelEmbed"),
         (lambda g: g["static_kwargs"].update(architecture="resnet"), "resnet"),
         (lambda g: g["variables"].append(("odd", torch.zeros(1))), "odd"),
     ],
