@@ -1,8 +1,8 @@
 """What the released code of Soundini computes where it departs from the article, its faults included.
 
-Beside these, `diffusion.guidance` shows its losses s x0_hat + (1 - s) x_t, s = sqrt(1 - alpha_bar), in place of x0_hat,
-and the estimate of the last step is not guided. Not reproduced: there the levels of a pair's two frames differ by a
-step, a class-conditional UNet gets random classes, and grid_sample's two conventions are half a pixel apart.
+Beside these, `diffusion.guided_denoiser` shows its losses s x0_hat + (1 - s) x_t, s = sqrt(1 - alpha_bar), in place of
+x0_hat, and the estimate of the last step is not guided. Not reproduced: there the levels of a pair's two frames differ
+by a step, a class-conditional UNet gets random classes, and grid_sample's two conventions are half a pixel apart.
 Axes: F frames, H W picture.
 """
 

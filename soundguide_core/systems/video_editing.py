@@ -22,7 +22,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
-from ..diffusion import guidance
+from ..diffusion import guided_denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.windows import PreviousFrame, Window, check_count, next_masks, windows, working_size
 from ..embedding.joint import smooth_embeds
@@ -115,7 +115,7 @@ def stream_edit(
     or as many as frames, [1,1,h,w] each. num_frames: for the n of on_step, 0 if not known.
     """
     config, curves = config or EditConfig(), dict(curves or {})
-    scale = 1.0 if guidance.VARIANTS[config.variant].k is None else config.scale
+    scale = 1.0 if guided_denoiser.VARIANTS[config.variant].k is None else config.scale
     weights = {name: scale * weight for name, weight in config.weights.items() if weight}
     embeds = smooth_embeds(embeds, config.smooth_frames)
     if "perceptual" in weights and perceptual is None:
@@ -153,7 +153,7 @@ def stream_edit(
 
 def edit_window(
     window: Window,
-    losses: guidance.Losses,
+    losses: guided_denoiser.Losses,
     weights: Mapping[str, float],
     steps: Sequence[Step],
     sampler: SamplerConfig,
@@ -163,7 +163,7 @@ def edit_window(
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """The window edited, [F,3,h,w] at the model's scale, and the terms of each guided step."""
     x_src, m, history = window.x_src, window.mask, []
-    denoise = guidance.guide(
+    denoise = guided_denoiser.guide(
         denoiser, losses, weights, steps, variant=config.variant, curves=window.curves, interval=config.interval,
         step_size=config.step, chunk=config.chunk, on_terms=lambda t, terms: history.append(terms),
     )  # fmt: skip
@@ -192,7 +192,7 @@ def window_losses(
     weights: Mapping[str, float],
     config: EditConfig,
     num_levels: int,
-) -> guidance.Losses:
+) -> guided_denoiser.Losses:
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
     x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
     estimator = cast(FlowEstimator, window.flow)  # used with a weight of "flow" only, and where flow is no Flow
