@@ -6,6 +6,7 @@ from . import (
     analysis,
     audio,
     continuous_video,
+    curves,
     embedding,
     examples,
     image_manipulation,
@@ -18,8 +19,8 @@ from .checks import check_inputs
 from .host import ComfyExtension, add_model_folders
 
 GROUPS = (
-    models, examples, audio, embedding, latents, image_manipulation, sound_to_video, continuous_video, video_editing,
-    analysis,
+    models, examples, audio, curves, embedding, latents, image_manipulation, sound_to_video, continuous_video,
+    video_editing, analysis,
 )  # fmt: skip
 NODES = [check_inputs(node) for group in GROUPS for node in group.NODES]
 

@@ -62,7 +62,8 @@ def checked_value(socket, value):
     if value is None and socket.optional:
         return None
     kind, name = socket.get_io_type(), f"The input '{socket.id}'"
-    if kind in ("INT", "FLOAT") and not (isinstance(value, (list, tuple)) and socket.optional):  # a curve is a list
+    linked = socket.optional or getattr(socket, "force_input", False)
+    if kind in ("INT", "FLOAT") and not (isinstance(value, (list, tuple)) and linked):  # a curve is a list
         value = _plain(value)
         check_number(value, name, low=socket.min, high=socket.max)
         if kind == "FLOAT":

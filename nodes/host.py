@@ -52,6 +52,7 @@ __all__ = [
     "img_of",
     "in_chunks",
     "io",
+    "latent_samples",
     "mask_of",
     "model_stamp",
     "on_device",
@@ -360,6 +361,23 @@ def _pixels(x, what: str, socket: str) -> Tensor:
         raise InputError(f"A {type(x).__name__} has arrived in place of a {what}.", f"Connect a {socket} output.")
     x = x.detach().cpu()
     return x.float() / 255 if x.dtype == torch.uint8 else x.float()
+
+
+def latent_samples(latent: Any) -> Tensor:
+    """LATENT => its samples, [B,C,H,W] of pictures or [B,C,T,H,W] of a video; of a video with sound those of the video.
+
+    Raises:
+        InputError: it is none, or holds none of these.
+    """
+    samples = latent.get("samples") if isinstance(latent, Mapping) else None
+    if getattr(samples, "is_nested", False):  # the host's own NestedTensor: video first
+        samples = samples.unbind()[0]
+    if not isinstance(samples, Tensor) or samples.ndim not in (4, 5):
+        raise InputError(
+            "No latent of pictures or of a video has arrived.",
+            "Connect a LATENT, of an empty latent node or of VAE Encode.",
+        )
+    return samples
 
 
 def image_of(img: Tensor) -> Tensor:

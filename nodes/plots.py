@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from ..soundguide_core.pipelines.recording import Recording
     from ..soundguide_core.pipelines.report import VideoReport
 
 PAPER, INK, LINE, SOFT = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6"
@@ -50,6 +51,38 @@ def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
     axis.set(xlabel="seconds", xlim=(0, edges[-1]))
     axis.set_title(_short(title), color=INK, fontsize=10)
     return _picture(figure)
+
+
+def shape_picture(before: Sequence[float], after: Sequence[float], fps: float, recording: Recording | None) -> Tensor:
+    """A curve [F] before and after it was shaped, each frame a step; behind the upper one the sound, if there is
+    one."""
+    figure, axes = _figure(720, 420, 1, 2)
+    edges = [i / fps for i in range(len(before) + 1)]
+    span = (min(before), max(before))
+    if recording is not None:
+        top, middle = max(span[1] - span[0], 1e-6) / 2, (span[0] + span[1]) / 2
+        seconds, low, high = _wave_outline(*recording.mono(edges[-1]))
+        axes[0].fill_between(seconds, middle + top * low, middle + top * high, color=INK, alpha=0.22, linewidth=0)
+    axes[0].stairs(before, edges, color=SOFT, linewidth=1.4, baseline=None)
+    axes[0].set_title(f"in: {span[0]:.3g} to {span[1]:.3g}", color=INK, fontsize=10)
+    axes[1].stairs(after, edges, color=LINE, fill=True, alpha=0.25, baseline=min(0.0, *after))
+    axes[1].stairs(after, edges, color=LINE, linewidth=1.4, baseline=None)
+    axes[1].set_title(
+        f"out: {min(after):.3g} to {max(after):.3g}, {len(after)} frames at {fps:g} a second", color=INK, fontsize=10
+    )
+    axes[1].set(xlabel="seconds")
+    for axis in axes:
+        axis.set_xlim(0, edges[-1])
+    return _picture(figure)
+
+
+def _wave_outline(wave: Tensor, sample_rate: float, columns: int = 700):
+    """wave [N] => (seconds, lowest, highest) of each column, -1..1 at the loudest sample."""
+    size = max(-(-len(wave) // columns), 1)
+    padded = torch.nn.functional.pad(wave, (0, -len(wave) % size)).reshape(-1, size)
+    loudest = max(float(wave.abs().max()), 1e-9)
+    seconds = (torch.arange(len(padded)) + 0.5) * size / sample_rate
+    return seconds.numpy(), (padded.amin(1) / loudest).numpy(), (padded.amax(1) / loudest).numpy()
 
 
 def report_picture(report: VideoReport, fps: float) -> Tensor:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..audio.curve_config import BANDS
 from ..audio.mel import MelSpec
 from ..audio.track import MelTrack
 from ..audio.waveform import check_wave, mono_blocks, stream_audio, to_mono
 from ..common.errors import InputError, check_number, check_whole
+from ..systems.configs.continuous_video import FEATURES
+from ..systems.configs.video_editing import DECIBELS, SONES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 16  # samples worked on at once
 STRETCH_SEC = 600.0  # of a long recording that is encoded at once
 MAX_FRAMES = 10_000_000
+CURVES = (*FEATURES, *BANDS)
 
 
 class Recording:
@@ -139,24 +143,34 @@ def feature_curve(
     low: float = 0.0,
     high: float = 1.0,
     smoothing_sec: float = 0.0,
+    law: str = DECIBELS,
 ) -> np.ndarray:
-    """One of audio.features.curves [F], from low where it is 0 to high where it is 1.
+    """One of audio.features.curves or the loudness of one of audio.curve_config.BANDS [F], from low where it is 0 to
+    high where it is 1.
 
-    num_frames: None for as long as the sound lasts. smoothing_sec: seconds over which it is averaged.
+    num_frames: None for as long as the sound lasts. smoothing_sec: seconds over which it is averaged. law: of loudness,
+    whole or of a band: "sones" or "decibels"; digital silence is 0 in both.
     """
     from scipy.ndimage import gaussian_filter1d
 
-    from ..audio.features import curves
+    from ..audio.bands import band_loudness
+    from ..audio.features import curves, loudness, sones
 
     for value, what in ((low, "The lowest value"), (high, "The highest value")):
         check_number(value, what, low=-1e6, high=1e6)
     check_number(smoothing_sec, "The smoothing in seconds", low=0, high=600)
+    if name not in CURVES:
+        raise InputError(f"A sound has no curve {name!r}.", f"Use one of {', '.join(CURVES)}.")
     wave, sample_rate = recording.mono()
     count = frame_count(len(wave) / sample_rate, fps, num_frames=num_frames)
-    found = curves(wave, sample_rate, fps, count)
-    if name not in found:
-        raise InputError(f"A sound has no curve {name!r}.", f"Use one of {', '.join(found)}.")
-    values = found[name]
+    if name in BANDS:
+        values = band_loudness(wave, sample_rate, fps, count, name)
+    elif name == "loudness":
+        values = loudness(wave, sample_rate, fps, count)
+    else:
+        values = curves(wave, sample_rate, fps, count)[name]
+    if law == SONES and (name in BANDS or name == "loudness"):
+        values = sones(torch.from_numpy(values)).numpy() * (values > 0)
     if smoothing_sec:
         values = gaussian_filter1d(values, smoothing_sec * fps / 2, mode="nearest")
     return low + (high - low) * values.astype("float64")

@@ -42,6 +42,9 @@ CHANGE |= dict(space="w+", samples=20)
 FIND = dict(steps=2, step_size=0.1, stay_editable=0.003, candidates=16, seed=0)
 MIX = dict(weight_1=1.0, weight_2=1.0, weight_3=1.0, weight_4=1.0)
 CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing=0.2)
+SHAPE = dict(fps=12.0, gate="cut", threshold=0.2, division="every 2nd", attack=0.1, hold=0.1, release=0.5, low=0.0)
+SHAPE |= dict(high=1.0, easing="ease in", invert=False, frame=3, width=64, height=64, keyframe_format="0:(0.5)")
+SHAPE |= dict(frames_per_latent="1 (pictures, AnimateDiff)", normalise=True)
 WALK = dict(strength=1.0, smoothing=0.2, noise=True, seed=0)
 CONTINUOUS = dict(seed=0, motion_seed=0, fps=4.0, seconds=0.0, psi=0.8, loop=False, drive="auto", strength=1.0)
 CONTINUOUS |= dict(feature="loudness", chunk=3)
@@ -66,6 +69,7 @@ def tiny_prompt() -> dict:
         "see": node("ImageEncode", encoder=["J", 0], image=["scene", 0]),
         "mix": node("MixEmbeds", embeds_1=["hear", 0], embeds_2=["text", 0], embeds_4=["see", 0], **MIX),
         "curve": node("SoundSchedule", audio=["sound", 0], **CURVE),
+        "shape": node("CurveShape", values=["curve", 0], audio=["sound", 0], **SHAPE),
         "draw": node("SampleLatents", generator=["G", 0], seed=2**32 - 1, batch_size=2, psi=0.7),
         "find": node("InvertImage", generator=["G", 0], image=["scene", 0], encoder=["J", 0], **FIND),
         "styles": node("MixStyles", base=["draw", 0], donor=["find", 0], layers="fine", first_layer=0, last_layer=1),
@@ -103,6 +107,7 @@ def tiny_prompt() -> dict:
         "see_report": {"class_type": "PreviewAny", "inputs": {"source": ["report", 1]}},
         "see_it": {"class_type": "PreviewImage", "inputs": {"images": ["render", 0]}},
         "see_curve": {"class_type": "PreviewAny", "inputs": {"source": ["curve", 0]}},
+        "see_shape": {"class_type": "PreviewImage", "inputs": {"images": ["shape", 9]}},
         "see_heard": {"class_type": "PreviewAny", "inputs": {"source": ["hear", 2]}},
     }  # fmt: skip
 
