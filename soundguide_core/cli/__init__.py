@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
 import os
@@ -130,7 +131,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
 @contextlib.contextmanager
 def _noticing_ctrl_c() -> Iterator[list[int]]:
-    """The signals of Ctrl-C that came. Some libraries turn the KeyboardInterrupt in their calls into another error."""
+    """The signals of Ctrl-C that came. Some libraries turn the KeyboardInterrupt in their calls into another error, and
+    Python drops one that arrives while it clears a generator away: that one is sent again."""
     pressed: list[int] = []
     usual = signal.getsignal(signal.SIGINT)
     if usual is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
@@ -141,11 +143,23 @@ def _noticing_ctrl_c() -> Iterator[list[int]]:
         pressed.append(number)
         signal.default_int_handler(number, frame)
 
+    said = sys.unraisablehook
+
+    def on_unraisable(unraisable) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):  # it met a generator that was being cleared away
+            again = threading.Timer(0.01, _thread.interrupt_main)
+            again.daemon = True
+            again.start()
+        else:
+            said(unraisable)
+
     signal.signal(signal.SIGINT, on_signal)
+    sys.unraisablehook = on_unraisable
     try:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, usual)
+        sys.unraisablehook = said
 
 
 def _stopped() -> int:

@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
-from ..common.files import check_writable
 from ..latents.schedule import Schedule
 from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, ContinuousEditConfig, MotionConfig
 from .common import add_common, add_joint, add_model, emit_json, pick_device, progress, say
@@ -68,8 +67,6 @@ def run(args: argparse.Namespace) -> int:
     if args.edit and args.audio is None and args.text is None:
         raise InputError("There is nothing to edit the video toward.", "Give --audio or --text.")
     check_video_target(args.out, overwrite=args.overwrite)
-    if args.json:
-        check_writable(args.json)
 
     began = time.monotonic()
     recording = None if args.audio is None else Recording.of_file(args.audio)

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
-from ..common.files import check_writable
 from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
 from .common import add_common, add_joint, add_model, emit_json, pick_device, progress, say
 from .settings import add_config_arguments, config_from, dest_of
@@ -73,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1e-3, high=24 * 3600)
     check_video_target(args.out, overwrite=args.overwrite)
-    if args.json:
-        check_writable(args.json)
 
     began = time.monotonic()
     report = edit(args, config, lead)

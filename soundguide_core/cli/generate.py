@@ -13,7 +13,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..common.errors import check_number
-from ..common.files import check_writable
 from ..systems.configs.sound_to_video import VideoConfig
 from .common import add_common, add_generator, add_joint, add_model, emit_json, load_models, pick_device, progress, say
 from .settings import add_config_arguments, config_from
@@ -46,8 +45,6 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1 / config.fps, high=24 * 3600)
     check_video_target(args.out, overwrite=args.overwrite)
-    if args.json:
-        check_writable(args.json)
 
     began = time.monotonic()
     report = make(args, config)

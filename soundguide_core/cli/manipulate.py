@@ -53,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
         )
     check_number(args.psi, "--psi", low=0, high=2)
     check_suffix(args.out)
-    for path in filter(None, (args.out, args.json)):
-        check_writable(path)
+    check_writable(args.out)
     config = config_from(args, ManipulationConfig, seed=args.seed)
 
     began = time.monotonic()

@@ -14,13 +14,17 @@ INTO_A_FOLDER = ("demo", "train")
 
 
 def check_paths(args: argparse.Namespace) -> None:
-    """Refuse a command line whose outputs would overwrite its inputs or each other, before any work."""
-    from ..common.files import check_name
+    """Refuse a command line whose outputs would overwrite its inputs or each other, or whose report cannot be
+    written, before any work."""
+    from ..common.files import check_name, check_writable
     from ..common.outputs import check_apart
 
     outputs = [path for path in _values(args, OUTPUTS) if path != "-"]
     for path in outputs:
         check_name(path)
+    for report in _values(args, ("json",)):
+        if report != "-":
+            check_writable(report)
     if args.command in INTO_A_FOLDER:
         return
     from ..checkpoints.registry import rows

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from ..common.errors import InputError
 from ..common.files import check_input
@@ -71,18 +72,33 @@ def zero_of(container, stream) -> Fraction:
     return zero if own - zero <= FARTHEST_SEC else own
 
 
+def _alpha_decoder(stream) -> Any:
+    """The decoder of a VP8 or VP9 stream with transparency, which FFmpeg's own decoders leave out; else None."""
+    import av
+
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(getattr(stream.codec_context, "name", ""))
+    stated = {key.lower(): value for key, value in stream.metadata.items()}
+    if name is None or stated.get("alpha_mode") != "1":
+        return None
+    try:
+        return av.CodecContext.create(name, "r")
+    except Exception:  # a build of FFmpeg without libvpx
+        return None
+
+
 def decode(container, stream) -> Iterator:
     """The frames of a stream; None in the place of each packet that cannot be read."""
     from av.error import EOFError as EndOfFile
     from av.error import FFmpegError
 
+    decoder = _alpha_decoder(stream) if stream.type == "video" else None
     failures, packets = 0, container.demux(stream)
     while failures < TRIES:
         try:
             packet = next(packets, None)
             if packet is None:
                 return
-            frames = packet.decode()
+            frames = packet.decode() if decoder is None else decoder.decode(packet if packet.size else None)
         except EndOfFile:
             return
         except (FFmpegError, ValueError):

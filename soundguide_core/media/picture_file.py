@@ -1,15 +1,17 @@
 """The one place where picture files are opened: named formats only, nothing enormous, every kind of pixel as painted.
 
-PNG, JPEG, WEBP, BMP, TIFF and GIF are read, whatever the name of the file; of several pictures in one, the first.
-Pillow opens far more, some of it with other programs: an EPS goes to Ghostscript, under any name.
+Colours come out as sRGB: a profile in the file (Display P3, Adobe RGB, a printer's) is followed. PNG, JPEG, WEBP, BMP,
+TIFF and GIF are read, whatever the name of the file; of several pictures in one, the first. Pillow opens far more, some
+of it with other programs: an EPS goes to Ghostscript, under any name.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MOST_PIXELS = 50_000_000  # that are decoded; a larger JPEG is decoded at a half, a quarter or an eighth
 KEPT_PIXELS = 24_000_000  # larger pictures are shrunk by a whole factor, before they take 12 bytes a pixel
+MOST_PROFILE = 8 << 20  # bytes
+BLACK_POINT = 0x2000  # of Little CMS: compensate it
 ORIENTATION = 0x0112  # the EXIF tag
 OTHERWISE = "Save it as PNG or JPEG with an image editor and try again."
 WHITE = {"I;16": 65535.0, "I;16L": 65535.0, "I;16B": 65535.0, "I;16N": 65535.0}  # white, of modes that say it
@@ -48,7 +52,8 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
             warnings.simplefilter("ignore")  # of sizes, which are judged here, and of odd metadata
             with PIL.Image.open(source, formats=FORMATS) as picture:
                 _fit(picture, name)
-                return _pixels(_upright(_shrunk(picture)), name)
+                profile = picture.info.get("icc_profile")
+                return _pixels(_srgb(_upright(_shrunk(picture)), profile), name)
     except PIL.Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
@@ -109,6 +114,36 @@ def _upright(picture: Image) -> Image:
     except Exception:  # a broken EXIF block says nothing
         return picture
     return picture.transpose(turn[orientation]) if orientation in turn else picture
+
+
+def _srgb(picture: Image, profile: bytes | None) -> Image:
+    """The picture in the colours of sRGB by its ICC profile; as it is where it has none that can be followed.
+
+    Relative colorimetric, with compensation of the black point.
+    """
+    space = {"RGB": "RGB", "RGBA": "RGB", "P": "RGB", "L": "GRAY", "LA": "GRAY", "CMYK": "CMYK"}.get(picture.mode)
+    if not isinstance(profile, bytes) or not 128 < len(profile) <= MOST_PROFILE or space is None:
+        return picture
+    try:
+        from PIL import ImageCms
+
+        known = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        about: Any = known.profile
+        if about.xcolor_space.strip() != space or "srgb" in (about.profile_description or "").lower():
+            return picture
+        alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+        base = picture.convert({"GRAY": "L"}.get(space, space))
+        painted = ImageCms.profileToProfile(
+            base, known, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
+            flags=BLACK_POINT,
+        )  # fmt: skip
+    except Exception:  # a damaged profile, one of another kind, or a Pillow without the library
+        return picture
+    if painted is None:
+        return picture
+    if alpha is not None:
+        painted.putalpha(alpha)
+    return painted
 
 
 def _pixels(picture: Image, name: object) -> np.ndarray:

@@ -9,6 +9,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +205,26 @@ def test_ctrl_c_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 @pytest.mark.slow
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
+def test_ctrl_c_that_meets_a_generator_as_it_is_cleared_away(monkeypatch, capsys):
+    def generator():
+        try:
+            yield
+        finally:
+            signal.raise_signal(signal.SIGINT)  # Python prints a traceback and goes on
+
+    def run(args):
+        made = generator()
+        next(made)
+        del made
+        time.sleep(5)
+        return 0
+
+    monkeypatch.setattr("soundguide_core.cli.models.run", run)
+    assert main(["models"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_real_ctrl_c(tiny, tmp_path):
     command = [sys.executable, "-m", "soundguide_core", "manipulate", "--audio", tiny.sound, "--joint", tiny.joint,
                "--generator", tiny.generator, "--out", tmp_path / "a.png", "--steps", "1000000"]  # fmt: skip

@@ -127,3 +127,12 @@ def test_the_parser_repeats_little_of_what_was_given(word, capsys):
         main(["manipulate", "--text", "rain", "--out", "a.png", "--steps", word])
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert len(error) < 400 and error.isprintable()
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys):
+    (tmp_path / "link.json").symlink_to(tmp_path / "notes.json")
+    foreign = Path(__file__).parents[1] / "fixtures" / "stylegan2_ada.pkl"
+    for report, said in (("link.json", "symbolic link"), ("absent/a.json", "does not exist")):
+        out = tmp_path / "new.safetensors"
+        assert main(["convert", str(foreign), "--out", str(out), "--json", str(tmp_path / report)]) == 2
+        assert said in capsys.readouterr().err and not out.exists()

@@ -159,3 +159,76 @@ def test_cut_pictures_are_refused_in_a_sentence(tmp_path, kind, cut):
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(InputError):
         load_image(path)
+
+
+# colour profiles
+
+SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])  # to XYZ, D50
+P3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+GAMMA = 2.2
+
+
+def profile(space: bytes, description: bytes = b"of a test", *, gamma: float = GAMMA) -> bytes:
+    """An ICC profile, version 2: a matrix of primaries (P3) for RGB, a curve alone for GRAY."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256))
+    white = [0.9642, 1.0, 0.8249]
+
+    def xyz(values) -> bytes:
+        return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(float(v) * 65536) for v in values))
+
+    text = b"desc" + bytes(4) + struct.pack(">I", len(description) + 1) + description + bytes(1 + 78)
+    tags = {b"desc": text, b"cprt": b"text" + bytes(4) + b"none\0", b"wtpt": xyz(white)}
+    if space == b"RGB ":
+        for name, column in zip("rgb", P3.T, strict=True):
+            tags |= {f"{name}XYZ".encode(): xyz(column), f"{name}TRC".encode(): curve}
+    else:
+        tags[b"kTRC"] = curve
+    table, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += name + struct.pack(">II", at + len(body), len(data))
+        body += data
+    head = struct.pack(">I4sI4s4s4s", at + len(body), b"none", 0x02100000, b"mntr", space, b"XYZ ")
+    head += struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + body
+
+
+def in_srgb(rgb) -> np.ndarray:
+    """P3 values [...,3] in 0..1 with the test's curve => sRGB ones, computed another way."""
+    linear = np.clip(np.asarray(rgb) ** GAMMA @ P3.T @ np.linalg.inv(SRGB).T, 0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("colour", [(200, 120, 80), (255, 0, 0), (90, 160, 90)])
+def test_a_wide_gamut_becomes_srgb(tmp_path, kind, colour):
+    options = {"quality": 100} if kind in ("JPEG", "WEBP") else {}
+    path = save(
+        tmp_path / "a", Image.new("RGB", (16, 16), colour), format=kind, icc_profile=profile(b"RGB "), **options
+    )
+    found = load_image(path)[0, :, 8, 8].numpy() / 2 + 0.5
+    assert np.abs(found - in_srgb(np.array(colour) / 255)).max() < 3 / 255
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_a_profile_keeps_the_transparency(tmp_path, mode):
+    painted = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    painted.paste((200, 120, 80, 255), (0, 0, 2, 4))
+    path = save(tmp_path / "a.png", painted.convert(mode), icc_profile=profile(b"RGB "))
+    found = load_image(path)[0].numpy() / 2 + 0.5
+    assert (found[..., 2:] == 1).all()
+    assert np.abs(found[:, 0, 0] - in_srgb(np.array([200, 120, 80]) / 255)).max() < 0.04
+
+
+def test_a_profile_of_grey(tmp_path):
+    path = save(tmp_path / "a.png", Image.new("L", (4, 4), 128), icc_profile=profile(b"GRAY", gamma=1.0))
+    assert abs(float(load_image(path)[0, 1, 0, 0]) / 2 + 0.5 - 188 / 255) < 2 / 255
+
+
+def test_srgb_and_odd_profiles_change_nothing(tmp_path):
+    plain = load_image(save(tmp_path / "a.png", Image.new("RGB", (4, 4), (200, 120, 80))))
+    odd = profile(b"RGB ")
+    for i, given in enumerate((profile(b"RGB ", b"sRGB IEC61966-2.1"), profile(b"GRAY"), odd[:200], b"x" * 500,
+                               odd[:128] + b"\xff" * 400)):  # fmt: skip
+        path = save(tmp_path / f"{i}.png", Image.new("RGB", (4, 4), (200, 120, 80)), icc_profile=given)
+        assert torch.equal(load_image(path), plain)

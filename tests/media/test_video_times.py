@@ -25,7 +25,7 @@ def encode(
 ) -> Path:  # fmt: skip
     """pictures: uint8 [H,W,C], shown at these times in seconds (None: 12 a second). sound: [N] at 48 kHz."""
     with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=12)
+        stream = container.add_stream(codec, rate=12, options={"auto-alt-ref": "0"})
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], pix_fmt
         stream.codec_context.time_base = UNIT
         if aspect:
@@ -125,6 +125,22 @@ def test_alpha_is_laid_on_white(tmp_path, codec, pix_fmt):
     path = encode(tmp_path / "a.mov", [pixels] * 3, codec=codec, kind="rgba", pix_fmt=pix_fmt)
     frame = video.read_video(path)[0]
     assert frame[..., :20].min() > 0.95 and frame[..., 28:].max() < -0.9
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_alpha_of_webm_is_laid_on_white(tmp_path, codec):
+    pixels = np.zeros((32, 48, 4), np.uint8)
+    pixels[:, 24:, 3] = 255  # black, seen in the right half only
+    with av.open(str(tmp_path / "a.webm"), "w") as container:
+        stream = container.add_stream(codec, rate=12, options={"auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for packet in [p for _ in range(3) for p in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgba"))]:
+            container.mux(packet)
+        container.mux(stream.encode(None))
+    frames = video.read_video(tmp_path / "a.webm")
+    assert len(frames) == 3 and video.probe(tmp_path / "a.webm").height == 32
+    assert frames[..., :20].min() > 0.95 and frames[..., 28:].max() < -0.9
 
 
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [230, 150, 120], [40, 90, 200], [128, 128, 128]], np.uint8)

@@ -247,6 +247,7 @@ def warm_up(folder: Path) -> None:
             main(line)
         main(["continuous", *USUAL["continuous"], "--content=sound", "--feature=beat"])
     os.chdir(here)
+    import matplotlib.figure  # noqa: F401  of demo; an ordinary user may not read Python's own files
     import PIL.Image
 
     PIL.Image.init()
@@ -315,18 +316,18 @@ def _batch(template: Path, folder: Path, jobs: list[tuple], results: Path) -> li
     if child == 0:
         try:
             in_child(folder, jobs, results)
+            os._exit(0)
         except BaseException:
             traceback.print_exc()
         finally:
-            os._exit(0)
+            os._exit(1)
     deadline = time.monotonic() + len(jobs) * (LONG_SEC + 2 * HANG_SEC)
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
     done = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    whole = len(done) == len(jobs) or (done and (done[-1]["faults"] or done[-1]["status"] == 0))
-    if not whole:
+    if ended[1] != 0 and len(done) < len(jobs):
         i, line, *how = jobs[len(done)]
         told = results.with_suffix(".fd2").read_text(errors="replace")[-1500:]
         done.append(
