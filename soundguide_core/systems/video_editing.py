@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -29,8 +28,7 @@ from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow, estimate_flow
 from ..losses import editing, released_editing
-from ..losses.semantic import cosine_distance
-from ..losses.views import encode_views
+from ..losses.views import SoundTerms, Views, encode_views
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import PER_PAIR, RELEASED, TERMS, EditConfig
@@ -129,7 +127,7 @@ def stream_edit(
     singles: Iterator[Tensor | None] = (
         itertools.repeat(masks) if masks is None or isinstance(masks, Tensor) else iter(masks)
     )
-    shown = partial(encode_views, joint, around=config.outside_mask, chunk=config.chunk)
+    whole = replace(views_of(config), crops=0)
     total = -(-num_frames // config.window) * len(steps)
     first, previous = 0, None
     for img_src in windows(frames, config.window):
@@ -144,11 +142,16 @@ def stream_edit(
         losses = window_losses(window, joint, perceptual, weights, config, denoiser.num_train_timesteps)
         x0, history = edit_window(window, losses, weights, steps, sampler, denoiser, config, report)
         with torch.no_grad():
-            previous = PreviousFrame(x_src[-1:], x0[-1:], shown(x0[-1:], x_src[-1:], m[-1:])[0])
+            previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], whole)[0])
         first += len(img_src)
         # what changed at the model's scale is added to what the source shows at its own
         edited = (img_src + resize(x0 - x_src, (h, w), "stretch").to(img_src)).clamp(-1, 1)
         yield EditedVideo(composite(img_src, edited, mask), mask, history)
+
+
+def views_of(config: EditConfig) -> Views:
+    """How the encoder looks at what is edited."""
+    return Views(config.crops, config.outside_mask, config.seed, config.chunk)
 
 
 def edit_window(
@@ -196,23 +199,14 @@ def window_losses(
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
     x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
     estimator = cast(FlowEstimator, window.flow)  # used with a weight of "flow" only, and where flow is no Flow
+    before = None if window.previous is None else window.previous.image_embeds
+    heard = SoundTerms(weights, joint, window.audio, views_of(config), x_src, m, before)
     reference = window.movement(config.chunk, config.flow_on == "source") if "flow" in weights else None
 
     def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
-        terms = {}
-        if "sound" in weights or "direction" in weights:
-            image_embeds = encode_views(  # [1 + views,F,D]
-                joint, x0_hat, x_src, m,
-                around=config.outside_mask, chunk=config.chunk, views=config.crops, seed=config.seed, t=t,
-            )  # fmt: skip
-        if "sound" in weights:
-            terms["sound"] = cosine_distance(image_embeds, window.audio[-len(x0_hat) :]).mean(dim=0)
-            if released and window.previous is None:
-                terms["sound"] = released_editing.without_first(terms["sound"])
-        if "direction" in weights:
-            terms["direction"] = editing.direction_distance(
-                window.with_previous(image_embeds[0], "image_embeds"), window.audio
-            )
+        terms = heard(x0_hat, t)
+        if released and window.previous is None and "sound" in terms:
+            terms["sound"] = released_editing.without_first(terms["sound"])
         if "flow" in weights:
             x = window.with_previous(x0_hat, "x0")
             moved = estimate_flow(x.detach(), estimator, config.chunk) if reference is None else reference

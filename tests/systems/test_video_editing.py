@@ -15,7 +15,7 @@ from soundguide_core.media.images import from_uint8, to_uint8
 pytest.importorskip("diffusers")
 
 from soundguide_core.diffusion.windows import PreviousFrame, Window
-from soundguide_core.losses.views import encode_views
+from soundguide_core.losses.views import Views, encode_views
 from soundguide_core.systems import video_editing as edit
 
 COSINE = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
@@ -212,12 +212,12 @@ def test_what_the_encoder_sees(models):
 
     x, x_src, m = video(2, seed=1), video(2, seed=2), square()
     with torch.no_grad():
-        encode_views(Looking(), x, x_src, m, around="grey", chunk=2)
-        encode_views(Looking(), x, x_src, m.expand(2, -1, -1, -1), around="source", chunk=8)
+        encode_views(Looking(), x, x_src, m, Views(around="grey", chunk=2))
+        encode_views(Looking(), x, x_src, m.expand(2, -1, -1, -1), Views(chunk=8))
     assert torch.equal(torch.cat(seen[:-1]), x * m) and torch.equal(seen[-1], m * x + (1 - m) * x_src)
     wide = video(1, 16, 32)
     with torch.no_grad():
-        embeds = encode_views(Looking(), wide, wide, square(16, 32), around="source", chunk=2, views=2, t=7)
+        embeds = encode_views(Looking(), wide, wide, square(16, 32), Views(2, chunk=2), 7)
     assert seen[-1].shape == (3, 3, 16, 16) and embeds.shape == (3, 1, 16)
 
 
