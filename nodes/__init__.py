@@ -12,6 +12,7 @@ from . import (
     image_manipulation,
     latents,
     models,
+    preview_decoder,
     sound_to_video,
     video_editing,
 )
@@ -19,9 +20,19 @@ from .checks import check_inputs
 from .host import ComfyExtension, add_model_folders
 
 GROUPS = (
-    models, examples, audio, curves, embedding, latents, image_manipulation, sound_to_video, continuous_video,
-    video_editing, analysis,
-)  # fmt: skip
+    models,
+    preview_decoder,
+    examples,
+    audio,
+    curves,
+    embedding,
+    latents,
+    image_manipulation,
+    sound_to_video,
+    continuous_video,
+    video_editing,
+    analysis,
+)
 NODES = [check_inputs(node) for group in GROUPS for node in group.NODES]
 
 

@@ -131,6 +131,11 @@ class Model:
         """The network on the compute device, its weights fit for gradients."""
         return on_device(self)[0]
 
+    def network(self) -> Any:
+        """The network where the host has it now, its weights fit for gradients; for use while the host samples."""
+        _make_plain(self.patcher.model)
+        return self.patcher.model.network
+
     def get_ram_usage(self) -> int:
         """Bytes, for the host's cache."""
         return self.patcher.model_size()

@@ -5,13 +5,17 @@ Axes: B batch, F frames, L layers, D dims.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
+import torch
 from torch import Tensor
 
+from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.embedding.hearing.words import HeardWords
 from ..soundguide_core.flow import optical_flow
-from .host import io
+from .host import Model, io
 
 Joint = io.Custom("SOUNDGUIDE_JOINT")
 Generator = io.Custom("SOUNDGUIDE_GENERATOR")
@@ -23,6 +27,9 @@ Flow = io.Custom("SOUNDGUIDE_FLOW")
 SoundEmbeds = io.Custom("SOUNDGUIDE_EMBEDS")
 SoundWords = io.Custom("SOUNDGUIDE_WORDS")
 WLatents = io.Custom("SOUNDGUIDE_WS")
+Decoder = io.Custom("SOUNDGUIDE_PREVIEW_DECODER")
+
+AUTO, TINY, FACTORS, FULL = DECODERS = ("auto", "tiny decoder", "latent2rgb", "full VAE")  # which PreviewDecoder
 
 __all__ = ["HeardWords"]  # what travels over SoundWords: words with their scores over time
 
@@ -75,3 +82,51 @@ class VideoFlow:
 
     def get_ram_usage(self) -> int:
         return sum(x.nbytes for x in (self.flow.fw, self.flow.bw, self.flow.visible_fw, self.flow.visible_bw))
+
+
+@dataclass(frozen=True)
+class PreviewDecoder:
+    """What makes pictures of the latents of one kind of model, for losses to look at while it samples.
+
+    name, cost: in a few words. latents: the host's name of that kind. model: the network, which the host moves and
+    frees: (z, chunk) => pictures. channels: of a latent. frames: T => how many frames of the video each of T latent
+    frames stands for. every: whether there is a picture of each of those, or one of each latent frame. chunkable:
+    whether it keeps what it computes for one chunk alone, or for the whole video.
+    """
+
+    name: str
+    cost: str
+    latents: str
+    model: Model
+    channels: int
+    frames: Callable[[int], list[int]]
+    every: bool = True
+    chunkable: bool = True
+
+    def decode(self, latent: Tensor, chunk: int = 1) -> Tensor:
+        """latent [B,C,H,W] or [B,C,T,H,W] as the model samples it => pictures [F,3,H,W] about -1..1, differentiable.
+
+        B pictures, or the F of every of B videos one after the other. chunk: latents, or latent frames, decoded at
+        once. It is exact in two passes by itself: what was computed for a chunk is computed again for its gradient.
+        Call it outside inference mode. It runs where the network is.
+        """
+        if latent.ndim not in (4, 5) or latent.shape[1] != self.channels:
+            raise InputError(
+                f"The decoder {self.name} takes latents of {self.channels} channels ({self.latents}); these have shape "
+                f"{list(latent.shape)}.",
+                "Load the decoder for the model that is sampled.",
+            )
+        network = self.model.network()
+        weight = next((x for x in (*network.parameters(), *network.buffers()) if x.is_floating_point()), latent)
+        pictures = network(latent.to(weight.device, weight.dtype), chunk)
+        return pictures.to(latent.device, torch.promote_types(pictures.dtype, torch.float32))
+
+    def spans(self, latents: int) -> list[tuple[int, int]]:
+        """Of the pictures of a video of so many latent frames: first frame shown, and the first one no longer shown."""
+        ends = list(accumulate(self.frames(latents)))
+        if self.every:
+            return [(i, i + 1) for i in range(ends[-1])]
+        return list(zip([0, *ends[:-1]], ends))
+
+    def get_ram_usage(self) -> int:
+        return self.model.get_ram_usage()

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.files import check_writable, sha256_of
-from . import safetensors_io
+from . import safe_pickle, safetensors_io
 from .formats import open_foreign
+from .formats.keys import flat_tensors
 from .registry import KINDS
 
 SOURCE = "source"  # in the config of a converted file: {"kind", "format", "file", "sha256"}
@@ -35,6 +36,19 @@ def load(path: str | os.PathLike, *kinds: str, channels_last: bool = False) -> t
     if found not in kinds:
         raise InputError(f"{path} holds weights of the kind {found}, not {kinds[0]}.", f"Choose a {kinds[0]} file.")
     return tensors, config
+
+
+def plain_state(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of a file that holds one flat state dict and nothing else, as fp32 with memory of their own.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    content = safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
+    state = flat_tensors(content)
+    if state is None:
+        raise InputError(f"{path} holds no state dict.", "Get the file again from the people who made it.")
+    return own_storage(state)
 
 
 def stated_kind(config: dict) -> str:

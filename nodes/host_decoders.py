@@ -1,0 +1,236 @@
+"""Which decoder there is for what a MODEL samples, built of the host's own parts.
+
+The weights stand in a model of our own: those of the host's VAE are made in inference mode and cannot be
+differentiated, and on some machines they leave the memory between two uses.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any, cast
+
+import folder_paths  # pyright: ignore[reportMissingImports] the host
+import torch
+from torch import Tensor, nn
+
+from ..soundguide_core.checkpoints import safetensors_io, weights
+from ..soundguide_core.common.errors import InputError
+from ..soundguide_core.diffusion import preview_decoders as pd
+from ..soundguide_core.diffusion.causal_decoding import Again, TinyVideoDecoder
+from .host import Model, with_grad
+from .sockets import AUTO, FACTORS, FULL, TINY, PreviewDecoder
+
+FOLDER = "vae_approx"
+
+# tiny decoders of the same latents under other names, and those of latent formats that name none
+ALSO = {"lighttaew2_1": ("taew2_1",), "lighttaew2_2": ("taew2_2",)}
+UNNAMED = {"LTXAV": "taeltx_2"}
+VIDEO = ("taehv", "lighttae", "taew", "taeltx")
+LIKE_THE_VAE = ("lighttaew",)  # trained on latents as the VAE has them; all others on what the model samples
+NOT_READ = ("taeh3",)
+RATIOS = {"LTXV": 8, "LTXAV": 8, "Cosmos1CV8x8x8": 8, "Mochi": 6}  # for hosts whose latent formats do not say it
+KEPT = {"tiny picture": 4000, "tiny video": 3000, "picture": 36000, "video": 42000}  # bytes a pixel, float32, measured
+
+
+def auto_decoder(model, vae=None) -> PreviewDecoder:
+    """The best decoder that is here for what this MODEL samples; errors as `make_decoder`."""
+    return make_decoder(model, AUTO, vae)
+
+
+def make_decoder(model, choice: str, vae=None) -> PreviewDecoder:
+    """The decoder of this choice for what this MODEL samples. vae: a VAE of the host, for "full VAE".
+
+    auto: pixels as they are; else the tiny decoder, if its file is here; else latent2rgb; else the full VAE.
+
+    Raises:
+        InputError: the model samples no pictures, or there is no such decoder for its latents.
+    """
+    return with_grad(_make, model, choice, vae)
+
+
+def _make(model, choice: str, vae) -> PreviewDecoder:
+    latents = plain_format(model)
+    name = type(latents).__name__
+    if latents.latent_dimensions == 1 or "Audio" in name:
+        raise InputError(f"This model samples {name}: sound, not pictures.", "Connect a model of pictures or videos.")
+    if choice == FULL:
+        return _full(latents, vae)
+    if latents.latent_channels == 3:
+        return _decoder(
+            latents, "pixels", "The model paints pixels: nothing is decoded.", pd.Pixels(latents.process_out)
+        )
+    file = None if choice == FACTORS else tiny_file(latents)
+    if file is not None:
+        return _tiny(latents, file)
+    if choice == TINY:
+        raise InputError(*_no_tiny(latents))
+    if latents.latent_rgb_factors is not None:
+        return _factors(latents, choice)
+    if choice == FACTORS or vae is None:
+        raise InputError(
+            f"There is no latent2rgb for {name}" + (" and no tiny decoder." if choice == AUTO else "."),
+            "Connect the VAE of this model to vae" + (" and choose the full VAE." if choice == FACTORS else "."),
+        )
+    return _full(latents, vae)
+
+
+def plain_format(model) -> Any:
+    """A MODEL's latent format, its tensors fit for gradients. Called outside inference mode."""
+    found = getattr(getattr(model, "model", None), "latent_format", None)
+    if found is None:
+        raise InputError(f"A {type(model).__name__} has arrived in place of a model.", "Connect a MODEL output.")
+    plain = copy.copy(found)
+    vars(plain).update({key: x.clone() for key, x in vars(found).items() if isinstance(x, Tensor)})
+    return plain
+
+
+def frames_of_latents(latents) -> Any:
+    """T => how many frames of the video each of T latent frames stands for."""
+    ratio = getattr(latents, "temporal_downscale_ratio", None)
+    if ratio is None:
+        ratio = RATIOS.get(type(latents).__name__, 4) if latents.latent_dimensions == 3 else 1
+    if type(latents).__name__.startswith("MiniMaxH3"):
+        return lambda count: [1 if i % 5 == 0 else 4 for i in range(count)]
+    return lambda count: [1] + [ratio] * (count - 1)
+
+
+def _decoder(latents, name: str, cost: str, network: nn.Module, **fields: Any) -> PreviewDecoder:
+    model = Model(name, lambda device: network.eval().requires_grad_(False).to(device))
+    frames = frames_of_latents(latents)
+    return PreviewDecoder(name, cost, type(latents).__name__, model, latents.latent_channels, frames, **fields)
+
+
+def _cost(network: nn.Module, kind: str, many: str = "") -> str:
+    size = sum(x.numel() * x.element_size() for x in network.parameters()) / 2**20
+    one = KEPT[kind] * 512 * 512 / 2**30
+    return f"{size:.0f} MiB of weights, and about {one:.1f} GiB for each picture of 512 x 512 decoded at once{many}."
+
+
+# Tiny decoders
+
+
+def tiny_names(latents) -> list[str]:
+    """How the names of files of tiny decoders for these latents begin, the host's own first."""
+    named = getattr(latents, "taesd_decoder_name", None) or UNNAMED.get(type(latents).__name__)
+    return [named, *ALSO.get(named, ())] if named and named not in NOT_READ else []
+
+
+def tiny_files() -> list[str]:
+    """All that lie in models/vae_approx."""
+    return sorted(folder_paths.get_filename_list(FOLDER))
+
+
+def tiny_file(latents) -> str | None:
+    """The file in models/vae_approx, by its name there."""
+    found = (file for name in tiny_names(latents) for file in tiny_files() if os.path.basename(file).startswith(name))
+    return next((file for file in found if file.endswith((".safetensors", ".pth", ".pt", ".bin"))), None)
+
+
+def _no_tiny(latents) -> tuple[str, str]:
+    names = tiny_names(latents)
+    if not names:
+        return f"There is no tiny decoder for {type(latents).__name__}.", "Choose auto or latent2rgb."
+    return (
+        f"The tiny decoder {names[0]} is not in models/{FOLDER}.",
+        f"Put {' or '.join(f'{name}.safetensors' for name in names)} (or .pth) there, or choose latent2rgb.",
+    )
+
+
+def _tiny(latents, file: str) -> PreviewDecoder:
+    path = folder_paths.get_full_path_or_raise(FOLDER, file)
+    state, name = weights.plain_state(path), os.path.basename(file)
+    if name.startswith(VIDEO):
+        kind, network = "tiny video", _tiny_video(latents, state, path, name)
+    else:
+        kind, network = "tiny picture", _tiny_picture(latents, state, path)
+    return _decoder(latents, f"tiny decoder {file}", _cost(network, kind), network)
+
+
+def _tiny_picture(latents, state: dict[str, Tensor], path: str) -> nn.Module:
+    from comfy.taesd.taesd import TAESD  # pyright: ignore[reportMissingImports] the host
+
+    decoder = TAESD(latent_channels=latents.latent_channels).taesd_decoder
+    state = {key.removeprefix("taesd_decoder."): x for key, x in state.items()}
+    safetensors_io.fill(decoder, state, path)
+    return pd.TinyPicture(decoder)
+
+
+def _tiny_video(latents, state: dict[str, Tensor], path: str, name: str) -> nn.Module:
+    try:
+        from comfy.taesd.taehv import TAEHV  # pyright: ignore[reportMissingImports] the host
+    except ImportError as error:
+        raise InputError("This ComfyUI has no tiny decoders of videos.", "Choose latent2rgb, or update it.") from error
+    whole = TAEHV(latent_channels=latents.latent_channels)
+    decoder = {key.removeprefix("decoder."): x for key, x in state.items() if key.startswith("decoder.")}
+    safetensors_io.fill(whole.decoder, decoder, path)
+    return tiny_video(whole, latents.process_out if name.startswith(LIKE_THE_VAE) else lambda z: z)
+
+
+def tiny_video(whole, prepare: pd.Prepare) -> nn.Module:
+    """The decoder of one of the host's TAEHV, whose own way through time cuts the gradients between frames."""
+    remembers = [i for i, layer in enumerate(whole.decoder) if type(layer).__name__ == "MemBlock"]
+    grow = getattr(whole, "t_upscale", None) or whole.frames_to_trim + 1
+    return pd.TinyVideo(TinyVideoDecoder(whole.decoder, remembers, grow, getattr(whole, "patch_size", 1)), prepare)
+
+
+# latent2rgb
+
+
+def _factors(latents, choice: str) -> PreviewDecoder:
+    bias, reshape = (getattr(latents, f"latent_rgb_factors_{part}", None) for part in ("bias", "reshape"))
+    cost = "It costs next to nothing; its pictures are blurred, and as small as the latents."
+    if choice == AUTO:
+        names = tiny_names(latents)
+        cost += f" For better ones put {names[0]}.safetensors or .pth into models/{FOLDER}." if names else ""
+    network = pd.Factors(latents.latent_rgb_factors, bias, reshape)
+    return _decoder(latents, "latent2rgb", cost, network, every=latents.latent_dimensions < 3)
+
+
+# The VAE
+
+
+def _full(latents, vae) -> PreviewDecoder:
+    inside = getattr(vae, "first_stage_model", None)
+    if inside is None:
+        arrived = "none has arrived" if vae is None else f"a {type(vae).__name__} has arrived"
+        raise InputError(f"A VAE is to decode, and {arrived}.", "Connect the VAE of this model to vae.")
+    if vae.latent_channels != latents.latent_channels or vae.output_channels < 3:
+        raise InputError(
+            f"This VAE takes {vae.latent_channels} channels to {vae.output_channels}; {type(latents).__name__} has "
+            f"{latents.latent_channels}.",
+            "Connect the VAE that belongs to this model.",
+        )
+    name = f"VAE {type(inside).__name__}"
+    if type(inside).__name__ == "TAEHV":
+        network = tiny_video(copy.deepcopy(inside), lambda z: inside.process_in(latents.process_out(z)))
+        return _decoder(latents, "tiny decoder from vae", _cost(network, "tiny video"), network)
+    own, causal = own_copy(inside)
+    video = vae.latent_dim == 3
+    network = pd.FullDecoder(own, latents.process_out, video=video, **_range(vae))
+    many = "; a video is decoded as a whole" if video and not causal else ""
+    cost = _cost(network, "video" if video else "picture", many)
+    return _decoder(latents, name, cost, network, chunkable=causal or not video)
+
+
+def own_copy(inside: nn.Module) -> tuple[nn.Module, bool]:
+    """A VAE's network with weights of its own, in float32 where they are half, without its encoder; and whether it is
+    causal and remembers in a list, so that its activations are kept for one chunk alone."""
+    kind = type(inside).__name__
+    dropped = [inside.encoder] if kind in ("AutoencoderKL", "AutoencodingEngine", "WanVAE") else []
+    host_memory = [x for part in inside.modules() for key, x in vars(part).items() if key in ("_v", "_pin")]
+    own = copy.deepcopy(inside, {id(x): None for x in (*dropped, *host_memory)})
+    own = own.float() if next(own.parameters(), torch.empty(0)).dtype == torch.float16 else own
+    if kind == "WanVAE":
+        own.decoder = Again(cast(nn.Module, own.decoder))
+    return own, kind == "WanVAE"
+
+
+def _range(vae) -> dict[str, float]:
+    """What makes -1..1 of what this VAE decodes; it says for its own use what makes 0..1."""
+    shown = float(vae.process_output(torch.tensor([0.25])))
+    if shown == 0.25:
+        return {"scale": 2.0, "shift": -1.0}  # 0..1 already
+    if abs(shown - 0.625) < 1e-6:
+        return {"scale": 1.0, "shift": 0.0}  # (x + 1) / 2
+    raise InputError("This VAE makes no pictures.", "Connect the VAE that belongs to this model.")
