@@ -1,8 +1,12 @@
-"""Everything from nothing: `python start.py demo` plays the miniature through, `python start.py test` runs the tests.
+"""Everything from nothing, with Python 3.10 or newer alone:
 
-Needs Python 3.10 or newer and nothing else. Either command makes a virtual environment in .venv beside this file,
-installs what it needs there, and remembers what is installed, so that the next time starts at once.
-Arguments after the command are passed on: `python start.py demo --out pictures`, `python start.py test -k mel`.
+    python start.py demo                   play the miniature through, as a page to look at
+    python start.py run classify rain.wav  any command of SoundGuide; `run --help` lists them
+    python start.py test                   the tests
+
+Each makes a virtual environment in .venv beside this file, installs what it needs there, and remembers what is
+installed, so that the next time starts at once. It works from any folder. Arguments after the command are passed on:
+`python start.py demo --out pictures`, `python start.py test -k mel`.
 """
 
 import json
@@ -18,11 +22,13 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "soundguide.json"
 
-FROM_THE_HOST = ["torch", "torchvision"]  # ComfyUI brings these along; alone we fetch them
+PYTORCH = ["torch", "torchvision"]  # ComfyUI brings these along; alone we fetch them
+FOR_PROCESSORS = "https://download.pytorch.org/whl/cpu"  # PyTorch without CUDA; both packages, as they fit each other
 FOR_TESTS = ["pytest"]
 
 COMMANDS = {
     "demo": ["-m", "soundguide_core", "demo"],
+    "run": ["-m", "soundguide_core"],
     "test": ["-m", "pytest"],
 }
 
@@ -53,7 +59,12 @@ def make_environment():
 def requirements(command):
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     ours = [line for line in lines if line.strip() and not line.startswith("#")]
-    return FROM_THE_HOST + ours + (FOR_TESTS if command == "test" else [])
+    return PYTORCH + ours + (FOR_TESTS if command == "test" else [])
+
+
+def cuda_is_of_no_use():
+    """Whether pip's own choice of PyTorch would bring gigabytes of CUDA along for nothing: Linux without its driver."""
+    return sys.platform == "linux" and not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists())
 
 
 def install(command):
@@ -62,12 +73,18 @@ def install(command):
     installed = stamp.get("installed", []) if stamp.get("python") == sys.version else []
     if set(wanted) <= set(installed):
         return
-    say(f"Installing {len(wanted)} packages, PyTorch among them: some minutes and gigabytes the first time")
     began = time.monotonic()
     pip = [PYTHON, "-m", "pip"]
     if not works(*pip, "--version"):
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
-    if subprocess.run([*pip, "install", "--disable-pip-version-check", *wanted]).returncode:
+    pip += ["install", "--disable-pip-version-check"]
+    if cuda_is_of_no_use() and not set(PYTORCH) <= set(installed):
+        say("Installing PyTorch for processors, about 250 MB to fetch, as there is no NVIDIA driver here")
+        quickly = ["--timeout", "15", "--retries", "1"]
+        if subprocess.run([*pip, *quickly, "--index-url", FOR_PROCESSORS, *PYTORCH]).returncode:
+            say("That place does not answer; pip's usual PyTorch is taken, about 3 GB to fetch")
+    say(f"Installing {len(wanted)} packages, some minutes the first time; below, what is fetched and how much")
+    if subprocess.run([*pip, *wanted]).returncode:
         sys.exit("pip could not install the packages; its last lines say why. Mend that and run the command again.")
     stamp = {"python": sys.version, "installed": sorted({*installed, *wanted})}
     STAMP.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
@@ -84,8 +101,8 @@ def main(arguments):
     make_environment()
     install(command)
     say(f"Running: {command}")
-    # the demo's --out is relative to where the user stands, the tests' paths to the project
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # paths given to a command are relative to where the user stands, the tests' to the project
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SOUNDGUIDE_CALLED": f"python {sys.argv[0]} run"}
     folder = ROOT if command == "test" else None
     return subprocess.run([PYTHON, *COMMANDS[command], *rest], env=environment, cwd=folder).returncode
 

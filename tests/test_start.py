@@ -68,6 +68,42 @@ def test_makes_installs_runs_and_the_second_time_only_runs(start, ran):
     assert not any("install" in command for command in ran), "either order"
 
 
+def test_runs_any_command_where_the_user_stands(start, ran, monkeypatch):
+    seen = {}
+    run = start.subprocess.run
+    monkeypatch.setattr(start.subprocess, "run", lambda c, **k: seen.update(k) or run(c, **k))
+    assert start.main(["run", "classify", "rain.wav", "--labels", "rain,wind"]) == 0
+    assert ran[-1][1:] == ["-m", "soundguide_core", "classify", "rain.wav", "--labels", "rain,wind"]
+    assert seen["cwd"] is None and seen["env"]["PYTHONPATH"] == str(ROOT)
+
+
+@pytest.mark.parametrize("useless", [True, False])
+def test_pytorch_for_processors_where_there_is_no_gpu(start, ran, monkeypatch, useless):
+    monkeypatch.setattr(start, "cuda_is_of_no_use", lambda: useless)
+    start.main(["demo"])
+    small = [command for command in ran if start.FOR_PROCESSORS in command]
+    assert len(small) == useless
+    if useless:
+        assert small[0][-2:] == ["torch", "torchvision"], "together, as they fit each other"
+        everything = next(command for command in ran if "open_clip_torch" in command)
+        assert ran.index(small[0]) < ran.index(everything)
+        ran.clear()
+        start.main(["test"])
+        assert not [command for command in ran if start.FOR_PROCESSORS in command], "once"
+
+
+def test_where_the_small_pytorch_is_out_of_reach_the_usual_one_is_taken(start, ran, monkeypatch, capsys):
+    run = start.subprocess.run
+    monkeypatch.setattr(start, "cuda_is_of_no_use", lambda: True)
+    monkeypatch.setattr(
+        start.subprocess,
+        "run",
+        lambda c, **k: SimpleNamespace(returncode=1) if start.FOR_PROCESSORS in c else run(c, **k),
+    )
+    assert start.main(["demo"]) == 0
+    assert "does not answer" in capsys.readouterr().out and start.STAMP.exists()
+
+
 def test_what_the_tests_need_is_enough_for_the_demo(start, ran):
     start.main(["test"])
     ran.clear()
