@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from styleganv_quality import Bench, distances, learned_motion
 
-from soundguide_core.generators.loading import load_styleganv
+from soundguide_core.generators.loading import load_video_generator
 from soundguide_core.miniature.world.clip_codes import CodedClips
 from soundguide_core.training import styleganv
 from soundguide_core.training.recipe import read_recipe
@@ -45,7 +45,7 @@ def main() -> None:
         clips = CodedClips(args.clips, size, device=args.device)
         path = styleganv.run(config=recipe, out=Path(args.out) / name, device=args.device, seed=0, videos=clips)
         print(f"\n{name}, {recipe['warm_start']['stages']}, {recipe['training']['kimg']} kimg")
-        bench = Bench(load_styleganv(path), CodedClips(args.clips, size))
+        bench = Bench(load_video_generator(path), CodedClips(args.clips, size))
         with torch.no_grad():
             distances(bench, args.videos)
             learned_motion(bench)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soundguide_core.common.memory import tune_malloc
 from soundguide_core.embedding.joint import load_joint
-from soundguide_core.generators.loading import load_styleganv
+from soundguide_core.generators.loading import load_video_generator
 from soundguide_core.generators.sound_motion import MODULATIONS, SoundCurve
 from soundguide_core.media.images import grid, save_image
 from soundguide_core.metrics.frechet import frechet_distance, window_features
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--out", help="a folder for pictures")
     args = parser.parse_args()
     tune_malloc()
-    generator = load_styleganv(args.generator)
+    generator = load_video_generator(args.generator)
     bench = Bench(generator, CodedClips(args.clips, generator.resolution))
     distances(bench, args.videos)
     learned_motion(bench)

@@ -375,7 +375,7 @@ def latent_samples(latent: Any) -> Tensor:
         InputError: it is none, or holds none of these.
     """
     samples = latent.get("samples") if isinstance(latent, Mapping) else None
-    if getattr(samples, "is_nested", False):  # the host's own NestedTensor: video first
+    if samples is not None and getattr(samples, "is_nested", False):  # the host's own NestedTensor: video first
         samples = samples.unbind()[0]
     if not isinstance(samples, Tensor) or samples.ndim not in (4, 5):
         raise InputError(

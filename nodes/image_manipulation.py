@@ -98,6 +98,12 @@ class SoundManipulate(io.ComfyNode):
                     tooltip="How much of 'also' against 1 of 'embeds'; below 0 leads away from it.",
                 ),
                 preset_input(ManipulationConfig),
+                sockets.FaceIdentity.Input(
+                    "identity",
+                    optional=True,
+                    tooltip="From Load Identity Encoder, for faces: the changed picture shows the same person.",
+                ),
+                *config_inputs(ManipulationConfig, "identity", "strength", also={"optional": True}),
             ],
             outputs=[
                 sockets.WLatents.Output(
@@ -110,17 +116,26 @@ class SoundManipulate(io.ComfyNode):
                     tooltip="How far it was from the meaning and from the source, step by step.",
                 ),
                 io.Image.Output("before", display_name="before", tooltip="The picture as it was."),
+                io.Image.Output(
+                    "layer_plot", display_name="layer_plot", tooltip="How far each layer of the generator moved."
+                ),
+                io.Float.Output(
+                    "similarity_before",
+                    display_name="similarity_before",
+                    tooltip="Cosine of picture and meaning before the change, -1 to 1.",
+                ),
+                io.Float.Output("similarity", display_name="similarity", tooltip="The same of the changed picture."),
             ],
         )
 
     @classmethod
-    def execute(cls, generator, encoder, latents, embeds, also_weight, also=None, **settings):
+    def execute(cls, generator, encoder, latents, embeds, also_weight, also=None, identity=None, **settings):
         from ..soundguide_core.pipelines.image_manipulation import change_picture
 
         if also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
         check_encoder([embeds], encoder.name)
-        network, joint = on_device(generator, encoder)
+        network, joint, *recogniser = on_device(generator, encoder, *([identity] if identity else []))
         changed = with_grad(
             change_picture,
             latents.ws.to(generator.device),
@@ -128,12 +143,19 @@ class SoundManipulate(io.ComfyNode):
             generator=network,
             joint=joint,
             config=config_of(ManipulationConfig, settings),
+            identity=recogniser[0] if recogniser else None,
             on_step=on_step(),
         )
         result = changed.result
         plot = plots.loss_picture(result.history, embeds.label)
         ws = Latents(result.ws.float().cpu(), latents.generator)
-        return io.NodeOutput(ws, image_of(changed.img), plot, image_of(result.img_src))
+        layers = plots.layer_picture(
+            result.layer_moves.mean(dim=0).tolist(),
+            f"{embeds.label}: cosine {changed.before:.3f} before, {changed.after:.3f} after",
+        )
+        return io.NodeOutput(
+            ws, image_of(changed.img), plot, image_of(result.img_src), layers, changed.before, changed.after
+        )
 
 
 NODES = [InvertImage, SoundManipulate]

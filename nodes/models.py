@@ -136,9 +136,9 @@ class LoadStyleGANV(Loader):
 
     @classmethod
     def load(cls, name, device):
-        from ..soundguide_core.generators.loading import load_styleganv
+        from ..soundguide_core.generators.loading import load_video_generator
 
-        return load_styleganv(name, device)
+        return load_video_generator(name, device)
 
 
 class LoadPixelDiffusion(Loader):
@@ -197,4 +197,34 @@ class LoadFlow(Loader):
         return load_flow(name, device)
 
 
-NODES = [LoadJointEncoder, LoadStyleGAN, LoadSoundVideo, LoadStyleGANV, LoadPixelDiffusion, LoadFlow]
+class LoadIdentityEncoder(Loader):
+    kind = "identity"
+
+    @classmethod
+    def define_schema(cls):
+        return cls.schema(
+            node_id="SoundGuideLoadIdentityEncoder",
+            display_name="Load Identity Encoder",
+            description="Loads a network that tells whether two faces are one person, so that a changed face stays "
+            "the same person's.",
+            tooltip="'ir-se50' is ArcFace as published; its file goes into ComfyUI/models/soundguide/identity, like "
+            "others of the same kind. Nothing in a file is run.",
+            output=sockets.FaceIdentity.Output("identity", display_name="identity", tooltip="For Change Picture."),
+        )
+
+    @classmethod
+    def load(cls, name, device):
+        from ..soundguide_core.losses.identity import load_identity
+
+        return load_identity(name, device)
+
+
+NODES = [
+    LoadJointEncoder,
+    LoadStyleGAN,
+    LoadSoundVideo,
+    LoadStyleGANV,
+    LoadPixelDiffusion,
+    LoadFlow,
+    LoadIdentityEncoder,
+]

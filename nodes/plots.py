@@ -117,6 +117,15 @@ def report_picture(report: VideoReport, fps: float) -> Tensor:
     return _picture(figure)
 
 
+def layer_picture(moves: Sequence[float], title: str) -> Tensor:
+    """A bar for each layer of a generator, coarse to fine: how far its latent moved."""
+    figure, axis = _figure(640, 260)
+    axis.bar(range(len(moves)), moves, color=LINE, width=0.7)
+    axis.set(xlabel="layer, coarse to fine", ylabel="moved", xticks=range(len(moves)))
+    axis.set_title(_short(title), color=INK, fontsize=10)
+    return _picture(figure)
+
+
 def loss_picture(history: Sequence[dict[str, float]], title: str) -> Tensor:
     """One panel per term, from the first step to the last."""
     terms = [name for name in history[0] if name != "total"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..soundguide_core.common.settings import Leaf, build, leaves
+from ..soundguide_core.common.settings import Leaf, build, leaves, preset_fields, preset_names
 from .host import io
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def config_inputs(config: type, *paths: str, also: Mapping[str, Any] | None = No
 
 
 def preset_input(config: type, **also: Any):
-    """Selects all settings of a published variant at once."""
+    """Selects all settings of a published variant or preset at once."""
     return io.Combo.Input(
         PRESET,
-        options=[AS_SET, *config.VARIANT_DEFAULTS],
+        options=[AS_SET, *preset_names(config)],
         default=AS_SET,
         optional=True,
-        tooltip="as set here: every setting as this node has it. paper, released: the settings of the published "
-        "article or of its authors' code in place of them; the help page lists which.",
+        tooltip="as set here: every setting as this node has it. The others: the settings of the published article "
+        "or of its authors' code in place of them; the help page lists which.",
         **also,
     )
 
@@ -41,18 +41,15 @@ def preset_input(config: type, **also: Any):
 def config_of(config: type[T], sockets: Mapping[str, Any], **fixed: Any) -> T:
     """The config of a node's inputs by name; inputs that are no settings are passed over. fixed: further fields.
 
-    A preset among the inputs stands in for what its variant has defaults of. Without one the variant changes the
+    A preset among the inputs stands in for the fields that it says something of. Without one the variant changes the
     formulas alone: all other settings are those of the node, or the default variant's where the node has none.
     """
     paths = {leaf.socket: path for path, leaf in leaves(config).items()}
     values = {paths[name]: value for name, value in sockets.items() if name in paths} | fixed
     preset = sockets.get(PRESET, AS_SET)
-    variants = getattr(config, "VARIANT_DEFAULTS", {})
-    if variants and preset != AS_SET:
-        published = variants.get(preset, {})
-        return build(
-            config, {**{path: x for path, x in values.items() if _field(path) not in published}, "variant": preset}
-        )
+    if preset != AS_SET:
+        published = preset_fields(config, preset)
+        return build(config, {path: x for path, x in values.items() if _field(path) not in published} | published)
     chosen = {"variant": values.pop("variant")} if "variant" in values else {}
     return replace(build(config, values), **chosen)
 

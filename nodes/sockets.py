@@ -26,6 +26,7 @@ FlowEstimator = io.Custom("SOUNDGUIDE_FLOW_ESTIMATOR")
 Flow = io.Custom("SOUNDGUIDE_FLOW")
 SoundEmbeds = io.Custom("SOUNDGUIDE_EMBEDS")
 SoundWords = io.Custom("SOUNDGUIDE_WORDS")
+FaceIdentity = io.Custom("SOUNDGUIDE_FACE_IDENTITY")
 WLatents = io.Custom("SOUNDGUIDE_WS")
 Decoder = io.Custom("SOUNDGUIDE_PREVIEW_DECODER")
 

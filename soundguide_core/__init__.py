@@ -11,6 +11,11 @@ _HOMES = {
     "load_joint": ".embedding.joint",
     "JointEncoder": ".embedding.joint",
     "load_generator": ".generators.loading",
+    "load_identity": ".losses.identity",
+    "load_perceptual": ".losses.perceptual",
+    "load_denoiser": ".diffusion.denoiser",
+    "load_flow": ".flow.estimators",
+    "MelTrack": ".audio.track",
     "manipulate": ".systems.image_manipulation",
     "mix_embeds": ".embedding.mixing",
     "mix_styles": ".systems.image_manipulation",
@@ -22,7 +27,8 @@ _HOMES = {
     "start_from_text": ".systems.sound_to_video",
     "GeneratedVideo": ".systems.sound_to_video",
     "VideoConfig": ".systems.configs.sound_to_video",
-    "load_styleganv": ".generators.loading",
+    "load_sound_video": ".trajectory.released",
+    "load_video_generator": ".generators.loading",
     "SoundCurve": ".generators.sound_motion",
     "generate_continuous": ".systems.continuous_video",
     "stream_continuous": ".systems.continuous_video",
@@ -44,7 +50,8 @@ _HOMES = {
     "save_image": ".media.images",
 }
 
-_OLD_NAMES = {"Sound": "SoundCurve", "sound_of": "sound_curve"}  # of version 0.1
+# of version 0.1
+_OLD_NAMES = {"Sound": "SoundCurve", "sound_of": "sound_curve", "load_styleganv": "load_video_generator"}
 
 __all__ = [*_HOMES, "__version__"]
 

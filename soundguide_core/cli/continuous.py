@@ -145,7 +145,7 @@ def _plan(
 ) -> tuple[Plan, JointEncoder | None]:
     """The video that the options describe, and the joint encoder that looks at it."""
     from ..embedding.joint import load_joint
-    from ..generators.loading import load_styleganv
+    from ..generators.loading import load_video_generator
     from ..pipelines.continuous_video import plan
 
     edit = None
@@ -156,7 +156,7 @@ def _plan(
     content = replace(content, by_meaning=by_meaning, edit=edit)
     seed = args.seed if args.motion_seed is None else args.motion_seed
     motion = replace(motion, motion_seed=seed, strength=args.strength)
-    generator = load_styleganv(args.generator, device)
+    generator = load_video_generator(args.generator, device)
     joint = load_joint(args.joint, device) if by_meaning or args.edit else None
     embeds = None if args.text is None or joint is None else joint.encode_text([args.text])
     with progress("editing") as on_step:

@@ -69,7 +69,7 @@ def moved(folder: Path, joint, seed: int) -> None:
     """moved.mp4, moved.png: a scene of thunder that moves with a recording of it."""
     import torch
 
-    from ..generators.loading import load_styleganv
+    from ..generators.loading import load_video_generator
     from ..pipelines.continuous_video import listen, plan
     from ..pipelines.recording import Recording
     from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
@@ -77,7 +77,7 @@ def moved(folder: Path, joint, seed: int) -> None:
     path = folder / "sounds" / f"{MOVING}.wav"
     heard, seconds = listen(Recording.of_file(path), None)
     video = plan(
-        load_styleganv("miniature", joint.device), joint, heard, ContinuousConfig(seconds, SMOOTH_FPS),
+        load_video_generator("miniature", joint.device), joint, heard, ContinuousConfig(seconds, SMOOTH_FPS),
         content=ContentConfig(seed, psi=0.7), motion=MotionConfig(seed),
     )  # fmt: skip
     with progress("rendering") as on_step:

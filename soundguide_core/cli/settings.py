@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any, TypeVar
 
-from ..common.settings import KEY, Leaf, build, leaves
+from ..common.settings import KEY, Leaf, build, leaves, preset_fields, preset_names
 
 T = TypeVar("T")
+PRESET = "preset"
 
 
 def add_config_arguments(parser: argparse._ActionsContainer, config: type, *paths: str, **helps: str) -> None:
@@ -30,12 +31,21 @@ def add_config_arguments(parser: argparse._ActionsContainer, config: type, *path
             )  # fmt: skip
 
 
+def add_preset_argument(parser: argparse._ActionsContainer, config: type) -> None:
+    """--preset."""
+    parser.add_argument(
+        "--preset", choices=preset_names(config), dest=dest_of(config, PRESET),
+        help="all settings of the published article or of its authors' code at once; other options go before them",
+    )  # fmt: skip
+
+
 def config_from(args: argparse.Namespace, config: type[T], **fixed: Any) -> T:
     """The config of the options that were given. fixed: fields that come from elsewhere."""
-    values = dict(fixed)
+    preset = getattr(args, dest_of(config, PRESET), None)
+    values = {**({} if preset is None else preset_fields(config, preset)), **fixed}
     for name, value in vars(args).items():
         of, _, path = name.partition(":")
-        if of == config.__name__ and value is not None:
+        if of == config.__name__ and path != PRESET and value is not None:
             values |= {f"{path}.{key}": number for key, number in value} if isinstance(value, list) else {path: value}
     return build(config, values)
 

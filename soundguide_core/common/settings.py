@@ -144,13 +144,16 @@ def from_mapping(
 
 
 def config(
-    variants: Mapping[str, Mapping[str, Any]] | None = None, renamed: Mapping[str, str] | None = None
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    renamed: Mapping[str, str] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Decorates a dataclass of settings.
 
     variants: value of the field `variant` => the defaults of other fields under that variant, where they differ.
         dataclasses.replace changes the variant alone: it hands over all fields.
     renamed: old name of a field => name; the old one is still understood.
+    presets: name => values of fields, the variant among them; preset_fields gives what a preset says.
     """
 
     def decorate(cls: type[T]) -> type[T]:
@@ -165,9 +168,21 @@ def config(
 
         cls.__init__ = __init__  # type: ignore[method-assign]
         cls.VARIANT_DEFAULTS = dict(variants or {})  # type: ignore[attr-defined]
+        cls.PRESETS = dict(presets or {})  # type: ignore[attr-defined]
         return cls
 
     return decorate
+
+
+def preset_names(config: type) -> tuple[str, ...]:
+    """The variants that have defaults of their own, and the presets."""
+    return (*getattr(config, "VARIANT_DEFAULTS", ()), *getattr(config, "PRESETS", ()))
+
+
+def preset_fields(config: type, name: str) -> dict[str, Any]:
+    """All fields that a preset, or a variant as one, says something of, with its values."""
+    named = getattr(config, "PRESETS", {}).get(name, {"variant": name})
+    return {**getattr(config, "VARIANT_DEFAULTS", {}).get(named["variant"], {}), **named}
 
 
 def check_settings(config: Any) -> None:

@@ -27,7 +27,7 @@ def load_generator(name_or_path: str | Path | None = None, device: str | torch.d
     return _load(registry.find("generator", name_or_path).files["generator"], device, "generator", "video-generator")
 
 
-def load_styleganv(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
+def load_video_generator(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
     """A generator of videos for use: evaluation mode, parameters frozen. A registry name (None: its default), or a
     file."""
     from ..checkpoints import registry

@@ -37,7 +37,7 @@ class LPIPS(nn.Module):
         return self.network(img, target).flatten()
 
 
-def load_lpips(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> LPIPS:
+def load_perceptual(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> LPIPS:
     """LPIPS by the package lpips, frozen, on a VGG-16 from disk: a registry name, or torchvision's file.
 
     Raises:

@@ -93,6 +93,7 @@ class ChangedPicture:
         return {
             "similarity": {"before": self.before, "after": self.after},
             "layer_mask": self.result.layer_mask.mean(dim=0).tolist(),
+            "layer_moves": self.result.layer_moves.mean(dim=0).tolist(),
             "history": self.result.history,
         }
 
@@ -105,12 +106,14 @@ def change_picture(
     joint: JointEncoder,
     config: ManipulationConfig,
     by_layers: bool = False,
+    sound_layers: str | Sequence[int] | None = None,
     identity: Callable[[Tensor], Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> ChangedPicture:
     """One picture and many meanings, many pictures and one, or as many of each; ws_src [B,L,D], embeds [B,D].
 
-    by_layers: embeds are those of target_by_layers, and the picture has coarse layers of the sound, fine of the text.
+    by_layers: embeds are those of target_by_layers, and the picture has sound_layers (None: the coarser half) of the
+    sound and the others of the text. identity: where config.identity is not 0, the face recogniser.
     """
     if len(ws_src) == 1:
         ws_src = ws_src.expand(len(embeds), -1, -1)
@@ -122,6 +125,7 @@ def change_picture(
         ws_src, embeds, generator=generator, joint=joint, identity=identity, config=config, on_step=on_step
     )
     with torch.no_grad():
-        img = generator.synthesis(mix_styles(result.ws[:1], result.ws[1:])) if by_layers else result.img
+        mixed = mix_styles(result.ws[:1], result.ws[1:], sound_layers=sound_layers) if by_layers else None
+        img = generator.synthesis(mixed) if mixed is not None else result.img
         before, after = ((joint.encode_image(x) * embeds).sum(dim=-1).mean() for x in (result.img_src, img))
     return ChangedPicture(result, img, float(before), float(after))

@@ -17,7 +17,7 @@ from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, Perceptu
 from ..diffusion.denoiser import load_denoiser
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
-from ..losses.perceptual import load_lpips
+from ..losses.perceptual import load_perceptual
 from ..media.images import to_uint8
 from ..media.masks import check_marked
 from ..systems import video_editing as system
@@ -44,7 +44,7 @@ def load_networks(
         load_denoiser(unet, device),
         joint,
         load_flow(flow, device) if "flow" in weighed else None,
-        load_lpips(device=device) if "perceptual" in weighed else None,
+        load_perceptual(device=device) if "perceptual" in weighed else None,
     )
 
 
@@ -73,7 +73,7 @@ def edit_stream(
         )
     perceptual = networks.perceptual
     if perceptual is None and config.weights.get("perceptual"):
-        perceptual = load_lpips(device=networks.joint.device)
+        perceptual = load_perceptual(device=networks.joint.device)
     led = lead_curve(lead or LeadConfig(), heard.loudness, num_frames, curve)
     laid_out = (img.contiguous() for img in frames)  # sums in convolutions are rounded by layout
     return system.stream_edit(

@@ -7,6 +7,7 @@ Axes: B batch, L layers, D dims, H W.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -27,13 +28,20 @@ __all__ = ["PUBLISHED", "Manipulation", "ManipulationConfig", "manipulate", "mix
 
 @dataclass
 class Manipulation:
-    """ws [B,L,D] edited latents, img and img_src [B,3,H,W] about -1..1, the loss history, and the last g [B,L]."""
+    """ws and ws_src [B,L,D] edited and source latents, img and img_src [B,3,H,W] about -1..1, the loss history, and the
+    last g [B,L]."""
 
     ws: Tensor
+    ws_src: Tensor
     img: Tensor
     img_src: Tensor
     history: list[dict[str, float]]
     layer_mask: Tensor
+
+    @property
+    def layer_moves(self) -> Tensor:
+        """How far each layer's latent went, root mean square over its dims [B,L]."""
+        return (self.ws - self.ws_src).square().mean(dim=-1).sqrt()
 
 
 def manipulate(
@@ -117,11 +125,11 @@ def manipulate(
         preview=lambda offset: generator.synthesis(ws_src + offset),
         on_step=on_step,
     )
-    ws = ws_src + result.latent
+    ws = ws_src + config.strength * result.latent
     with torch.no_grad():
-        img = last["img"] if released else generator.synthesis(ws)
+        img = last["img"] if released and config.strength == 1 else generator.synthesis(ws)
         g = mask()
-    return Manipulation(ws, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
+    return Manipulation(ws, ws_src, img, img_src, result.history, torch.ones_like(m) if g is None else g.detach())
 
 
 def sound_distance(
@@ -139,9 +147,15 @@ def sound_distance(
     return (whole + each.reshape(config.crops, -1).sum(dim=0)) / (1 + config.crops)
 
 
-def mix_styles(ws_sound: Tensor, ws_text: Tensor, split: int | None = None) -> Tensor:
-    """Sound and text style mixing: layers below `split` from the sound-guided code, the others from the text's.
+def mix_styles(
+    ws_sound: Tensor, ws_text: Tensor, split: int | None = None, *, sound_layers: str | Iterable[int] | None = None
+) -> Tensor:
+    """Sound and text style mixing: `sound_layers`, or those below `split`, from the sound-guided code, the others from
+    the text's.
 
-    ws [B,L,D]. The paper takes layers 1-9 of 18 from the sound: the default, half of L.
+    ws [B,L,D]. sound_layers: numbers from 0, or groups as in layer_indices, "coarse+mid". The paper takes layers 1-9 of
+    18 from the sound: the default, half of L.
     """
+    if sound_layers is not None:
+        return mix_layers(ws_text, ws_sound, sound_layers)
     return mix_layers(ws_sound, ws_text, slice(ws_sound.shape[1] // 2 if split is None else split, None))

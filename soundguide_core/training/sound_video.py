@@ -27,7 +27,7 @@ from ..generators.latents import truncate
 from ..generators.loading import load_generator
 from ..generators.temporal_discriminator import TemporalDiscriminator
 from ..losses.adversarial import discriminator_loss, r1_penalty
-from ..losses.perceptual import load_lpips
+from ..losses.perceptual import load_perceptual
 from ..media.images import grid, save_image
 from ..trajectory.trajectory import Trajectory, save_trajectory
 from .engine import distributed, loop
@@ -267,7 +267,7 @@ def run(
         on_step=on_step,
     )  # fmt: skip
     perceptual = config["models"].get("perceptual")
-    perceptual = None if perceptual is None else load_lpips(perceptual, device)
+    perceptual = None if perceptual is None else load_perceptual(perceptual, device)
     training = SoundVideoTraining(settings, trajectory, generator, joint, data, device, seed, perceptual)
     weights = Path(out) / "trajectory.safetensors"
 

@@ -116,6 +116,10 @@ COMMANDS = {
     "infinite weight": f"{CHANGE} --text rain --weight inf",
     "weights of zero": f"{CHANGE} --text rain --weight 0",
     "layers of a text alone": f"{CHANGE} --text rain --mix layers",
+    "a face recogniser that weighs nothing": f"{CHANGE} --audio rain.wav --identity ir-se50",
+    "a preset for faces without a recogniser": f"{CHANGE} --audio rain.wav --preset ffhq-paper",
+    "no numbers of layers": f"{CHANGE} --audio rain.wav --text rain --mix layers --sound-layers 3-",
+    "layers that there are not": f"{CHANGE} --audio rain.wav --text rain --mix layers --sound-layers 40",
     "unknown device": f"{CHANGE} --text rain --device banana",
     "one source": "evaluate seeing --sources 1",
     # weights

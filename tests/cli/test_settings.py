@@ -6,8 +6,8 @@ import argparse
 
 import pytest
 
-from soundguide_core.cli.settings import add_config_arguments, config_from
-from soundguide_core.systems.configs.image_manipulation import ManipulationConfig
+from soundguide_core.cli.settings import add_config_arguments, add_preset_argument, config_from
+from soundguide_core.systems.configs.image_manipulation import PUBLISHED, ManipulationConfig
 from soundguide_core.systems.configs.video_editing import EditConfig
 
 
@@ -34,6 +34,16 @@ def test_a_variant_keeps_its_defaults_but_for_what_is_given():
         ManipulationConfig, "variant schedule.steps schedule.lr space", "--variant", "paper", "--steps", "5"
     )
     assert (found.schedule.steps, found.schedule.lr, found.space, found.samples) == (5, 0.05, "w+", 0)
+
+
+def test_a_preset_keeps_what_it_says_but_for_what_is_given():
+    parser = argparse.ArgumentParser(prog="p")
+    add_config_arguments(parser, ManipulationConfig, "similarity", "schedule.steps")
+    add_preset_argument(parser, ManipulationConfig)
+    for name in PUBLISHED:
+        assert config_from(parser.parse_args(["--preset", name]), ManipulationConfig) == PUBLISHED[name]
+    found = config_from(parser.parse_args(["--preset", "ffhq-code", "--steps", "5"]), ManipulationConfig)
+    assert (found.identity, found.schedule.steps, found.schedule.lr) == (0.005, 5, 0.05)
 
 
 def test_help_shows_defaults_and_choices():

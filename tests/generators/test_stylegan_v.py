@@ -99,11 +99,11 @@ def test_gradients_reach_everything(num_frames):
 
 def test_a_file_comes_back(generator, tmp_path):
     from soundguide_core.checkpoints import safetensors_io
-    from soundguide_core.generators.loading import load_generator, load_styleganv
+    from soundguide_core.generators.loading import load_generator, load_video_generator
 
     path = tmp_path / "video.safetensors"
     safetensors_io.save(path, generator.state_dict(), CONFIG.to_dict())
-    back, ws, t = load_styleganv(path), generator.sample_ws([3]), torch.tensor([[2.5, 77.0]])
+    back, ws, t = load_video_generator(path), generator.sample_ws([3]), torch.tensor([[2.5, 77.0]])
     assert torch.allclose(
         back.video(ws, t, back.motion_noise([1])),
         generator.video(ws, t, generator.motion_noise([1])),
@@ -115,13 +115,13 @@ def test_a_file_comes_back(generator, tmp_path):
 def test_a_generator_of_pictures_is_refused(tmp_path):
     from soundguide_core.checkpoints import safetensors_io
     from soundguide_core.generators import stylegan2
-    from soundguide_core.generators.loading import load_styleganv
+    from soundguide_core.generators.loading import load_video_generator
 
     config = stylegan2.StyleGAN2Config(8, 4, 4, 2, 64, 8)
     path = tmp_path / "picture.safetensors"
     safetensors_io.save(path, stylegan2.Generator(config).state_dict(), config.to_dict())
     with pytest.raises(InputError, match="no motion"):
-        load_styleganv(path)
+        load_video_generator(path)
 
 
 def test_motion_may_join_every_style(generator):

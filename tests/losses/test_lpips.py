@@ -8,7 +8,7 @@ import torch
 import tolerances as tol
 from soundguide_core.checkpoints.formats import vgg16
 from soundguide_core.common.errors import InputError
-from soundguide_core.losses.perceptual import load_lpips
+from soundguide_core.losses.perceptual import load_perceptual
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_format_keeps_the_convolutions(state):
 def test_lpips_is_the_packages_on_that_trunk(state, tmp_path):
     lpips = pytest.importorskip("lpips")
     torch.save(state, tmp_path / "vgg16-397923af.pth")
-    distance = load_lpips(tmp_path / "vgg16-397923af.pth")
+    distance = load_perceptual(tmp_path / "vgg16-397923af.pth")
     rng = torch.Generator().manual_seed(1)
     img, target = (torch.rand(2, 3, 32, 32, generator=rng) * 2 - 1 for _ in range(2))
 
@@ -56,5 +56,5 @@ def test_lpips_is_the_packages_on_that_trunk(state, tmp_path):
 
 def test_a_missing_trunk_says_how_to_get_it():
     with pytest.raises(InputError) as error:
-        load_lpips("no such file")
+        load_perceptual("no such file")
     assert "perceptual" in str(error.value)

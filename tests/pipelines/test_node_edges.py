@@ -95,7 +95,7 @@ def test_no_sound(execute, refused, change, said):
 def test_impossible_frame_rates(execute, model, refused, tiny, tiny_trajectory, tiny_video_generator, fps):
     joint = model("embedding.joint.load_joint", tiny.joint)
     trajectory = model("trajectory.trajectory.load_trajectory", tiny_trajectory)
-    video_generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    video_generator = model("generators.loading.load_video_generator", tiny_video_generator)
     start = execute(
         "latents", "SampleLatents", generator=model("generators.loading.load_generator", tiny.generator), seed=0,
         batch_size=1, psi=0.7,
@@ -120,7 +120,7 @@ def test_impossible_frame_rates(execute, model, refused, tiny, tiny_trajectory, 
 
 @pytest.mark.parametrize("seconds", [NAN, INF, -1.0])
 def test_impossible_lengths(execute, model, refused, tiny_video_generator, seconds):
-    generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    generator = model("generators.loading.load_video_generator", tiny_video_generator)
     with refused("length"):
         execute(
             "continuous_video", "StyleGANVRender", generator=generator, seed=0, motion_seed=0, fps=12.0,
@@ -133,7 +133,7 @@ def test_impossible_lengths(execute, model, refused, tiny_video_generator, secon
 
 
 def test_a_video_without_sound_and_without_length(execute, model, refused, tiny_video_generator):
-    generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    generator = model("generators.loading.load_video_generator", tiny_video_generator)
     with refused("no length"):
         execute(
             "continuous_video", "StyleGANVRender", generator=generator, seed=0, motion_seed=0, fps=12.0, seconds=0.0,

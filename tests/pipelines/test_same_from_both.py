@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import soundfile
 import torch
 
 from soundguide_core.audio.waveform import load_audio
+from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.cli import main
+from soundguide_core.common.rng import with_seed
+from soundguide_core.embedding.ir_se import ArcFace, IRSEConfig
 from soundguide_core.media import video, video_writing
 from soundguide_core.media.images import from_uint8, load_image, save_image, to_uint8
 
@@ -114,7 +118,7 @@ def test_manipulate(tiny, files, tmp_path, execute, model, image):
         )
     else:
         (latents,) = execute("latents", "SampleLatents", generator=generator, seed=5, batch_size=1, psi=0.7)
-    _, changed, _, before = execute(
+    _, changed, _, before, *_ = execute(
         "image_manipulation", "SoundManipulate", generator=generator, encoder=joint, latents=latents, embeds=sound,
         also=text, **CHANGE,
     )  # fmt: skip
@@ -125,6 +129,43 @@ def test_manipulate(tiny, files, tmp_path, execute, model, image):
     assert main([*words, "--text", "a storm", *(["--image", str(picture)] if image else [])]) == 0
     assert torch.equal(pixels_of(changed), to_uint8(load_image(tmp_path / "out.png")))
     assert not torch.equal(changed, before)
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """A small ArcFace of random weights, in a file."""
+    tiny = IRSEConfig((4, 4, 4, 4, 8), (1, 1, 1, 1), 4, dim=6, side=16)
+    network = with_seed(0, lambda: ArcFace(tiny))
+    safetensors_io.save(tmp_path / "faces.safetensors", network.state_dict(), {"arcface": tiny.to_dict()})
+    return tmp_path / "faces.safetensors"
+
+
+def test_manipulate_a_face_by_a_preset(tiny, files, tmp_path, execute, model, faces):
+    joint, generator = model(JOINT, tiny.joint), model("generators.loading.load_generator", tiny.generator)
+    sound, *_ = execute(
+        "embedding", "AudioEncode", encoder=joint, audio=audio_of(files / "sound.wav"), per_frame=False, **HEAR
+    )
+    (latents,) = execute("latents", "SampleLatents", generator=generator, seed=5, batch_size=1, psi=0.7)
+    found = {}
+    for name in ("ffhq-paper", "lsun-paper"):
+        found[name] = execute(
+            "image_manipulation", "SoundManipulate", generator=generator, encoder=joint, latents=latents, embeds=sound,
+            preset=name, identity=model("losses.identity.load_identity", faces), **CHANGE,
+        )  # fmt: skip
+    _, changed, _, before, layers, cosine_before, cosine = found["ffhq-paper"]
+    assert not torch.equal(changed, found["lsun-paper"][1]), "faces hold on to themselves"
+    words = (
+        f"manipulate --audio {files}/sound.wav --generator {tiny.generator} --joint {tiny.joint} --seed 5"
+        f" --preset ffhq-paper --identity {faces} --out {tmp_path}/out.png --before {tmp_path}/before.png"
+        f" --json {tmp_path}/report.json"
+    ).split()
+    assert main(words) == 0
+    assert torch.equal(pixels_of(changed), to_uint8(load_image(tmp_path / "out.png")))
+    assert torch.equal(pixels_of(before), to_uint8(load_image(tmp_path / "before.png")))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["settings"]["config"]["identity"] == 0.004 and len(report["history"]) == 300
+    assert report["similarity"] == {"before": pytest.approx(cosine_before), "after": pytest.approx(cosine)}
+    assert len(report["layer_moves"]) == latents.ws.shape[1] and layers.shape[3] == 3
 
 
 @pytest.fixture
@@ -184,7 +225,7 @@ CONTINUOUS_WORDS = "--seed 3 --motion-seed 7 --fps 6 --seconds 2.5 --psi 0.9"
     ],
 )  # fmt: skip
 def test_continuous(tiny, tiny_video_generator, files, tmp_path, execute, model, meaning, changes, options):
-    generator = model("generators.loading.load_styleganv", tiny_video_generator)
+    generator = model("generators.loading.load_video_generator", tiny_video_generator)
     encoder = {"encoder": model(JOINT, tiny.joint)} if meaning else {}
     image, _, count = execute(
         "continuous_video", "StyleGANVRender", generator=generator, audio=audio_of(files / "sound.wav"),

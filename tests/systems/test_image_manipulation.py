@@ -159,6 +159,16 @@ def test_mix_styles_takes_the_papers_halves():
     sound, text = torch.zeros(1, 18, 2), torch.ones(1, 18, 2)
     assert mix_styles(sound, text)[0, :, 0].tolist() == [0.0] * 9 + [1.0] * 9
     assert mix_styles(sound, text, split=4)[0, :, 0].sum() == 14
+    of_sound = mix_styles(sound, text, sound_layers=[0, 1, 8])[0, :, 0] == 0
+    assert of_sound.nonzero().flatten().tolist() == [0, 1, 8]
+    assert (mix_styles(sound, text, sound_layers="coarse+mid")[0, :8, 0] == 0).all()
+
+
+def test_strength_is_a_share_of_the_change():
+    whole, half = (manipulate(WS, SOUND, generator=G, joint=J, config=config(strength=s)) for s in (1.0, 0.5))
+    torch.testing.assert_close(half.ws - WS, (whole.ws - WS) / 2)
+    torch.testing.assert_close(half.img, G.synthesis(half.ws))
+    torch.testing.assert_close(half.layer_moves, (half.ws - WS).square().mean(2).sqrt())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from soundguide_core.cli import main
 from soundguide_core.embedding.clip import load_clip
-from soundguide_core.generators.loading import load_generator, load_styleganv
+from soundguide_core.generators.loading import load_generator, load_video_generator
 from soundguide_core.media.images import save_image
 from soundguide_core.training.engine import loop
 
@@ -117,7 +117,7 @@ def test_a_folder_is_learned_from_and_resumed(thing, photographs, clips, tmp_pat
     if thing == "stylegan2":
         assert load_generator(weights).resolution == 16
     if thing == "styleganv":
-        assert load_styleganv(weights).fps == 12
+        assert load_video_generator(weights).fps == 12
     if thing == "joint":
         assert load_clip(weights).dim == 16
         scores = json.loads((tmp_path / "whole" / "scores.json").read_text())

@@ -8,7 +8,7 @@ import torch
 
 from soundguide_core.common.errors import InputError
 from soundguide_core.common.rng import with_seed
-from soundguide_core.generators.loading import load_styleganv
+from soundguide_core.generators.loading import load_video_generator
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.miniature.world import clip_codes
 from soundguide_core.training import styleganv
@@ -90,7 +90,7 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path, training
 
 
 def test_what_training_leaves(tmp_path):
-    generator = load_styleganv(train(tmp_path))
+    generator = load_video_generator(train(tmp_path))
     assert generator.config == CONFIG and generator.fps == 12
     assert len(list(tmp_path.glob("videos-*.png"))) == 2 and not list(tmp_path.glob(".*"))
 

@@ -19,14 +19,23 @@ VARIANT_DEFAULTS = {
 }
 
 
-@config(VARIANT_DEFAULTS)
+# what the article and the released code take for faces (FFHQ) and for scenes (LSUN, landscapes)
+PRESETS = {
+    "ffhq-paper": {"variant": PAPER, "similarity": 0.008, "identity": 0.004},
+    "lsun-paper": {"variant": PAPER},
+    "ffhq-code": {"variant": RELEASED, "similarity": 0.008, "identity": 0.005, "schedule": Schedule(300, 0.05)},
+    "landscape-code": {"variant": RELEASED},
+}
+
+
+@config(VARIANT_DEFAULTS, presets=PRESETS)
 @dataclass(frozen=True)
 class ManipulationConfig:
     """Weights and schedule of L_man = d_cos + identity L_ID + similarity || g . (w_a - w_s) ||^2.
 
     variant: "sampled" is ours and the default: it starts at the mean direction of sampled pictures, moves all layers
     alike and compares augmented crops too. "paper" and "released" name the defaults of the published article and of the
-    released code, for landscapes; PUBLISHED has those for faces. "released" also scales the cosine term by exp(0.07),
+    released code, for landscapes; PRESETS has those for faces. "released" also scales the cosine term by exp(0.07),
     updates its mask by a hand-written rule and returns the picture before the last step.
     """
 
@@ -41,8 +50,12 @@ class ManipulationConfig:
         tooltip="How strongly the picture holds on to what it was (lambda_sim). 0.002 suits landscapes, 0.008 faces.",
     )  # fmt: skip
     identity: float = setting(
-        0.0, "weight of the face's identity, lambda_ID", what="The weight of the identity term", low=0
-    )
+        0.0, "weight of the face's identity, lambda_ID; needs a face recogniser",
+        what="The weight of the identity term", low=0, offered=(0.0, 1.0), step=0.001, socket="keep_identity",
+        option="identity-weight",
+        tooltip="How strongly a face stays the same person's (lambda_ID), where a recogniser is connected to "
+        "'identity'. The article takes 0.004, its code 0.005.",
+    )  # fmt: skip
     layer_masking: bool = setting(
         True, "each layer learns how much it holds on to the source", what="Adaptive layer masking",
         socket="adaptive_layers",
@@ -69,6 +82,11 @@ class ManipulationConfig:
         tooltip="Views of the picture that are compared with the sound beside the whole, against changes that please "
         "only the encoder. Each costs one look of the encoder in every step; 0 as published.",
     )  # fmt: skip
+    strength: float = setting(
+        1.0, "how much of the change that was found is made: 0 nothing, 1 all, more goes beyond", what="The strength",
+        low=0, high=4, step=0.05,
+        tooltip="How much of the change that was found is made: 0 leaves the picture, 1 makes it, 1.5 goes beyond.",
+    )  # fmt: skip
     seed: int = seed_setting("of the augmented views", tooltip="Of these views.")
     schedule: Schedule = setting(  # noqa: RUF009
         Schedule(steps=10, lr=0.0015), "steps and learning rate", what="The schedule",
@@ -92,9 +110,4 @@ class ManipulationConfig:
         check_settings(self)
 
 
-PUBLISHED = {
-    "ffhq-paper": ManipulationConfig(PAPER, similarity=0.008, identity=0.004),
-    "lsun-paper": ManipulationConfig(PAPER),
-    "ffhq-code": ManipulationConfig(RELEASED, similarity=0.008, identity=0.005, schedule=Schedule(300, 0.05)),
-    "landscape-code": ManipulationConfig(RELEASED),
-}
+PUBLISHED = {name: ManipulationConfig(**values) for name, values in PRESETS.items()}

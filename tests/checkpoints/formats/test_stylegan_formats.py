@@ -18,7 +18,7 @@ from soundguide_core.checkpoints.formats import tensorflow_stylegan2 as tensorfl
 from soundguide_core.checkpoints.safe_pickle import Foreign, Persistent
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.latents import truncate
-from soundguide_core.generators.loading import load_generator, load_styleganv
+from soundguide_core.generators.loading import load_generator, load_video_generator
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -64,7 +64,7 @@ def test_a_converted_file_is_the_same_network(tmp_path, file):
 
 def test_a_styleganv_file_renders_its_makers_frames():
     given = load_file(FIXTURES / "stylegan_v_parity.safetensors")
-    generator = load_styleganv(FIXTURES / "stylegan_v.pkl")
+    generator = load_video_generator(FIXTURES / "stylegan_v.pkl")
     ws = truncate(generator.broadcast(generator.mapping(make.latents(8))), generator.w_avg, make.PSI)
     motion_v = generator.motion_codes(given["t"], given["motion_z"])
     assert (motion_v.flatten(0, 1) - given["motion_v"]).abs().max() < 1e-5
