@@ -6,7 +6,8 @@ import argparse
 
 OUTPUTS = ("out", "before", "json")
 INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings")
-MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity")  # read too: paths, or names in the registry
+# read too: paths, or names in the registry
+MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity")
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
 NEITHER = ("text", "labels", "name", "kind", "folds", "variant", "device", "seed", "sound_layers")
 # commands that add files to the folder --out as they go on, and read from it where they are told to resume
