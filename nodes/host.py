@@ -74,25 +74,25 @@ PREVIEW_PIXELS = 512
 def with_grad(fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """fn(*args, **kwargs) outside inference mode, with gradients on; tensors go in and come out as plain ones."""
     with torch.inference_mode(False), torch.enable_grad():
-        plain: Callable[..., R] = fn
-        made = plain(*_each_tensor(args, _plain), **_each_tensor(kwargs, _plain))
-        return _each_tensor(made, Tensor.detach)
+        untyped: Callable[..., R] = fn
+        made = untyped(*each_tensor(args, plain), **each_tensor(kwargs, plain))
+        return each_tensor(made, Tensor.detach)
 
 
-def _plain(x: Tensor) -> Tensor:
+def plain(x: Tensor) -> Tensor:
     return x.clone() if x.is_inference() else x
 
 
-def _each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if type(value) in (list, tuple):
-        return type(value)(_each_tensor(item, change) for item in value)
+        return type(value)(each_tensor(item, change) for item in value)
     if type(value) is dict:
-        return {key: _each_tensor(item, change) for key, item in value.items()}
+        return {key: each_tensor(item, change) for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         now = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
-        new = {name: _each_tensor(item, change) for name, item in now.items() if isinstance(item, Tensor)}
+        new = {name: each_tensor(item, change) for name, item in now.items() if isinstance(item, Tensor)}
         return dataclasses.replace(value, **new) if new else value
     return value
 
@@ -146,11 +146,11 @@ def on_device(*models: Model) -> list[Any]:
     with torch.inference_mode(False):
         mm.load_models_gpu([model.patcher for model in models], force_full_load=True)
         for model in models:
-            _make_plain(model.patcher.model)
+            make_plain(model.patcher.model)
     return [model.patcher.model.network for model in models]
 
 
-def _make_plain(module: nn.Module) -> None:
+def make_plain(module: nn.Module) -> None:
     """Weights that another node's unloading has moved in inference mode are copied into normal ones."""
     for part in module.modules():
         for name, weight in part.named_parameters(recurse=False):

@@ -15,6 +15,7 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 LIGHT = {
     "__future__",
     "collections",
+    "contextlib",
     "copy",
     "dataclasses",
     "functools",

@@ -1,0 +1,170 @@
+"""Any diffusion model guided by a sound: from a noisy latent and the model's estimate to the moved estimate.
+
+    z -> decode -> pictures -> encode -> 1 - <image_embeds, embeds>;  its gradient at x0_hat moves x0_hat by a rule
+
+The model arrives as `look`, x => D(x); the decoder as the protocol below. Axes: N latent frames, F pictures of the
+video, P pictures that the decoder makes (F, or one a latent frame), B videos, C channels, D dims, H W picture, h w
+latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..common.errors import InputError
+from ..common.types import JointSpace
+from ..diffusion.guidance import gradient
+from ..diffusion.levels import Level
+from ..diffusion.rules import LENGTHS, RULES, Look
+from ..losses.semantic import cosine_distance
+from ..media.images import resize
+from ..systems.configs.model_guidance import GuideConfig
+
+
+class LatentDecoder(Protocol):
+    """What makes pictures of latents, for losses to look at."""
+
+    def decode(self, latent: Tensor, chunk: int, /) -> Tensor:
+        """latent [B,C,h,w] or [B,C,T,h,w] => pictures [P,3,H,W] about -1..1, differentiable."""
+        ...
+
+    def frames(self, latents: int, /) -> Sequence[int]:
+        """Of a video of so many latent frames: how many pictures of the video each stands for."""
+        ...
+
+    def spans(self, latents: int, /) -> Sequence[tuple[int, int]]:
+        """Of each picture that it makes of such a video: the first picture of the video shown, and the end."""
+        ...
+
+    @property
+    def every(self) -> bool:
+        """Whether it makes a picture for each one of a video, from all latent frames together."""
+        ...
+
+
+class Wanted(NamedTuple):
+    """What a sound asks of one latent. targets: [P,D] or [1,D]. curve: [N]. mask: [N,1,h,w] or [1,1,h,w], or None."""
+
+    targets: Tensor
+    curve: Tensor
+    mask: Tensor | None
+
+
+class Sound(NamedTuple):
+    """What is heard and where it counts. embeds: [F,D] or [1,D]. curve: [F], [1] or None. masks: [F,1,H,W], [1,1,H,W]
+    or None; 1 where the sound may change something."""
+
+    embeds: Tensor
+    curve: Tensor | None = None
+    masks: Tensor | None = None
+
+
+def wanted(sound: Sound, decoder: LatentDecoder, shape: Sequence[int]) -> Wanted:
+    """The sound against a latent [B,C,h,w] of B pictures, or [B,C,T,h,w] of B videos.
+
+    Raises:
+        InputError: there are neither as many embeddings, values of the curve or masks as pictures, nor one of them.
+    """
+    videos, latents = (shape[0], shape[2]) if len(shape) == 5 else (1, shape[0])
+    still = len(shape) == 4 or latents == 1
+    if still:  # a picture in each row of the batch
+        counts, spans, videos = [1] * shape[0], [(i, i + 1) for i in range(shape[0])], 1
+    else:
+        counts, spans = list(decoder.frames(latents)), list(decoder.spans(latents))
+    pictures, ends = sum(counts), torch.tensor(counts).cumsum(0).tolist()
+    parts = list(zip([0, *ends[:-1]], ends))  # the pictures of each latent frame
+
+    def each(values: Tensor, what: str, over: Sequence[tuple[int, int]]) -> Tensor:
+        if len(values) == 1:
+            return values
+        if len(values) == videos * pictures:
+            rows = values.unflatten(0, (videos, pictures))
+        elif len(values) == pictures:
+            rows = values[None].expand(videos, *values.shape)
+        else:
+            raise InputError(*_mismatch(len(values), what, pictures, None if still else latents))
+        return torch.stack([rows[:, first:end].mean(1) for first, end in over], dim=1).flatten(0, 1)
+
+    targets = F.normalize(each(sound.embeds, "embeddings", spans), dim=-1)
+    curve = torch.ones(1) if sound.curve is None else each(sound.curve, "values of the curve", parts)
+    mask = None
+    if sound.masks is not None:
+        small = F.interpolate(sound.masks, tuple(shape[-2:]), mode="area")
+        mask = each(small, "masks", parts)
+    return Wanted(targets, curve.expand(videos * len(counts)), mask)
+
+
+def _mismatch(given: int, what: str, pictures: int, latents: int | None) -> tuple[str, str]:
+    held = f"{pictures} pictures" if latents is None else f"a video of {pictures} frames ({latents} in its latent)"
+    return f"{given} {what} meet {held}.", f"Give {pictures}, one for each, or one for all."
+
+
+def move_estimate(
+    look: Look, x: Tensor, x0: Tensor, asked: Wanted, g: Tensor, level: Level, config: GuideConfig, unit: float = 1.0
+) -> Tensor:
+    """x and x0 = D(x) [N,C,...], g of `sound_gradient` => the estimate moved by the config's rule.
+
+    unit: standard deviation of a clean latent in the model's own scale.
+    """
+    length = config.strength * LENGTHS[config.rule] * unit
+    mask = None if asked.mask is None else asked.mask.to(x0).reshape(-1, *[1] * (x0.ndim - 3), *asked.mask.shape[-2:])
+    moved = RULES[config.rule](look, x, x0, g, level, length, asked.curve.to(x0), mask=mask)
+    if config.rule == "look again" and mask is not None:  # the model has looked at everything again
+        moved = x0 + mask * (moved - x0)
+    return moved
+
+
+def sound_gradient(
+    frames: Tensor,
+    shape: Sequence[int],
+    asked: Wanted,
+    decoder: LatentDecoder,
+    joint: JointSpace,
+    chunk: int,
+    check: Callable[[], None],
+) -> Tensor:
+    """g [N,C,h,w] = -d(1 - <image_embeds, targets>)/dframes, of the clean estimate frames [N,C,h,w].
+
+    shape: of the latent that they are of. chunk: latent frames at once; where a decoder needs the whole video, it keeps
+    its pictures, and what was computed for them a chunk at a time. check: called between chunks, to stop by raising.
+    """
+    together = shape[2] if len(shape) == 5 and decoder.every else 1
+    size = together * max(1, chunk // together)
+    targets = asked.targets.to(frames)
+    each = 1 if len(targets) == 1 else len(targets) // (len(frames) // together)  # pictures of what belongs together
+    parts = []
+    for first in range(0, len(frames), size):
+        part = frames[first : first + size]
+        own = targets if len(targets) == 1 else targets[first // together * each :][: len(part) // together * each]
+
+        def losses(z: Tensor, own: Tensor = own) -> dict[str, Tensor]:
+            latent = z.unflatten(0, (-1, together)).transpose(1, 2) if len(shape) == 5 else z
+            return {"sound": cosine_distance(seen(joint, decoder.decode(latent, chunk), chunk, check), own)}
+
+        parts.append(gradient(part, losses, {"sound": 1.0}, lead="sound").g)
+    return torch.cat(parts)
+
+
+def seen(joint: JointSpace, pictures: Tensor, chunk: int, check: Callable[[], None]) -> Tensor:
+    """Pictures [P,3,H,W] => embeds [P,D], a chunk at a time; what a chunk computed is computed again for its gradient.
+
+    A picture that is not square is stretched, as an encoder that crops the centre would miss its sides.
+    """
+
+    def look(img: Tensor) -> Tensor:
+        check()
+        if img.shape[2] != img.shape[3]:
+            side = min(img.shape[2:])
+            img = resize(img, (side, side), "stretch")
+        return joint.encode_image(img.to(joint.device)).to(img.device)
+
+    parts = pictures.split(max(1, chunk))
+    if len(parts) == 1 or not torch.is_grad_enabled():
+        return torch.cat([look(part) for part in parts])
+    return torch.cat([checkpoint(look, part, use_reentrant=False) for part in parts])  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,51 @@
+"""Settings of guiding any diffusion model by a sound while it samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...common.settings import check_settings, setting
+
+ESTIMATE, LOOK_AGAIN, MEASURED, THROUGH = "estimate", "look again", "measured", "through"
+RULES = (ESTIMATE, LOOK_AGAIN, MEASURED, THROUGH)  # of diffusion.rules
+
+
+@dataclass(frozen=True)
+class GuideConfig:
+    """How far, by which rule and in which steps a sound moves what a model expects to see."""
+
+    strength: float = setting(
+        1.0, "how far each step moves towards the sound; 1 suits pictures from noise", what="The strength", low=0,
+        high=1000, offered=(0.0, 20.0), step=0.05,
+        tooltip="How far each step moves towards the sound. 1 suits pictures from noise with any rule; more for "
+        "image-to-image and few steps, less to keep what the prompt says. 0 changes nothing, to the bit.",
+    )  # fmt: skip
+    rule: str = setting(
+        ESTIMATE, "what becomes of the gradient at the estimate of the clean picture", what="rule", choices=RULES,
+        tooltip="estimate: moves what the model expects to see; the cheapest. look again: asks the model once more, of "
+        "the moved picture: the most natural changes, one more pass of the model a step. measured: lets the model say "
+        "what of the change it would keep; one more pass. through: back through the model itself; needs much memory, "
+        "and not every model can.",
+    )  # fmt: skip
+    start: float = setting(
+        0.0, "share of the sampling before which nothing is guided", what="The start", low=0, high=1, step=0.01,
+        tooltip="Where in the sampling guiding starts: 0 is pure noise, 1 the finished picture.",
+    )  # fmt: skip
+    end: float = setting(
+        1.0, "share of the sampling after which nothing is guided", what="The end", low=0, high=1, step=0.01,
+        tooltip="Where in the sampling guiding ends. .8 leaves the last details to the model.",
+    )  # fmt: skip
+    every: int = setting(
+        1, "guide each n-th step of those", what="The number of steps from one guided step to the next", low=1,
+        high=10_000, offered=(1, 100),
+        tooltip="Guides each n-th step only; 2 costs half as much.",
+    )  # fmt: skip
+    chunk: int = setting(
+        4, "pictures, or latent frames of a video, in decoder and encoder at once",
+        what="The number of frames in a chunk", low=1, high=100_000, offered=(1, 1024),
+        tooltip="Pictures, or latent frames of a video, that are decoded and looked at together: lower takes less "
+        "memory. The result is the same.",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_settings(self)
