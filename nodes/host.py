@@ -133,7 +133,7 @@ class Model:
 
     def network(self) -> Any:
         """The network where the host has it now, its weights fit for gradients; for use while the host samples."""
-        _make_plain(self.patcher.model)
+        make_plain(self.patcher.model)
         return self.patcher.model.network
 
     def get_ram_usage(self) -> int:

@@ -10,12 +10,11 @@ latent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..common.errors import InputError
 from ..common.types import JointSpace
@@ -23,7 +22,7 @@ from ..diffusion.guidance import gradient
 from ..diffusion.levels import Level
 from ..diffusion.rules import LENGTHS, RULES, Look
 from ..losses.semantic import cosine_distance
-from ..media.images import resize
+from ..losses.views import Views, encode_views
 from ..systems.configs.model_guidance import GuideConfig
 
 
@@ -136,7 +135,7 @@ def sound_gradient(
     """
     together = shape[2] if len(shape) == 5 and decoder.every else 1
     size = together * max(1, chunk // together)
-    targets = asked.targets.to(frames)
+    targets, eyes = asked.targets.to(frames), cast(JointSpace, Stoppable(joint, check))
     each = 1 if len(targets) == 1 else len(targets) // (len(frames) // together)  # pictures of what belongs together
     parts = []
     for first in range(0, len(frames), size):
@@ -145,26 +144,20 @@ def sound_gradient(
 
         def losses(z: Tensor, own: Tensor = own) -> dict[str, Tensor]:
             latent = z.unflatten(0, (-1, together)).transpose(1, 2) if len(shape) == 5 else z
-            return {"sound": cosine_distance(seen(joint, decoder.decode(latent, chunk), chunk, check), own)}
+            embeds = encode_views(eyes, decoder.decode(latent, chunk), None, None, Views(chunk=chunk))[0]
+            return {"sound": cosine_distance(embeds, own)}
 
         parts.append(gradient(part, losses, {"sound": 1.0}, lead="sound").g)
     return torch.cat(parts)
 
 
-def seen(joint: JointSpace, pictures: Tensor, chunk: int, check: Callable[[], None]) -> Tensor:
-    """Pictures [P,3,H,W] => embeds [P,D], a chunk at a time; what a chunk computed is computed again for its gradient.
+class Stoppable:
+    """An encoder of pictures on its own device, that asks `check` before each look."""
 
-    A picture that is not square is stretched, as an encoder that crops the centre would miss its sides.
-    """
+    def __init__(self, joint: JointSpace, check: Callable[[], None]) -> None:
+        self.joint, self.check = joint, check
 
-    def look(img: Tensor) -> Tensor:
-        check()
-        if img.shape[2] != img.shape[3]:
-            side = min(img.shape[2:])
-            img = resize(img, (side, side), "stretch")
-        return joint.encode_image(img.to(joint.device)).to(img.device)
-
-    parts = pictures.split(max(1, chunk))
-    if len(parts) == 1 or not torch.is_grad_enabled():
-        return torch.cat([look(part) for part in parts])
-    return torch.cat([checkpoint(look, part, use_reentrant=False) for part in parts])  # pyright: ignore[reportArgumentType]
+    def encode_image(self, img: Tensor) -> Tensor:
+        """img [B,3,H,W] in -1..1 => [B,D] on the device of img."""
+        self.check()
+        return self.joint.encode_image(img.to(self.joint.device)).to(img.device)
