@@ -7,7 +7,7 @@ import torch
 from ..soundguide_core.common.errors import InputError, check_number
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input
-from .host import img_of, io, on_step, recording_of
+from .host import img_of, io, on_step, recording_of, search_aliases
 
 CHUNK = 32
 
@@ -18,6 +18,7 @@ class SoundReport(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundReport",
             display_name="Sound Report",
+            **search_aliases("audio reactive, sync, lip sync, beat sync, audio video similarity, reactivity"),
             category="SoundGuide/analysis",
             description="Measures how a video follows its sound: nearness to its meaning frame by frame, movement with "
             "its loudness held against 200 shuffled sounds, and how even it is beside how much moves.",

@@ -7,7 +7,7 @@ from ..soundguide_core.systems.configs.continuous_video import FEATURES
 from ..soundguide_core.systems.configs.video_editing import DECIBELS, SONES
 from . import host_curves, plots
 from .embedding import frame_inputs
-from .host import check_choice, io, recording_of
+from .host import check_choice, io, recording_of, search_aliases
 
 CURVES = (*FEATURES, *BANDS)
 LAWS = (SONES, DECIBELS)
@@ -19,6 +19,10 @@ class SoundSchedule(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundSchedule",
             display_name="Sound Curve",
+            **search_aliases(
+                "audio reactive, amplitude, volume, loudness, envelope, fft, spectrum, bpm, beat, onset, "
+                "music, stem, keyframes, audio to schedule, audio to float"
+            ),
             category="SoundGuide/audio",
             description="Follows one property of a sound, one number for each video frame, to drive anything that "
             "takes a list of numbers.",

@@ -7,7 +7,7 @@ import torch
 from ..soundguide_core.systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 from . import sockets
 from .embedding import check_encoder
-from .host import image_of, io, on_device, on_step, recording_of
+from .host import image_of, io, on_device, on_step, recording_of, search_aliases
 from .settings import config_inputs, config_of
 
 FIRST = {"default": None}  # the first option is the default, unsaid
@@ -19,6 +19,7 @@ class StyleGANVRender(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideStyleGANVRender",
             display_name="Render StyleGAN-V",
+            **search_aliases("audio reactive, music video, audio visualizer, loop, seamless loop, gan"),
             category="SoundGuide/video",
             description="Renders a video at any frame rate and of any length. A sound moves it; without one it moves "
             "by itself. Create Video adds the sound.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..soundguide_core.audio.curve_config import CurveShape as Shape
 from ..soundguide_core.audio.keyframes import FIZZ, VALUE_FORMATS
 from . import host_curves, plots
-from .host import advanced, check_choice, io, recording_of
+from .host import advanced, check_choice, io, recording_of, search_aliases
 from .settings import config_inputs, config_of
 
 EVERY = "the graph behind it runs once for each frame"
@@ -18,6 +18,10 @@ class CurveShape(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideCurveShape",
             display_name="Curve Shape",
+            **search_aliases(
+                "audio reactive, envelope, attack release, gate, threshold, easing, beat, bpm, mask from "
+                "audio, float list, keyframes"
+            ),
             category="SoundGuide/audio",
             description="Shapes a curve (gate, beats, attack and release, easing, range) and gives it out on every "
             "socket "

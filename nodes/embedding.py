@@ -10,7 +10,7 @@ import torch
 from ..soundguide_core.audio.waveform import to_mono
 from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
-from .host import img_of, in_chunks, io, wave_of
+from .host import img_of, in_chunks, io, search_aliases, wave_of
 from .sockets import Embeds
 
 WORDS = (
@@ -45,6 +45,9 @@ class AudioEncode(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideAudioEncode",
             display_name="Encode Sound",
+            **search_aliases(
+                "audio reactive, audio embedding, sound encoder, clap, wav2clip, audioclip, music, sound to embedding"
+            ),
             category="SoundGuide/embeddings",
             description="Listens to a sound and says what it means, as a point in the encoder's space.",
             inputs=[
@@ -113,6 +116,7 @@ class TextEncode(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideTextEncode",
             display_name="Encode Text",
+            **search_aliases("clip text, text embedding"),
             category="SoundGuide/embeddings",
             description="Puts words into the same space as sounds, so that they can be mixed with one or stand for it.",
             inputs=[
@@ -142,6 +146,7 @@ class ImageEncode(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideImageEncode",
             display_name="Encode Picture",
+            **search_aliases("clip vision, image embedding"),
             category="SoundGuide/embeddings",
             description="Puts a picture into the same space as sounds: what it shows, not how it is laid out.",
             inputs=[
@@ -176,6 +181,7 @@ class MixEmbeds(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideMixEmbeds",
             display_name="Mix Meanings",
+            **search_aliases("average embeddings, blend sounds, combine sounds"),
             category="SoundGuide/embeddings",
             description="Adds up to four sounds, texts or pictures, each with its weight, into one meaning.",
             inputs=[

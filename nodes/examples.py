@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..soundguide_core.common.errors import check_number, check_whole
 from ..soundguide_core.media import images
 from ..soundguide_core.miniature.world.scenes import PHENOMENA
-from .host import audio_of, check_choice, image_of, io, ui
+from .host import audio_of, check_choice, image_of, io, search_aliases, ui
 
 COURSES = ("natural", "steady", "rising", "falling", "swelling")
 SAMPLE_RATE = 44100
@@ -19,6 +19,7 @@ class ExampleSound(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideExampleSound",
             display_name="Example Sound",
+            **search_aliases("audio, sound, rain, fire, thunder, waves, wind, birds, test audio, sample audio"),
             category="SoundGuide/examples",
             description="Synthesises rain, waves, fire, wind, thunder, birds or crickets. Nothing is downloaded. "
             "For your own recording use Load Audio in its place.",
@@ -99,6 +100,7 @@ class ExampleScene(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideExampleScene",
             display_name="Example Scene",
+            **search_aliases("landscape, test image, test video, sample video"),
             category="SoundGuide/examples",
             description="Paints a landscape of the world that the miniature models were trained on. For your own "
             "picture use Load Image in its place.",

@@ -251,6 +251,11 @@ def advanced() -> dict:
     return {"extra_dict": {"advanced": True}} if "extra_dict" in accepted else {}
 
 
+def search_aliases(words: str) -> dict:
+    """For a schema: by which words a node is found besides its name, where the host can (0.11 and newer)."""
+    return {"search_aliases": words.split(", ")} if "search_aliases" in inspect.signature(io.Schema).parameters else {}
+
+
 def check_choice(name: str, value: str, options: Sequence[str]) -> None:
     """Some hosts send any word to a combo: ComfyUI 0.3.64 checks none of a V3 node's."""
     if value not in options:

@@ -6,7 +6,7 @@ from ..soundguide_core.systems.configs.image_manipulation import PAPER, RELEASED
 from ..soundguide_core.systems.configs.projection import ProjectionConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
-from .host import image_of, img_of, io, on_device, on_step, with_grad
+from .host import image_of, img_of, io, on_device, on_step, search_aliases, with_grad
 from .latents import generator_input
 from .settings import config_inputs, config_of, preset_input
 from .sockets import Latents
@@ -18,6 +18,7 @@ class InvertImage(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideInvertImage",
             display_name="Find Picture in Generator",
+            **search_aliases("gan inversion, projector, projection, e4e, psp"),
             category="SoundGuide/latents",
             description="Finds the latents whose rendering is most like your own picture, so that a sound can "
             "change it. The generator can only paint what it has learned: the miniature knows landscapes.",
@@ -63,6 +64,9 @@ class SoundManipulate(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundManipulate",
             display_name="Change Picture by Sound",
+            **search_aliases(
+                "audio reactive, sound guided, audio to image, fire, rain, thunder, stylegan edit, styleclip"
+            ),
             category="SoundGuide",
             description="Moves a picture until it means what the sound means, and leaves the rest of it in place. "
             "Sound-Guided Semantic Image Manipulation, Lee et al., CVPR 2022.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..soundguide_core.common.errors import InputError
 from . import sockets
-from .host import image_of, in_chunks, io
+from .host import image_of, in_chunks, io, search_aliases
 from .sockets import Latents
 
 GROUPS = ("coarse", "mid", "fine", "coarse+mid", "mid+fine", "coarse+fine")
@@ -22,6 +22,7 @@ class SampleLatents(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSampleLatents",
             display_name="Sample Pictures",
+            **search_aliases("stylegan seed, random latents, truncation"),
             category="SoundGuide/latents",
             description="Draws pictures out of the generator at random, one for each seed.",
             inputs=[
@@ -75,6 +76,7 @@ class MixStyles(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideMixStyles",
             display_name="Mix Styles",
+            **search_aliases("style mixing, layer swap"),
             category="SoundGuide/latents",
             description="Takes some layers of one picture and the rest of another: the layout from here, the "
             "colours from there.",
@@ -125,6 +127,7 @@ class StyleGANRender(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideStyleGANRender",
             display_name="Render Pictures",
+            **search_aliases("stylegan synthesis, gan render"),
             category="SoundGuide/latents",
             description="Paints latents as pictures, a few at a time, so that a long sequence needs no more memory "
             "than a short one.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.flow.estimators import METHODS, flow_names, load_flow
 from . import sockets
-from .host import Model, check_choice, io, model_stamp
+from .host import Model, check_choice, io, model_stamp, search_aliases
 
 
 def check_here(kind: str, name: str) -> None:
@@ -29,7 +29,7 @@ class Loader(io.ComfyNode):
         return registry.names(cls.kind)
 
     @classmethod
-    def schema(cls, tooltip: str, output: io.Output, **texts: str) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
+    def schema(cls, tooltip: str, output: io.Output, **texts) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
         """texts: node_id, display_name and description; tooltip: which names there are, and where more are put."""
         name = io.Combo.Input("name", options=cls.names(), tooltip=tooltip)
         return io.Schema(category="SoundGuide/models", inputs=[name], outputs=[output], **texts)
@@ -56,6 +56,7 @@ class LoadJointEncoder(Loader):
         return cls.schema(
             node_id="SoundGuideLoadJointEncoder",
             display_name="Load Sound Encoder",
+            **search_aliases("clap, wav2clip, imagebind, audio encoder, clip, load audio encoder"),
             description="Loads the encoder that puts sounds, texts and pictures into one space, where they can be "
             "compared.",
             tooltip="'miniature' comes with SoundGuide. Others are folders with clip.safetensors and a sound "
@@ -80,6 +81,7 @@ class LoadStyleGAN(Loader):
         return cls.schema(
             node_id="SoundGuideLoadStyleGAN",
             display_name="Load StyleGAN",
+            **search_aliases("stylegan2, stylegan3, gan, pkl, ffhq"),
             description="Loads a StyleGAN2 generator: the network that paints the pictures.",
             tooltip="'miniature' (landscapes, 128 x 128) comes with SoundGuide. Others are .safetensors, .pkl "
             "or .pt files in ComfyUI/models/soundguide/generator; nothing in them is run.",
@@ -103,6 +105,7 @@ class LoadSoundVideo(Loader):
         return cls.schema(
             node_id="SoundGuideLoadSoundVideo",
             display_name="Load Sound-to-Video",
+            **search_aliases("sound to video, audio to video model"),
             description="Loads the networks that turn a sound into the movement of a generator's pictures.",
             tooltip="'miniature' comes with SoundGuide and belongs to the miniature's generator. Others are "
             ".safetensors files in ComfyUI/models/soundguide/trajectory.",
@@ -126,6 +129,7 @@ class LoadStyleGANV(Loader):
         return cls.schema(
             node_id="SoundGuideLoadStyleGANV",
             display_name="Load StyleGAN-V",
+            **search_aliases("stylegan-v, video gan"),
             description="Loads a StyleGAN-V: a generator of videos, for which time is a number like any other.",
             tooltip="'miniature' (landscapes, 64 x 64) comes with SoundGuide and listens to sounds. Others are "
             ".safetensors or .pkl files in ComfyUI/models/soundguide/video-generator; nothing in them is run.",
@@ -149,6 +153,7 @@ class LoadPixelDiffusion(Loader):
         return cls.schema(
             node_id="SoundGuideLoadPixelDiffusion",
             display_name="Load Pixel Diffusion",
+            **search_aliases("guided diffusion, adm, ddpm, pixel space"),
             description="Loads a diffusion model that paints pixels, without a text and without latents: what Change "
             "Video by Sound paints with.",
             tooltip="'miniature' (landscapes, 64 x 64) comes with SoundGuide. Others are guided-diffusion's .pt "
@@ -173,6 +178,7 @@ class LoadFlow(Loader):
         return cls.schema(
             node_id="SoundGuideLoadFlow",
             display_name="Load Flow Estimator",
+            **search_aliases("raft, optical flow, tv-l1"),
             description="Loads what finds out how a video moves. Without this node Video Movement takes tv-l1.",
             tooltip="'tv-l1' needs no weights and runs on the processor. Others are torchvision's RAFT files in "
             "ComfyUI/models/soundguide/flow: better on large movements, and fast on a GPU.",
@@ -205,6 +211,7 @@ class LoadIdentityEncoder(Loader):
         return cls.schema(
             node_id="SoundGuideLoadIdentityEncoder",
             display_name="Load Identity Encoder",
+            **search_aliases("arcface, face recognition, face id, ir-se50"),
             description="Loads a network that tells whether two faces are one person, so that a changed face stays "
             "the same person's.",
             tooltip="'ir-se50' is ArcFace as published; its file goes into ComfyUI/models/soundguide/identity, like "

@@ -11,7 +11,7 @@ from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.systems.configs.sound_to_video import VideoConfig
 from . import sockets
 from .embedding import frame_inputs
-from .host import io, on_step, recording_of
+from .host import io, on_step, recording_of, search_aliases
 from .settings import config_inputs, config_of
 from .sockets import Latents
 
@@ -26,6 +26,7 @@ class SoundInversion(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundInversion",
             display_name="Sound Inversion",
+            **search_aliases("audio to video, sound to video, audio reactive, music video"),
             category="SoundGuide/video",
             description="Turns every moment of a sound into the latent of a picture: what the start picture would be "
             "if it looked as that moment sounds. Latent Path then walks along them.",
@@ -65,6 +66,7 @@ class LatentTrajectoryRNN(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideLatentTrajectoryRNN",
             display_name="Latent Path",
+            **search_aliases("audio to video, sound to video, latent walk, interpolation, audio reactive"),
             category="SoundGuide/video",
             description="Walks from frame to frame along what the sound asks for, with separate memories for layout, "
             "parts and colours. Render Pictures paints the path, Create Video adds the sound.",

@@ -6,7 +6,7 @@ from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.systems.configs.video_editing import CONSTANT, DECIBELS, SONES, EditConfig, LeadConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
-from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, with_grad
+from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, search_aliases, with_grad
 from .settings import config_inputs, config_of, preset_input
 
 
@@ -16,6 +16,7 @@ class FlowGuidance(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideFlowGuidance",
             display_name="Video Movement",
+            **search_aliases("optical flow, raft, motion vectors"),
             category="SoundGuide/video",
             description="Finds out how a video moves, in both directions, and what its frames hide from each other. "
             "Change Video by Sound follows it, so that what it paints moves along.",
@@ -92,6 +93,10 @@ class SoundiniSampler(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundiniSampler",
             display_name="Change Video by Sound",
+            **search_aliases(
+                "audio reactive, soundini, sound guided, audio to video, video editing, fire, rain, "
+                "thunder, video inpaint"
+            ),
             category="SoundGuide",
             description="Paints what the sound means into a video: inside a mask, or everywhere. Outside the mask "
             "nothing changes, to the bit. Soundini: Sound-Guided Diffusion for Natural Video Editing, Lee et al. 2023.",

@@ -67,6 +67,19 @@ def test_every_node_explains_itself(node_infos):
         assert len(info["output_tooltips"]) == len(info["output"]) and all(info["output_tooltips"]), name
 
 
+SEARCHED = "audio reactive, amplitude, fft, bpm, beat, fire, music, loudness, onset, stem, audio, optical flow, clap"
+
+
+def test_nodes_are_found_by_what_people_search_for(node_infos):
+    if not all("search_aliases" in info for info in node_infos.values()):
+        pytest.skip("this host does not search by other words than a node's name")
+    words = {name: [word.lower() for word in info["search_aliases"] or []] for name, info in node_infos.items()}
+    for wanted in SEARCHED.split(", "):
+        assert [name for name, known in words.items() if wanted in known], wanted
+    for name, known in words.items():
+        assert len(set(known)) == len(known) and all(word.strip() == word for word in known), name
+
+
 def test_every_node_has_a_help_page(server, node_infos):
     pages = {path.stem for path in (ROOT / "web" / "docs").glob("*.md")}
     assert pages == set(node_infos)
