@@ -155,6 +155,7 @@ class SoundiniSampler(io.ComfyNode):
                     loudness={"default": CONSTANT, "options": [CONSTANT, SONES, DECIBELS], "optional": True},
                 ),
                 preset_input(EditConfig, **advanced()),
+                *config_inputs(EditConfig, "keep_detail", also={"optional": True, **advanced()}),
             ],
             outputs=[
                 io.Image.Output("edited", display_name="image", tooltip="The edited frames."),

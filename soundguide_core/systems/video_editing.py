@@ -29,6 +29,7 @@ from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow, estimate_flow
 from ..losses import editing, released_editing
 from ..losses.views import SoundTerms, Views, encode_views
+from ..media.detail_transfer import transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import PER_PAIR, RELEASED, TERMS, EditConfig
@@ -144,8 +145,7 @@ def stream_edit(
         with torch.no_grad():
             previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], whole)[0])
         first += len(img_src)
-        # what changed at the model's scale is added to what the source shows at its own
-        edited = (img_src + resize(x0 - x_src, (h, w), "stretch").to(img_src)).clamp(-1, 1)
+        edited = transfer_detail(img_src, x_src, x0, m, keep=config.keep_detail)
         yield EditedVideo(composite(img_src, edited, mask), mask, history)
 
 

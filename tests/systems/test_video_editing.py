@@ -11,6 +11,7 @@ from soundguide_core.embedding.joint import load_joint
 from soundguide_core.flow.optical_flow import Flow
 from soundguide_core.losses.editing import direction_distance, flow_distance
 from soundguide_core.media.images import from_uint8, to_uint8
+from soundguide_core.metrics.detail import gradient_correlation
 
 pytest.importorskip("diffusers")
 
@@ -109,6 +110,17 @@ def test_frames_of_any_shape_and_masks_of_another_size(models, h, w):
     outside = (out.mask == 0).expand_as(frames)
     assert torch.equal(out.frames[outside], frames[outside]) and not torch.equal(out.frames, frames)
     assert out.frames.abs().max() <= 1
+
+
+def test_a_large_video_keeps_its_texture_and_one_of_the_size_of_the_model_is_what_it_painted(models):
+    frames = 0.7 * video(1, 64, 64)
+    kept, painted = (
+        edit.edit_video(frames, sound(1), config=settings(keep_detail=keep), **models).frames for keep in (1.0, 0.0)
+    )
+    assert gradient_correlation(kept, frames)[-1] > 0.7 > gradient_correlation(painted, frames)[-1]
+    small = video(1)
+    same = [edit.edit_video(small, sound(1), config=settings(keep_detail=keep), **models).frames for keep in (1.0, 0.0)]
+    assert torch.equal(*same)
 
 
 def test_one_frame(models):

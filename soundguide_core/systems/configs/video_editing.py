@@ -177,6 +177,12 @@ class EditConfig:
         0, "pixels over which an edit fades in from the mask's border inwards", what="The feather", low=0, high=10_000,
         offered=(0, 1024), tooltip="Pixels over which the edit fades in from the mask's border inwards.",
     )  # fmt: skip
+    keep_detail: float = setting(
+        1.0, "how much of the source's contrast shows where it was painted over, in a video larger than the model",
+        what="The share of detail", low=0, high=1, step=0.05,
+        tooltip="How much of the source's contrast shows where it was painted over, in a video that is larger than the "
+        "model paints. 0: as the model painted it, as coarse as that is.",
+    )  # fmt: skip
     invert: bool = setting(
         False, "edit what is outside the mask", option="invert-mask", socket="invert_mask",
         tooltip="Edit where the mask is 0.",
