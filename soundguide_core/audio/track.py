@@ -16,7 +16,7 @@ from torch import Tensor
 from ..common.errors import InputError, check_number
 from .features import QUIETEST_DB
 from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
-from .waveform import check_samples, check_wave, mono_blocks, stream_audio, to_mono
+from .waveform import check_samples, check_wave, mono_blocks, resampled_blocks, stream_audio, to_mono
 
 BLOCK = 1 << 16  # samples turned into columns at once
 FLOOR_DB = 10 * float(np.log10(AMIN))
@@ -55,7 +55,7 @@ class MelTrack:
                 count += block.shape[-1]
                 yield block
 
-        resampled = _resampled(counted(), sample_rate, spec.sample_rate)
+        resampled = resampled_blocks(counted(), sample_rate, spec.sample_rate)
         level = [(10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(resampled, spec)]
         if not count:
             raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
@@ -112,19 +112,6 @@ class MelTrack:
 def against_loudest(level_db: Tensor, loudest_db: Tensor | float, spec: MelSpec) -> Tensor:
     """A level in dB against the loudest bin of its recording => a mel in 0..1; silence is 0."""
     return ((level_db - loudest_db) / spec.top_db + 1).clamp(0, 1) * (loudest_db > FLOOR_DB + 0.1)
-
-
-def _resampled(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> Iterator[Tensor]:
-    """Blocks [C,n] => blocks [n'] of their mean at another rate."""
-    if from_hz == to_hz:
-        yield from (block.mean(dim=0).float() for block in blocks)
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-    for block in blocks:
-        yield torch.from_numpy(stream.resample_chunk(block.mean(dim=0).float().numpy()).reshape(-1))
-    yield torch.from_numpy(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).reshape(-1))
 
 
 def _power(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:

@@ -275,6 +275,20 @@ def resample(wave: Tensor, from_hz: float, to_hz: float) -> Tensor:
     return torch.from_numpy(out).reshape(*wave.shape[:-1], n).to(wave.device)
 
 
+def resampled_blocks(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> Iterator[Tensor]:
+    """Blocks [C,n] => blocks [n'] of the mean of their channels at another rate."""
+    if from_hz == to_hz:
+        yield from (block.mean(dim=0).float() for block in blocks)
+        return
+    import numpy as np
+    import soxr
+
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    for block in blocks:
+        yield torch.from_numpy(stream.resample_chunk(block.mean(dim=0).float().numpy()).reshape(-1))
+    yield torch.from_numpy(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).reshape(-1))
+
+
 def fit_length(wave: Tensor, n: int, policy: str = "loop") -> Tensor:
     """wave [...,N] => [...,n]: cut at the end, or filled by playing it again ("loop") or by zeros ("silence")."""
     have = wave.shape[-1]

@@ -15,7 +15,7 @@ from ..common.files import read_toml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS_VARIABLE = "SOUNDGUIDE_MODELS"
-SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin")  # what safetensors_io and safe_pickle read
+SUFFIXES = (".safetensors", ".pkl", ".pt", ".pth", ".bin", ".h5")  # what safetensors_io, safe_pickle, keras_h5 read
 
 # the files of each kind; a kind with one file is named by that file, one with several by their folder
 KINDS: dict[str, tuple[str, ...]] = {
@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "flow": ("flow",),
     "perceptual": ("trunk",),
     "scene-classifier": ("classifier",),
+    "sound-classifier": ("classifier",),
 }
 
 _folders: dict[str, list[Path]] = {kind: [] for kind in KINDS}

@@ -64,17 +64,71 @@ class Head(nn.Module):
         return F.normalize(x, dim=-1)
 
 
+class LogMel(nn.Module):
+    """wave [B,N] of at most the window's length => dB [B,1,T,M] against full scale.
+
+    features: as in FEATURES. fused: whether the CLAP was trained to fuse views of longer sounds; those have HTK mels.
+    A shorter sound is repeated while it fits whole, then followed by silence.
+    """
+
+    bank: Tensor
+
+    def __init__(self, features: dict, fused: bool) -> None:
+        super().__init__()
+        from transformers.audio_utils import mel_filter_bank  # pyright: ignore[reportMissingImports]  # not all have it
+
+        self.features = {**FEATURES, **features}
+        for name, value in self.features.items():
+            check_number(value, f"A CLAP's {name}", low=0, high=LARGEST[name])
+        bank = mel_filter_bank(
+            num_frequency_bins=self.features["fft_window_size"] // 2 + 1,
+            num_mel_filters=self.features["feature_size"],
+            min_frequency=self.features["frequency_min"],
+            max_frequency=self.features["frequency_max"],
+            sampling_rate=self.features["sampling_rate"],
+            norm=None if fused else "slaney",
+            mel_scale="htk" if fused else "slaney",
+        )
+        self.register_buffer("bank", torch.from_numpy(bank).float().T.contiguous(), persistent=False)  # [M,bins]
+
+    def forward(self, wave: Tensor) -> Tensor:
+        length = self.features["sampling_rate"] * self.features["max_length_s"]
+        wave = wave[:, :length]
+        wave = wave.repeat(1, length // wave.shape[-1])
+        wave = F.pad(wave, (0, length - wave.shape[-1]))
+        size = self.features["fft_window_size"]
+        window = torch.hann_window(size, device=wave.device, dtype=wave.dtype)
+        fourier = torch.stft(wave, size, self.features["hop_length"], window=window, return_complex=True)
+        power = self.bank.to(wave) @ fourier.abs().square()  # [B,M,T]
+        return 10 * torch.log10(power.clamp(min=1e-10)).transpose(1, 2)[:, None]
+
+
+def audio_inputs(mel: Tensor, fused: bool) -> dict[str, Tensor]:
+    """dB [B,1,T,M] => what transformers' CLAP takes.
+
+    All are heard as "not longer than the window", also by CLAPs that fuse views of longer ones: transformers draws one
+    of a batch at random to be longer.
+    """
+    longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device)
+    return {"input_features": mel.expand(-1, 4, -1, -1) if fused else mel, "is_longer": longer}
+
+
+def needs_transformers(what: str, error: Exception) -> InputError:
+    """What to say where the package is missing, or does not fit its torchaudio."""
+    return InputError(
+        f"{what} needs the package transformers ({str(error).splitlines()[0]}).",
+        "Install it with `pip install transformers`, and a torchaudio that belongs to your PyTorch.",
+    )
+
+
 class Encoder(nn.Module):
     """wave [B,N] of at most ten seconds => [B,D], unit norm.
 
     Args:
         clap: the config of transformers' ClapAudioModelWithProjection. features: of its log-mel, as in FEATURES.
 
-    A shorter sound is repeated while it fits whole, then followed by silence. All are heard as "not longer than the
-    window", also by CLAPs that fuse views of longer ones: transformers draws one of a batch at random to be longer.
+    See LogMel and audio_inputs.
     """
-
-    bank: Tensor
 
     def __init__(self, clap: dict, features: dict, dim: int = 512) -> None:
         super().__init__()
@@ -83,35 +137,20 @@ class Encoder(nn.Module):
                 ClapAudioConfig,
                 ClapAudioModelWithProjection,
             )
-            from transformers.audio_utils import mel_filter_bank  # pyright: ignore[reportMissingImports]  # as above
         except (ImportError, RuntimeError) as error:
-            raise InputError(
-                f"The CLAP sound encoder needs the package transformers ({str(error).splitlines()[0]}).",
-                "Install it with `pip install transformers`, and a torchaudio that belongs to your PyTorch.",
-            ) from error
-        self.features, self.dim = {**FEATURES, **features}, dim
-        for name, value in self.features.items():
-            check_number(value, f"A CLAP's {name}", low=0, high=LARGEST[name])
-        self.clap = ClapAudioModelWithProjection(ClapAudioConfig(**clap))
+            raise needs_transformers("The CLAP sound encoder", error) from error
+        config = ClapAudioConfig(**clap)
+        self.log_mel, self.dim = LogMel(features, bool(config.enable_fusion)), dim
+        self.clap = ClapAudioModelWithProjection(config)
         for module in self.clap.modules():  # computed, and in some of the files only
             if INDEX in dict(module.named_buffers(recurse=False)):
                 module.register_buffer(INDEX, module.get_buffer(INDEX), persistent=False)
         self.head = Head(dim)
         self.config = clap
-        scale = {"norm": None, "mel_scale": "htk"} if self.fused else {"norm": "slaney", "mel_scale": "slaney"}
-        bank = mel_filter_bank(
-            num_frequency_bins=self.features["fft_window_size"] // 2 + 1,
-            num_mel_filters=self.features["feature_size"],
-            min_frequency=self.features["frequency_min"],
-            max_frequency=self.features["frequency_max"],
-            sampling_rate=self.features["sampling_rate"],
-            **scale,
-        )
-        self.register_buffer("bank", torch.from_numpy(bank).float().T.contiguous(), persistent=False)  # [M,bins]
 
     @property
     def fused(self) -> bool:
-        """Whether this CLAP was trained to fuse views of longer sounds; those have HTK mels."""
+        """Whether this CLAP was trained to fuse views of longer sounds."""
         return bool(self.clap.config.enable_fusion)
 
     @classmethod
@@ -119,7 +158,7 @@ class Encoder(nn.Module):
         return cls(**values)
 
     def to_config(self) -> dict:
-        return {"architecture": "clap", "clap": self.config, "features": self.features, "dim": self.dim}
+        return {"architecture": "clap", "clap": self.config, "features": self.log_mel.features, "dim": self.dim}
 
     @classmethod
     def complete(cls, path: str | os.PathLike, tensors: dict, values: dict) -> tuple[dict, dict]:
@@ -149,21 +188,6 @@ class Encoder(nn.Module):
         clap = weights.own_storage({f"clap.{key}": x for key, x in sound.items()})  # out of the mapped file
         return {**tensors, **clap}, {**values, "clap": audio, "features": features}
 
-    def log_mel(self, wave: Tensor) -> Tensor:
-        """wave [B,N] => dB [B,1,T,M] against full scale."""
-        length = self.features["sampling_rate"] * self.features["max_length_s"]
-        wave = wave[:, :length]
-        wave = wave.repeat(1, length // wave.shape[-1])
-        wave = F.pad(wave, (0, length - wave.shape[-1]))
-        size = self.features["fft_window_size"]
-        window = torch.hann_window(size, device=wave.device, dtype=wave.dtype)
-        fourier = torch.stft(wave, size, self.features["hop_length"], window=window, return_complex=True)
-        power = self.bank.to(wave) @ fourier.abs().square()  # [B,M,T]
-        return 10 * torch.log10(power.clamp(min=1e-10)).transpose(1, 2)[:, None]
-
     def forward(self, wave: Tensor) -> Tensor:
-        mel = self.log_mel(wave)
-        views = mel.expand(-1, 4, -1, -1) if self.fused else mel
-        longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=mel.device)
-        embeds = self.clap(input_features=views, is_longer=longer).audio_embeds
+        embeds = self.clap(**audio_inputs(self.log_mel(wave), self.fused)).audio_embeds
         return self.head(F.normalize(embeds, dim=-1))

@@ -2,7 +2,7 @@
 
 A module has NAME (what a person calls the layout), KIND (a key of registry.KINDS), recognises(content) -> bool and
 convert(content) -> (tensors under our keys, our config). content is what safe_pickle.read gives, or the tensors of a
-.safetensors file without our config. convert is strict: every key is used or known to be unused.
+.safetensors file without our config or of Keras' .h5. convert is strict: every key is used or known to be unused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ...common.errors import InputError
-from .. import safe_pickle, safetensors_io
+from .. import keras_h5, safe_pickle, safetensors_io
 
 # asked in this order
 FORMATS: tuple[str, ...] = (
@@ -35,6 +35,7 @@ FORMATS: tuple[str, ...] = (
     "nvlabs_stylegan3",
     "stylegan_v",
     "tensorflow_stylegan2",
+    "yamnet",
 )
 
 SHOWN = 4  # names in a message
@@ -57,7 +58,7 @@ def open_foreign(path: str | os.PathLike) -> Converted:
     Raises:
         InputError: it cannot be read, no layout fits it (the message says what it holds), or it is not whole.
     """
-    content = safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
+    content = _content(path)
     for name in FORMATS:
         layout = import_module(f".{name}", __package__)
         if not layout.recognises(content):
@@ -77,6 +78,12 @@ def open_foreign(path: str | os.PathLike) -> Converted:
         f"{path} holds {described(content)}, which is no layout of weights that SoundGuide knows.",
         "Use one of the checkpoints that `models` lists, or a file that SoundGuide has written.",
     )
+
+
+def _content(path: str | os.PathLike) -> Any:
+    if keras_h5.is_hdf5(path):
+        return keras_h5.read(path)
+    return safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
 
 
 def described(content: Any) -> str:

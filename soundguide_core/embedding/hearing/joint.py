@@ -1,0 +1,62 @@
+"""Any joint encoder as ears: its text tower makes it hear any words. Axes: W windows, N samples, K words, D dims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...audio.mel import MelSpec
+from ...audio.track import MelTrack
+from ..joint import JointEncoder
+from .listening import WINDOWS_AT_ONCE, ComparingEars, Listener
+from .vocabulary import Vocabulary
+
+HOP_SEC = 0.25
+
+
+@dataclass(frozen=True)
+class TrackListener(Listener):
+    """One whose windows are of a log-mel against the loudest moment of the whole recording, which is kept: 20 MB an
+    hour."""
+
+    spec: MelSpec | None = None
+
+    @property
+    def first_sec(self) -> float:
+        return self.hop_sec / 2
+
+    def hear(self, blocks: Iterable[Tensor], sample_rate: float) -> Iterator[Tensor]:
+        assert self.spec is not None
+        track, fps = MelTrack.of_blocks(blocks, sample_rate, self.spec), 1 / self.hop_sec
+        count = max(-(-round(track.seconds * 1000) // round(self.hop_sec * 1000)), 1)
+        for first in range(0, count, WINDOWS_AT_ONCE):
+            with torch.no_grad():
+                yield self.scores(track.windows(first, min(WINDOWS_AT_ONCE, count - first), fps)).float().cpu()
+
+
+class JointEars(ComparingEars):
+    """joint: its sound and text towers; words are read through its own prompts."""
+
+    def __init__(self, joint: JointEncoder) -> None:
+        super().__init__()
+        self.joint = joint
+        spec = joint.spec
+        self.sample_rate, self.hop = spec.sample_rate, round(HOP_SEC * spec.sample_rate)
+        self.window = (
+            (spec.frame_columns or spec.columns) * spec.hop_length if isinstance(spec, MelSpec) else spec.frame_samples
+        )
+
+    def embed_windows(self, windows: Tensor) -> Tensor:
+        return self.joint.hear(windows)
+
+    def embed_words(self, words: Sequence[str]) -> Tensor:
+        return self.joint.encode_labels(list(words))
+
+    def listen_for(self, words: Sequence[str], vocabulary: Vocabulary) -> Listener:
+        listener = super().listen_for(words, vocabulary)
+        if not isinstance(self.joint.spec, MelSpec):
+            return listener
+        return TrackListener(listener.words, self.sample_rate, self.window, self.hop, listener.scores, self.joint.spec)
