@@ -13,6 +13,7 @@ from . import (
     latents,
     models,
     preview_decoder,
+    sound_prompt,
     sound_to_video,
     video_editing,
 )
@@ -26,6 +27,7 @@ GROUPS = (
     audio,
     curves,
     embedding,
+    sound_prompt,
     latents,
     image_manipulation,
     sound_to_video,

@@ -21,6 +21,7 @@ SENT = {
     "SOUNDGUIDE_EMBEDS": sockets.Embeds,
     "SOUNDGUIDE_WS": sockets.Latents,
     "SOUNDGUIDE_WORDS": sockets.HeardWords,
+    "SOUNDGUIDE_PROMPTS": sockets.PromptSchedule,
     "SOUNDGUIDE_PREVIEW_DECODER": sockets.PreviewDecoder,
 }
 KINDS = {

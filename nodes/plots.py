@@ -76,6 +76,24 @@ def shape_picture(before: Sequence[float], after: Sequence[float], fps: float, r
     return _picture(figure)
 
 
+def weights_picture(weights: Tensor, names: Sequence[str], fps: float) -> Tensor:
+    """Weights [F,K] of words, each a filled line of its own over seconds; what they leave of 1 is the base prompt's."""
+    shown = [name.partition(",")[0] for name in names] or ["base prompt alone"]
+    figure, axes = _figure(720, 90 + 70 * len(shown), 1, len(shown))
+    edges = [i / fps for i in range(len(weights) + 1)]
+    for i, (axis, name) in enumerate(zip([axes] if len(shown) == 1 else axes, shown)):
+        values = weights[:, i].tolist() if len(names) else [0.0] * len(weights)
+        axis.stairs(values, edges, color=LINE, fill=True, alpha=0.35)
+        axis.stairs(values, edges, color=LINE, linewidth=1.2, baseline=None)
+        axis.set(xlim=(0, edges[-1]), ylim=(0, 1.05))
+        axis.set_title(_short(name, 60), color=INK, fontsize=9, loc="left", pad=2)
+        if i + 1 < len(shown):
+            axis.tick_params(labelbottom=False)
+        else:
+            axis.set(xlabel="seconds")
+    return _picture(figure)
+
+
 def _wave_outline(wave: Tensor, sample_rate: float, columns: int = 700):
     """wave [N] => (seconds, lowest, highest) of each column, -1..1 at the loudest sample."""
     size = max(-(-len(wave) // columns), 1)

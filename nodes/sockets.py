@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.embedding.hearing.words import HeardWords
+from ..soundguide_core.embedding.prompt_weights import PromptSchedule
 from ..soundguide_core.flow import optical_flow
 from .host import Model, io
 
@@ -27,12 +28,13 @@ Flow = io.Custom("SOUNDGUIDE_FLOW")
 SoundEmbeds = io.Custom("SOUNDGUIDE_EMBEDS")
 SoundWords = io.Custom("SOUNDGUIDE_WORDS")
 FaceIdentity = io.Custom("SOUNDGUIDE_FACE_IDENTITY")
+SoundPrompts = io.Custom("SOUNDGUIDE_PROMPTS")
 WLatents = io.Custom("SOUNDGUIDE_WS")
 Decoder = io.Custom("SOUNDGUIDE_PREVIEW_DECODER")
 
 AUTO, TINY, FACTORS, FULL = DECODERS = ("auto", "tiny decoder", "latent2rgb", "full VAE")  # which PreviewDecoder
 
-__all__ = ["HeardWords"]  # what travels over SoundWords: words with their scores over time
+__all__ = ["HeardWords", "PromptSchedule"]  # what travels over SoundWords and SoundPrompts
 
 
 @dataclass(frozen=True)

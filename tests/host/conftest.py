@@ -6,6 +6,8 @@ Its Python is COMFYUI_PYTHON, its own venv, or the one that runs the tests, whic
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -16,11 +18,14 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "host"))  # families.py
 PACK = "sound-guide.pack"  # a folder name that is no Python identifier, as users have them
 NEEDED = (
     *(
@@ -94,6 +99,22 @@ def importable_host(host_path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pack(importable_host) -> Iterator[Callable[[str], ModuleType]]:
+    """The pack as ComfyUI loads it, a package under a name of its own, beside the host's modules in this very Python:
+    "nodes.host" => that module."""
+    path, name = sys.path.copy(), "pack_in_process"
+    sys.path.insert(0, str(importable_host))
+    importlib.import_module("comfy.cli_args").args.cpu = True
+    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec is not None and spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[name] = package
+    spec.loader.exec_module(package)
+    yield lambda module: importlib.import_module(f"{name}.{module}")
+    sys.path[:] = path
+
+
+@pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> Path:
     """A folder as users lay it out: generator/tiny.safetensors and NVIDIA's foreign.pkl, joint/tiny and joint/other,
     untrained and small."""
@@ -145,6 +166,7 @@ class Server:
         for folder in ("custom_nodes", "input", "output", "temp", "models", "user"):
             (base / folder).mkdir()
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
+        (base / "custom_nodes" / "tiny_nodes.py").symlink_to(Path(__file__).with_name("tiny_nodes.py"))
         paths = base / "extra_model_paths.yaml"
         paths.write_text(f"somewhere:\n  base_path: {weights.parent}\n  soundguide: {weights.name}\n", encoding="utf-8")
         command = [python, "main.py", "--cpu", "--port", str(self.port), "--base-directory", str(base)]

@@ -45,6 +45,10 @@ CURVE = dict(curve="onset", fps=12.0, num_frames=7, low=1.0, high=0.0, smoothing
 SHAPE = dict(fps=12.0, gate="cut", threshold=0.2, division="every 2nd", attack=0.1, hold=0.1, release=0.5, low=0.0)
 SHAPE |= dict(high=1.0, easing="ease in", invert=False, frame=3, width=64, height=64, keyframe_format="0:(0.5)")
 SHAPE |= dict(frames_per_latent="1 (pictures, AnimateDiff)", normalise=True)
+TELL = dict(base_prompt="a bay", negative_prompt="blurry", fps=12.0, num_frames=0, strength=1.0, most=2)
+TELL |= dict(loudness="sones", floor=0.1, scale=True, blend="all that is heard", smoothing=0.2, hold=0.2)
+TELL |= dict(negative_words="also what is not heard", schedule_format="json")
+SAMPLE = dict(seed=0, steps=2, cfg=2.0, sampler_name="euler", scheduler="simple", denoise=1.0)
 WALK = dict(strength=1.0, smoothing=0.2, noise=True, seed=0)
 CONTINUOUS = dict(seed=0, motion_seed=0, fps=4.0, seconds=0.0, psi=0.8, loop=False, drive="auto", strength=1.0)
 CONTINUOUS |= dict(feature="loudness", chunk=3)
@@ -70,6 +74,19 @@ def tiny_prompt() -> dict:
         "mix": node("MixEmbeds", embeds_1=["hear", 0], embeds_2=["text", 0], embeds_4=["see", 0], **MIX),
         "curve": node("SoundSchedule", audio=["sound", 0], **CURVE),
         "shape": node("CurveShape", values=["curve", 0], audio=["sound", 0], **SHAPE),
+        "words": node("WordsOnACurve", texts="calm sea\nstorm", curve=["shape", 0], fps=12.0),
+        "tiny": {"class_type": "TestsTinyModel", "inputs": {"family": "SD1.5"}},
+        "noise": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 7}},
+        "tell": node(
+            "SoundPrompt", clip=["tiny", 1], words=["words", 0], audio=["sound", 0], latent=["noise", 0], **TELL
+        ),
+        "paint": {"class_type": "KSampler", "inputs": {
+            "model": ["tiny", 0], "positive": ["tell", 0], "negative": ["tell", 1], "latent_image": ["noise", 0],
+            **SAMPLE,
+        }},
+        "see_painted": {"class_type": "PreviewAny", "inputs": {"source": ["paint", 0]}},
+        "see_told": {"class_type": "PreviewImage", "inputs": {"images": ["tell", 4]}},
+        "see_schedule": {"class_type": "PreviewAny", "inputs": {"source": ["tell", 3]}},
         "draw": node("SampleLatents", generator=["G", 0], seed=2**32 - 1, batch_size=2, psi=0.7),
         "find": node("InvertImage", generator=["G", 0], image=["scene", 0], encoder=["J", 0], **FIND),
         "styles": node("MixStyles", base=["draw", 0], donor=["find", 0], layers="fine", first_layer=0, last_layer=1),
@@ -132,6 +149,7 @@ def test_every_node_works(server, node_infos):
     assert len(run.outputs["see_it"]["images"]) == 2
     values = run.outputs["see_curve"]["text"][0].strip("[]").split(",")
     assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
+    assert "a bay" in run.outputs["see_schedule"]["text"][0] and "nan" not in run.outputs["see_painted"]["text"][0]
     assert "%" in run.outputs["see_heard"]["text"][0]
     assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
     assert len(run.outputs["see_plot"]["images"]) == 1

@@ -1,0 +1,104 @@
+"""Several prompts in one network: embeddings blended row by row, or their cross-attentions mixed token by token.
+
+Axes: F frames (rows of a batch), T latent frames, N tokens of the picture, K prompts, L tokens of a text, D dims.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..common.errors import InputError
+
+LONGEST_REPEAT = 8  # a text is repeated at most so often to be as long as another
+
+
+def blend_rows(prompts: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """Prompts [1,L,D] or [1,D], the base first, and weights [F,K] of the others => rows [F,L,D] or [F,D].
+
+        row_t = c_0 + sum_k w_tk (c_k - c_0)
+
+    Raises:
+        InputError: weights for another number of prompts.
+    """
+    if weights.ndim != 2 or weights.shape[1] != len(prompts) - 1:
+        raise InputError(
+            f"Weights of shape {list(weights.shape)} meet {len(prompts) - 1} prompts beside the base.",
+            "Give one column for each prompt.",
+        )
+    shares = torch.cat([1 - weights.sum(1, keepdim=True), weights], 1)  # [F,1+K]
+    return torch.tensordot(shares.to(prompts[0]), torch.cat(list(prompts)), dims=1)
+
+
+def equal_length(texts: Sequence[Tensor]) -> list[Tensor]:
+    """Texts [B,L_k,D] => all [B,L,D]. Repeated where one length divides the other, which attention does not notice;
+    else zeros follow, as the host's own averaging does."""
+    longest = max(text.shape[1] for text in texts)
+    if all(longest % text.shape[1] == 0 and longest // text.shape[1] <= LONGEST_REPEAT for text in texts):
+        return [text.repeat(1, longest // text.shape[1], 1) for text in texts]
+    return [torch.nn.functional.pad(text, (0, 0, 0, longest - text.shape[1])) for text in texts]
+
+
+def mixed_attention(
+    attend: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor],
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, lengths: Sequence[int], weights: Tensor,
+) -> Tensor:  # fmt: skip
+    """Cross-attention to K prompts that stand one after the other in k and v, each by itself, mixed by weights.
+
+        out_n = sum_k w_nk attend(q_n, k_k, v_k)
+
+    Each prompt has its own softmax, so the mix is the mean of the outputs by weight, and no kernel needs a mask.
+    The cost
+    is that of one attention over all prompts: a prompt that has no weight at a token is not asked for there.
+
+    Args:
+        attend: (q, k, v, mask) => out [B,N,D].
+        q: [B,N,D]. k, v: [B,L,D], L the sum of lengths. mask: of the text's own padding, [...,L] over the keys.
+        weights: [B,N,K], rows of sum 1.
+    """
+    out, first = None, 0
+    for i, length in enumerate(lengths):
+        keys = slice(first, first + length)
+        first += length
+        share = weights[..., i]
+        rows = (share > 0).any(0).nonzero()[:, 0]  # tokens at which this prompt counts, in any of the batch
+        if not len(rows):
+            continue
+        part = None if mask is None else mask[..., keys]
+        every = len(rows) == q.shape[1]
+        if part is not None and part.ndim >= 2 and part.shape[-2] == q.shape[1] > 1 and not every:
+            part = part[..., rows, :]
+        asked = q if every else q[:, rows]
+        found = attend(asked, k[:, keys], v[:, keys], part) * share[:, rows, None].to(q.dtype)
+        if out is None:
+            out = torch.zeros(*q.shape[:2], found.shape[-1], dtype=found.dtype, device=found.device)
+        if every:
+            out += found
+        else:
+            out.index_add_(1, rows, found)
+    assert out is not None, "the weights of every token sum to 1"
+    return out
+
+
+def token_weights(weights: Tensor, tokens: int, frames: int, areas: Tensor | None = None) -> Tensor | None:
+    """Weights [B,T,K] => [B,N,K] for N tokens that lie frame after frame, or None where N is no multiple of T.
+
+    areas: [K,h,w] in 0..1, where in the picture each prompt acts, at the size of one frame's tokens; what they leave is
+    the first prompt's. frames: T as the tokens have it, which may be more than the weights' by frames of reference.
+    """
+    if tokens % frames:
+        return None
+    per_frame = weights.repeat_interleave(tokens // frames, dim=1)
+    if areas is None:
+        return per_frame
+    flat = areas.flatten(1).T.to(per_frame)  # [h w,K]
+    local = per_frame * flat.repeat(frames, 1)
+    return torch.cat([1 - local[..., 1:].sum(-1, keepdim=True), local[..., 1:]], -1)
+
+
+def frame_tokens(height: int, width: int, patch: tuple[int, int]) -> tuple[int, int]:
+    """How many tokens a frame of a latent has down and across: (h, w)."""
+    return math.ceil(height / patch[0]), math.ceil(width / patch[1])

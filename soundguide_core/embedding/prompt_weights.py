@@ -1,0 +1,121 @@
+"""Words over time as weights of prompts: how strongly each one is told at each frame.
+
+Axes: F frames, K words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..audio.shaping import slowed
+from ..common.errors import InputError, check_number
+from .prompt_config import STRONGEST, PromptConfig
+
+HEARD = 0.125  # below this weight a text schedule leaves a word out
+STEP = 0.25  # of the weights in a text schedule
+
+
+def prompt_weights(
+    scores: Tensor, fps: float, config: PromptConfig, *, lead: Tensor | None = None, doubt: Tensor | None = None
+) -> Tensor:
+    """scores [F,K] in 0..1 => weights [F,K] in 0..1 whose sum over words is at most 1; the rest is the base prompt's.
+
+    lead: [F], how far the sound leads at each frame, such as its loudness; it multiplies the weights. doubt: [K], what
+    silence and noise score. With floor_k = max(floor, doubt_k):
+
+        s_tk = max(scores_tk - floor_k, 0) / (1 - floor_k),  divided by max_tk s_tk where config.scale
+        w_tk = lead_t s_tk / max(1, sum_j s_tj)
+
+    Raises:
+        InputError: there is not one lead for each frame, or one doubt for each word.
+    """
+    check_number(fps, "The frame rate", low=0.01, high=1000)
+    frames, words = scores.shape
+    if lead is not None and lead.shape != (frames,):
+        raise InputError(f"{lead.numel()} values of loudness meet {frames} frames.", "Give one for each frame.")
+    if doubt is not None and doubt.shape != (words,):
+        raise InputError(f"{doubt.numel()} doubts meet {words} words.", "Give one for each word.")
+    floor = torch.full((words,), config.floor) if doubt is None else doubt.float().clamp(config.floor, 0.99)
+    s = (scores.float() - floor).clamp(min=0) / (1 - floor)
+    if config.scale and float(s.max()) > 0:
+        s = s / s.max()
+    if config.blend == STRONGEST:
+        s = s * (s == s.amax(1, keepdim=True)).float()
+    s = smoothed(held(s, fps, config.hold), fps, config.smoothing)
+    weights = s / s.sum(1, keepdim=True).clamp(min=1)
+    return weights if lead is None else weights * lead.float().clamp(0, 1)[:, None]
+
+
+def held(weights: Tensor, fps: float, hold_sec: float) -> Tensor:
+    """Each column [F,K] stays at a peak for so long before it falls."""
+    if not hold_sec:
+        return weights
+    columns = [slowed(column.double().numpy(), fps, 0.0, hold_sec, 0.0) for column in weights.T]
+    return torch.stack([torch.from_numpy(column) for column in columns], 1).float()
+
+
+def smoothed(weights: Tensor, fps: float, seconds: float) -> Tensor:
+    """The mean over `seconds`, weighted by a Gaussian of a quarter of them on each side; the ends are repeated."""
+    if not seconds:
+        return weights
+    from scipy.ndimage import gaussian_filter1d
+
+    return torch.from_numpy(gaussian_filter1d(weights.numpy(), seconds * fps / 2, axis=0, mode="nearest"))
+
+
+def joined(base: str, phrase: str) -> str:
+    """A base prompt and what is heard, as one prompt."""
+    return ", ".join(part for part in (base.strip().rstrip(","), phrase.strip()) if part)
+
+
+def frame_prompts(base: str, phrases: Sequence[str], weights: Tensor) -> list[str]:
+    """weights [F,K] => for each frame one prompt as text, with weights as text encoders read them: "a bay, (rain:0.5)".
+
+    Weights are rounded to quarters, and words below an eighth left out, so that the prompt changes seldom.
+    """
+    prompts = []
+    for row in weights.tolist():
+        told = sorted(((w, phrase) for w, phrase in zip(row, phrases) if w >= HEARD), key=lambda x: -x[0])
+        parts = [_weighted(phrase, max(round(w / STEP), 1) * STEP) for w, phrase in told]
+        prompts.append(joined(base, ", ".join(parts)))
+    return prompts
+
+
+def _weighted(phrase: str, weight: float) -> str:
+    return phrase if weight >= 1 else f"({phrase}:{weight:g})"
+
+
+@dataclass(frozen=True)
+class PromptSchedule:
+    """A base prompt, K phrases beside it, and how strongly each is told at each frame.
+
+    weights: [F,K] in 0..1, sums at most 1; what is left is the base prompt's. areas: [K,H,W] in 0..1, where in the
+    picture each phrase acts; None for everywhere.
+    """
+
+    base: str
+    phrases: tuple[str, ...]
+    weights: Tensor
+    fps: float
+    areas: Tensor | None = None
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.weights)
+
+    @property
+    def texts(self) -> list[str]:
+        """The base, then the base with each phrase."""
+        return [self.base, *(joined(self.base, phrase) for phrase in self.phrases)]
+
+    def at_frames(self) -> list[str]:
+        """One prompt as text for each frame: see frame_prompts."""
+        return frame_prompts(self.base, self.phrases, self.weights)
+
+    def get_ram_usage(self) -> int:
+        """Bytes, for a host that counts them."""
+        return self.weights.nbytes + (0 if self.areas is None else self.areas.nbytes)
