@@ -1,13 +1,16 @@
 """The pixel diffusion UNet of P. Dhariwal and A. Nichol, "Diffusion Models Beat GANs on Image Synthesis", NeurIPS 2021,
-as diffusers' UNet2DModel. Axes: B batch, H W picture, K classes.
+as diffusers' UNet2DModel. Axes: B batch, C channels, D dims, H W picture, K classes, L points of a joint space.
 
     x_t [B,3,H,W] in about -1..1, t [B] in 0..999 => [B,6,H,W]: eps, and v in -1..1 between log beta_tilde and log beta
+
+With context_dim it is told what to paint by points of a joint space: what texts, pictures and sounds are embedded as.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +19,7 @@ from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
 from torch import Tensor, nn
 
 from ..common.errors import InputError
+from ..common.shapes import check_shape
 from .diffusers_folder import check_schedule, read_folder
 
 NO_CLASS = -1
@@ -29,6 +33,44 @@ class ClassEmbedding(nn.Embedding):
         return super().forward(labels.clamp(min=0)) * (labels != NO_CLASS)[:, None]
 
 
+class ContextEmbedding(nn.Module):
+    """Points of a joint space [B,L,D] => [B,E], to be added to the embedding of t: mean over L of W2 silu(W1 point).
+
+    No biases: the zero vector, which says nothing, adds nothing, and so does no context at all. W2 begins at zero.
+    """
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(dim, width, bias=False)
+        self.linear_2 = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.linear_2.weight)
+        self.gain = dim**0.5  # unit norm => variance one in each dimension
+
+    def forward(self, context: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(context * self.gain)).mean(1))
+
+
+class DetailPath(nn.Module):
+    """What a UNet in patches hardly sees, at full resolution: (x_t, its output, its features) => what is added to its
+    output, W2 (a silu(b)) where (a, b) = W1 h and h = W0 (x_t, output, features).
+
+    Three convolutions on `channels` channels; the features know t and the context, and so open and close the gates.
+    The last one begins at zero.
+    """
+
+    def __init__(self, pictures: int, channels: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(pictures + channels, channels, 3, padding=1)
+        self.conv_gate = nn.Conv2d(channels, 2 * channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(channels, pictures - 3, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(cast(Tensor, self.conv_out.bias))
+
+    def forward(self, x_t: Tensor, out: Tensor, features: Tensor) -> Tensor:
+        a, b = self.conv_gate(self.conv_in(torch.cat([x_t, out, features], 1))).chunk(2, dim=1)
+        return self.conv_out(a * F.silu(b))
+
+
 class UNet(UNet2DModel):
     """UNet2DModel and what two published networks and ours need beyond it.
 
@@ -36,33 +78,75 @@ class UNet(UNet2DModel):
         patch: squares of patch x patch pixels are one pixel of patch ** 2 times the channels inside: sample_size,
             in_channels and out_channels say what is inside.
         time_channels: width of the sinusoids of t, where it is not that of the first block: 256 against 128 at 512 px.
+        context_dim: D of the joint space whose points condition it; None for a network that nothing conditions.
+        detail_channels: channels of a path at full resolution beside it, 0 for none.
         schedule: the diffusion that it was trained for, as keyword arguments of diffusers.DDPMScheduler.
         config: keyword arguments of UNet2DModel. With num_class_embeds, class_labels None is NO_CLASS.
     """
 
     def __init__(
-        self, *, patch: int = 1, time_channels: int | None = None, schedule: dict | None = None, **config
+        self,
+        *,
+        patch: int = 1,
+        time_channels: int | None = None,
+        context_dim: int | None = None,
+        detail_channels: int = 0,
+        schedule: dict | None = None,
+        **config,
     ) -> None:
         super().__init__(**config)
-        self.patch = patch
+        self.patch, self.context_dim, self.detail_channels = patch, context_dim, detail_channels
         self.schedule = schedule or {}
         if time_channels is not None:
             self.time_proj = Timesteps(time_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
             self.time_embedding = TimestepEmbedding(time_channels, self.time_embedding.linear_2.out_features)
         if config.get("num_class_embeds") is not None:
-            classes, width = self.class_embedding.weight.shape
+            classes, width = cast(nn.Embedding, self.class_embedding).weight.shape
             self.class_embedding = ClassEmbedding(classes, width)
+        if context_dim is not None:  # in the place of a class
+            if config.get("num_class_embeds") is not None:
+                raise InputError("A network is conditioned on classes and on a joint space.", "Use one of them.")
+            self.class_embedding = ContextEmbedding(context_dim, self.time_embedding.linear_2.out_features)
+        if detail_channels:
+            self.conv_out = nn.Conv2d(
+                self.conv_out.in_channels, self.conv_out.out_channels + detail_channels * patch**2, 3, padding=1
+            )
+            self.detail = DetailPath(3 + config["out_channels"] // patch**2, detail_channels)
 
     @property
     def learned_variance(self) -> bool:
         """Whether the second half of the output channels says how wide a step is."""
         return self.config["out_channels"] == 2 * self.config["in_channels"]
 
-    def forward(self, sample: Tensor, timestep: Tensor | float, class_labels: Tensor | None = None) -> UNet2DOutput:
-        if class_labels is None and self.class_embedding is not None:
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | float,
+        class_labels: Tensor | None = None,
+        context: Tensor | None = None,
+    ) -> UNet2DOutput:
+        """context [B,L,D], or [B,D] for one point each: zeros, or none at all, for a picture of anything."""
+        if self.context_dim is not None:
+            class_labels = self._context(sample, context, self.context_dim)
+        elif context is not None:
+            raise InputError("This diffusion model is not conditioned.", "Use one that was trained with context_dim.")
+        elif class_labels is None and self.class_embedding is not None:
             class_labels = torch.full([len(sample)], NO_CLASS, device=sample.device)
-        out = super().forward(F.pixel_unshuffle(sample, self.patch), timestep, class_labels, return_dict=False)[0]
-        return UNet2DOutput(F.pixel_shuffle(out, self.patch))
+        inside = super().forward(F.pixel_unshuffle(sample, self.patch), timestep, class_labels, return_dict=False)[0]
+        out = F.pixel_shuffle(inside, self.patch)
+        if self.detail_channels:
+            out, features = out.split([out.shape[1] - self.detail_channels, self.detail_channels], dim=1)
+            out = out + self.detail(sample, out, features)
+        return UNet2DOutput(out)
+
+    @staticmethod
+    def _context(sample: Tensor, context: Tensor | None, dim: int) -> Tensor:
+        """[B,L,D], zeros where there is none."""
+        if context is None:
+            return sample.new_zeros(len(sample), 1, dim)
+        context = context[:, None] if context.ndim == 2 else context
+        check_shape(context, f"{len(sample)} L {dim}", name="the context")
+        return context
 
 
 def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> UNet:

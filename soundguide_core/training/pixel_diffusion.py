@@ -1,9 +1,9 @@
 """A pixel diffusion UNet: J. Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, with v prediction
 (T. Salimans and J. Ho, "Progressive Distillation", ICLR 2022), their SNR + 1 weights capped as min-SNR's are
 (T. Hang et al., ICCV 2023), and levels spread over the batch (D. Kingma et al., "Variational Diffusion Models",
-NeurIPS 2021, appendix I.1).
+NeurIPS 2021, appendix I.1). A recipe with [conditioning] makes one that is told what to paint (conditioning.py).
 
-Axes: B batch, H W picture, T noise levels.
+Axes: B batch, D dims of a joint space, H W picture, T noise levels.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints import safetensors_io
+from ..checkpoints import registry, safetensors_io, weights
 from ..common.errors import InputError
 from ..common.files import replacing
 from ..common.rng import with_seed
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, sample
 from ..diffusion.unet import UNet
+from ..embedding.joint import load_joint
 from ..media.images import grid, save_image
+from .conditioning import Conditioning, ConditioningSettings
+from .data.captions import open_told
 from .data.pictures import Pictures, open_split
 from .data.sources import open_data
 from .engine import distributed, loop
@@ -60,10 +63,21 @@ class DiffusionSettings:
 
 
 class DiffusionTraining:
-    """The UNet, its EMA, and one update per step."""
+    """The UNet, its EMA, and one update per step. start: a file of weights to go on from.
+
+    conditioning: what the UNet is told of each picture; None where it has no context.
+    """
 
     def __init__(
-        self, config: dict, settings: DiffusionSettings, pictures: Pictures, device: str | torch.device, seed: int
+        self,
+        config: dict,
+        settings: DiffusionSettings,
+        pictures: Pictures,
+        device: str | torch.device,
+        seed: int,
+        *,
+        conditioning: Conditioning | None = None,
+        start: Path | None = None,
     ):
         if settings.batch % distributed.num_processes():
             raise InputError(
@@ -71,10 +85,13 @@ class DiffusionTraining:
                 "Use a multiple of the number of processes.",
             )
         self.config, self.settings, self.pictures, self.seed = config, settings, pictures, seed
+        self.conditioning = conditioning
         self.device = torch.device(device)
         self.dtype = getattr(torch, settings.dtype)
         self.batch = settings.batch // distributed.num_processes()  # this process's share
         self.unet = with_seed(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
+        if start is not None:
+            begin_from(self.unet, start)
         layout: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         cast(Any, self.unet).to(**layout)  # diffusers' wrapper of it has no signature
         self.ema = copy.deepcopy(self.unet).eval().requires_grad_(False)
@@ -88,10 +105,11 @@ class DiffusionTraining:
         """One update; its loss."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
         t, weight = self._levels(rng)
-        x0 = self._pictures(rng)
+        indices, x0 = self._pictures(rng)
+        context = None if self.conditioning is None else self.conditioning.draw(indices, x0, rng)
         there = rng if self.device.type == "cpu" else loop.step_rng(self.seed, i, self.device)
         eps = torch.randn(x0.shape, generator=there, device=self.device)
-        loss = (weight * self._v_loss(self.unet, x0, t, eps)).mean()
+        loss = (weight * self._v_loss(self.unet, x0, t, eps, context)).mean()
 
         self.adamw.param_groups[0]["lr"] = s.lr_at(i)
         self.adamw.zero_grad()
@@ -102,14 +120,14 @@ class DiffusionTraining:
         ema_update(self.ema, self.unet, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
         return {"v": loss.item()}
 
-    def _pictures(self, rng: torch.Generator) -> Tensor:
-        """x0 [B,3,H,W]"""
+    def _pictures(self, rng: torch.Generator) -> tuple[np.ndarray, Tensor]:
+        """Which ones [B], and x0 [B,3,H,W]."""
         indices = torch.randint(len(self.pictures), (self.batch,), generator=rng).numpy()
         x0 = self.pictures.batch(indices, self.device)
         if self.settings.mirror:
             flip = torch.rand(len(x0), 1, 1, 1, generator=rng) < 0.5
             x0 = torch.where(flip.to(self.device), x0.flip(3), x0)
-        return x0.contiguous(memory_format=torch.channels_last)
+        return indices, x0.contiguous(memory_format=torch.channels_last)
 
     def _levels(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """t [B], one in each B-th of the levels, and the weights [B] of their losses on v."""
@@ -120,25 +138,29 @@ class DiffusionTraining:
         # |v - v_hat|^2 = (SNR + 1) |x0 - x0_hat|^2, so min(SNR + 1, gamma) on x0 is on v:
         return t, (self.settings.max_weight / (snr + 1)).clamp(max=1)
 
-    def _v_loss(self, unet: UNet, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    def _v_loss(self, unet: UNet, x0: Tensor, t: Tensor, eps: Tensor, context: Tensor | None = None) -> Tensor:
         """[B] mean squared error of v = alpha eps - sigma x0 at x_t = alpha x0 + sigma eps."""
         alpha_bar = self.alpha_bar[t][:, None, None, None]
         alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            v = unet(alpha * x0 + sigma * eps, t).sample
+            x_t = alpha * x0 + sigma * eps
+            v = (unet(x_t, t) if context is None else unet(x_t, t, context=context)).sample
         return (v.float() - (alpha * eps - sigma * x0)).square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()
-    def evaluate(self, pictures: Pictures, levels: tuple[int, ...], seed: int = 0) -> dict[str, float]:
-        """Mean squared error of the EMA's v at each level t, over all of pictures."""
+    def evaluate(
+        self, pictures: Pictures, levels: tuple[int, ...], seed: int = 0, context: Tensor | None = None
+    ) -> dict[str, float]:
+        """Mean squared error of the EMA's v at each level t, over all of pictures; context [N,D] is told of them."""
         rng = torch.Generator().manual_seed(seed)
         x0 = pictures.batch(np.arange(len(pictures)), self.device)
+        told = [None] * len(x0.split(32)) if context is None else context.split(32)
         scores = {}
         for t in levels:
             parts = []
-            for part in x0.split(32):
+            for part, known in zip(x0.split(32), told, strict=True):
                 eps = torch.randn(part.shape, generator=rng).to(part)
-                parts.append(self._v_loss(self.ema, part, torch.full([len(part)], t, device=self.device), eps))
+                parts.append(self._v_loss(self.ema, part, torch.full([len(part)], t, device=self.device), eps, known))
             scores[str(t)] = torch.cat(parts).mean().item()
         return scores
 
@@ -156,6 +178,24 @@ class DiffusionTraining:
         safetensors_io.save(path, self.ema.state_dict(), self.config, half=True)
 
 
+def begin_from(unet: UNet, path: Path) -> None:
+    """Fill unet with the weights of a file of a network that may lack parts of it: a context, a path for details.
+
+    What the file lacks stays as it is, and begins at zero; where a convolution has more channels now, the first are
+    the file's.
+
+    Raises:
+        InputError: the file holds weights that have no place in unet.
+    """
+    tensors, _ = weights.load(path, "unet")
+    safetensors_io.check_finite(tensors, path)
+    ours = unet.state_dict()
+    for key, x in tensors.items():
+        if key not in ours or ours[key].shape[1:] != x.shape[1:] or len(ours[key]) < len(x):
+            raise InputError(f"{path} is not a smaller one of the recipe's UNets ({key}).", "Name another `start`.")
+        ours[key][: len(x)].copy_(x)
+
+
 def run(
     *,
     config: dict,
@@ -165,8 +205,9 @@ def run(
     resume: bool = False,
     on_step: loop.OnStep | None = None,
 ) -> Path:
-    """Train by a recipe with tables [data] (training/data), [unet] and
-    [schedule] (keyword arguments of diffusers' UNet2DModel and DDPMScheduler), and [training].
+    """Train by a recipe with tables [data] (training/data), [unet] and [schedule] (keyword arguments of our UNet and of
+    diffusers' DDPMScheduler), [training], and for a UNet with context_dim [conditioning]. Its `start` names weights to
+    go on from: a registry name or a path.
 
     Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
@@ -177,16 +218,23 @@ def run(
         raise InputError("This training is on v.", 'Set prediction_type = "v_prediction" in [schedule].')
     size = network["unet"]["sample_size"] * network["unet"].get("patch", 1)
     known = {"size": size, "device": device}
-    pictures, held_out = open_data("pixel_diffusion", config, open_split, out=out, on_step=on_step, **known)
-    training = DiffusionTraining(network, settings, pictures, device, seed)
-    weights = out / "unet.safetensors"
+    open_folder = open_told if "conditioning" in config else open_split
+    pictures, held_out = open_data("pixel_diffusion", config, open_folder, out=out, on_step=on_step, **known)
+    conditioning = _conditioning(config, pictures, device)
+    start = registry.find("unet", config["start"]).files["unet"] if "start" in config else None
+    training = DiffusionTraining(network, settings, pictures, device, seed, conditioning=conditioning, start=start)
+    exported = out / "unet.safetensors"
 
     def write(done: int) -> None:
-        training.export(weights)
+        training.export(exported)
         num_levels = len(training.alpha_bar)
-        scores = training.evaluate(held_out, tuple(num_levels * i // 10 for i in (0, 1, 3, 5, 7, 9)))
+        levels = tuple(num_levels * i // 10 for i in (0, 1, 3, 5, 7, 9))
+        scores: dict[str, Any] = {"steps": done, "v": training.evaluate(held_out, levels)}
+        if conditioning is not None:
+            context = conditioning.told(held_out)
+            scores["v told"] = training.evaluate(held_out, levels, context=context)
         with replacing(out / "scores.json") as temporary:
-            temporary.write_text(json.dumps({"steps": done, "v": scores}, indent=2), encoding="utf-8")
+            temporary.write_text(json.dumps(scores, indent=2), encoding="utf-8")
         save_image(training.sheet(), out / f"samples-{done:06d}.png")
 
     loop.run(
@@ -198,4 +246,22 @@ def run(
         on_step=on_step,
         on_save=write,
     )
-    return weights
+    return exported
+
+
+def _conditioning(config: dict, pictures: Pictures, device: str | torch.device) -> Conditioning | None:
+    """None for a UNet without context.
+
+    Raises:
+        InputError: [conditioning] without context_dim, or context_dim that is not that of the joint space.
+    """
+    dim = config["unet"].get("context_dim")
+    if dim is None:
+        if "conditioning" in config:
+            raise InputError("The recipe has [conditioning], and its UNet no context.", "Set context_dim in [unet].")
+        return None
+    settings = ConditioningSettings.from_dict(config.get("conditioning", {}))
+    clip = load_joint(settings.joint, device).clip
+    if clip.dim != dim:
+        raise InputError(f"The joint space has {clip.dim} dims, and context_dim is {dim}.", "Set it to the former.")
+    return Conditioning(settings, clip, pictures)

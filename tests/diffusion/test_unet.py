@@ -1,4 +1,5 @@
-"""The UNet: no class is the zero vector; diffusers folders load; bad ones are refused."""
+"""The UNet: no class is the zero vector, and so is no context; details begin at zero; diffusers folders load; bad ones
+are refused."""
 
 from __future__ import annotations
 
@@ -31,6 +32,97 @@ def test_no_class_is_the_zero_vector(diffusers):
     assert unet.time_embedding.linear_1.in_features == 64
     assert torch.equal(unet(x, t).sample, plain(x, t).sample)
     assert not torch.allclose(unet(x, t, torch.tensor([0, 2])).sample, plain(x, t).sample)
+
+
+PATCHED = {**SMALL, "sample_size": 8, "in_channels": 12, "out_channels": 12, "patch": 2, "norm_num_groups": 8,
+           "resnet_time_scale_shift": "scale_shift"}  # fmt: skip
+
+
+def told_unet():
+    """A UNet with context and a path for details, none of whose weights are zero."""
+    from soundguide_core.diffusion.unet import UNet
+
+    unet = UNet(**PATCHED, context_dim=6, detail_channels=4).eval()
+    rng = torch.Generator().manual_seed(0)
+    for p in (unet.class_embedding.linear_2.weight, unet.detail.conv_out.weight):
+        p.data = 0.2 * torch.randn(p.shape, generator=rng)
+    return unet
+
+
+@torch.no_grad()
+def test_context_and_details_begin_at_zero(diffusers):
+    from soundguide_core.diffusion.unet import UNet
+
+    told, plain = UNet(**PATCHED, context_dim=6, detail_channels=4).eval(), UNet(**PATCHED).eval()
+    state = {key: x for key, x in told.state_dict().items() if not key.startswith(("class_embedding", "detail"))}
+    state |= {key: state[key][:12] for key in ("conv_out.weight", "conv_out.bias")}
+    plain.load_state_dict(state)
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([3, 700])
+    out = told(x, t, context=torch.randn(2, 5, 6)).sample
+    assert out.shape == x.shape and torch.allclose(out, plain(x, t).sample, atol=tol.FLOAT32)
+
+
+@torch.no_grad()
+def test_a_context_is_a_set_of_points(diffusers):
+    """Nothing said is the zero vector; the order and the repetition of points mean nothing; frames are told apart."""
+    unet, x, t = told_unet(), torch.randn(2, 3, 16, 16), torch.tensor([3, 700])
+    context = torch.nn.functional.normalize(torch.randn(2, 3, 6), dim=-1)
+    out = unet(x, t, context=context).sample
+    assert torch.equal(unet(x, t).sample, unet(x, t, context=torch.zeros(2, 1, 6)).sample)
+    assert not torch.allclose(out, unet(x, t).sample, atol=1e-3)
+    for same in (context.flip(1), context.repeat(1, 2, 1)):
+        assert torch.allclose(unet(x, t, context=same).sample, out, atol=tol.FLOAT32_SUM)
+    alone = unet(x[1:], t[1:], context=context[1:]).sample
+    assert torch.allclose(alone, out[1:], atol=tol.FLOAT32_SUM)
+    assert torch.equal(unet(x, t, context=context[:, 0]).sample, unet(x, t, context=context[:, :1]).sample)
+
+
+@torch.no_grad()
+def test_the_context_is_added_to_the_embedding_of_t(diffusers):
+    embedding, context = told_unet().class_embedding, torch.randn(2, 3, 6)
+    expected = torch.zeros(2, embedding.linear_2.out_features)
+    for b in range(2):
+        hidden = [torch.nn.functional.silu(embedding.linear_1.weight @ (p * 6**0.5)) for p in context[b]]
+        expected[b] = embedding.linear_2.weight @ (sum(hidden) / 3)
+    assert torch.allclose(embedding(context), expected, atol=tol.FLOAT32_SUM)
+
+
+@torch.no_grad()
+def test_details_are_seen_at_full_resolution(diffusers):
+    """Three convolutions reach three pixels; a wider network inside patches moves whole patches."""
+    path, x = told_unet().detail, torch.randn(1, 3, 16, 16)
+    out, features = torch.randn(1, 3, 16, 16), torch.randn(1, 4, 16, 16)
+    moved = x.clone()
+    moved[0, :, 8, 8] += 1
+    change = (path(moved, out, features) - path(x, out, features)).abs().amax((0, 1))
+    rows, columns = change.gt(1e-7).nonzero(as_tuple=True)
+    assert change[8, 8] > 0 and (rows.min(), rows.max(), columns.min(), columns.max()) == (5, 11, 5, 11)
+
+
+def test_contexts_that_do_not_fit_are_refused(diffusers):
+    from soundguide_core.diffusion.unet import UNet
+
+    x = torch.randn(2, 3, 16, 16)
+    with pytest.raises(InputError, match="not conditioned"):
+        UNet(**SMALL)(x, 3, context=torch.zeros(2, 1, 6))
+    with pytest.raises(InputError, match="context has shape"):
+        told_unet()(x, 3, context=torch.zeros(2, 1, 7))
+    with pytest.raises(InputError, match="classes and on a joint space"):
+        UNet(**SMALL, num_class_embeds=3, context_dim=6)
+
+
+def test_context_and_details_come_back_from_a_file(diffusers, tmp_path):
+    from soundguide_core.checkpoints import safetensors_io
+    from soundguide_core.diffusion.unet import load_unet
+
+    unet, x = told_unet(), torch.randn(1, 3, 16, 16)
+    config = {"unet": {**PATCHED, "context_dim": 6, "detail_channels": 4}, "schedule": {}}
+    safetensors_io.save(tmp_path / "unet.safetensors", unet.state_dict(), config)
+    with torch.no_grad():
+        context = torch.randn(1, 1, 6)
+        assert torch.equal(
+            load_unet(tmp_path / "unet.safetensors")(x, 5, context=context).sample, unet(x, 5, context=context).sample
+        )
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -167,3 +168,101 @@ def test_the_shipped_recipe_is_whole(trainer):
     unet = load_denoiser("miniature").unet
     assert unet.schedule == config["schedule"] and unet.patch == config["unet"]["patch"]
     assert all(unet.config[key] == value for key, value in config["unet"].items() if key != "patch")
+
+
+class Towers:
+    """A joint space of two dims: a text is its length, a picture its first pixel."""
+
+    dim, device = 2, "cpu"
+
+    def encode_text(self, texts):
+        return torch.nn.functional.normalize(torch.tensor([[float(len(text)), 1.0] for text in texts]), dim=-1)
+
+    def encode_image(self, img):
+        return torch.nn.functional.normalize(torch.stack([img[:, 0, 0, 0], -torch.ones(len(img))], 1), dim=-1)
+
+
+class Named(Stripes):
+    def captions(self, indices, rng):
+        return [None if i % 2 else "a" * (i + 1) for i in indices]
+
+
+def context_of(pictures=None, **settings):
+    from soundguide_core.training.conditioning import Conditioning, ConditioningSettings
+
+    return Conditioning(ConditioningSettings.from_dict(settings), Towers(), pictures or Named())
+
+
+def test_captions_and_pictures_are_told(trainer):
+    """Captions where there are some, the picture itself where not; noise of the length that is said, unit norm."""
+    indices = np.arange(6)
+    x0 = Stripes().batch(indices)
+    rng = torch.Generator().manual_seed(0)
+    told = context_of(untold=0.0, seen=0.0, noise=0.0).draw(indices, x0, rng)
+    expected = Towers().encode_image(x0)
+    expected[::2] = Towers().encode_text(["a", "aaa", "aaaaa"])
+    assert torch.allclose(told, expected)
+    of_all = context_of(seen=1.0).told(Named())
+    assert torch.allclose(of_all[1::2], Towers().encode_image(Stripes().batch(range(100)))[1::2])
+    assert torch.allclose(
+        context_of(Stripes(), untold=0.0, noise=0.0).draw(indices, x0, rng), Towers().encode_image(x0)
+    )
+    noisy = context_of(untold=0.0, seen=0.0, noise=0.5).draw(indices.repeat(50), x0.repeat(50, 1, 1, 1), rng)
+    assert torch.allclose(noisy.norm(dim=1), torch.ones(300)) and not torch.allclose(noisy[:6], expected, atol=1e-3)
+
+
+def test_a_share_is_told_nothing(trainer):
+    indices = np.zeros(4000, dtype=int)
+    told = context_of(untold=0.1).draw(indices, torch.zeros(4000, 3, 2, 2), torch.Generator().manual_seed(0))
+    nothing = told.eq(0).all(1)
+    assert nothing.float().mean() == pytest.approx(0.1, abs=0.02)
+    assert torch.allclose(told[~nothing].norm(dim=1), torch.ones(int((~nothing).sum())))
+
+
+def test_it_goes_on_from_smaller_weights(trainer, tmp_path):
+    from soundguide_core.diffusion.unet import UNet
+
+    small = training_of(trainer)
+    small.export(tmp_path / "unet.safetensors")
+    larger = {**CONFIG["unet"], "context_dim": 2, "detail_channels": 4}
+    unet = UNet(**larger, schedule=CONFIG["schedule"])
+    trainer.begin_from(unet, tmp_path / "unet.safetensors")
+    x_t, context = torch.randn(2, 3, 32, 32), torch.randn(2, 2)
+    with torch.no_grad():
+        before, after = small.ema(x_t, 20).sample, unet(x_t, 20, context=context).sample
+    assert torch.allclose(before, after, atol=1e-2)  # fp16 in the file
+    with pytest.raises(InputError, match="not a smaller one"):
+        trainer.begin_from(UNet(**{**CONFIG["unet"], "block_out_channels": [8, 8]}), tmp_path / "unet.safetensors")
+
+
+@pytest.mark.slow
+def test_what_is_told_is_learned(trainer):
+    """The row that is bright, which noise alone hides at the highest levels."""
+    network = {"unet": {**CONFIG["unet"], "context_dim": 2}, "schedule": CONFIG["schedule"]}
+    settings = trainer.DiffusionSettings.from_dict({**CONFIG["training"], "steps": 60, "lr": 5e-3})
+
+    class Halves(Stripes):
+        def batch(self, indices, device="cpu"):
+            return torch.stack([torch.full([3, 32, 32], 0.8 if i % 2 else -0.8) for i in indices])
+
+    conditioning = context_of(Halves(), untold=0.2, noise=0.1)
+    training = trainer.DiffusionTraining(network, settings, Halves(), "cpu", 0, conditioning=conditioning)
+    for i in range(60):
+        training.step(i)
+    right = conditioning.told(Halves())
+    scores = [training.evaluate(Halves(), (48,), context=c)["48"] for c in (right, right.flip(0))]
+    assert scores[0] < 0.5 * scores[1]
+
+
+def test_the_second_recipe_is_whole(trainer, tmp_path):
+    from soundguide_core.training.conditioning import ConditioningSettings
+
+    config = read_recipe("pixel_diffusion_told")
+    assert trainer.DiffusionSettings.from_dict(config["training"]).batch == 16
+    assert ConditioningSettings.from_dict(config["conditioning"]).untold == 0.1
+    first = read_recipe("pixel_diffusion")
+    assert {key: value for key, value in config["unet"].items() if key in first["unet"]} == first["unet"]
+    with pytest.raises(InputError, match="no context"):
+        trainer._conditioning({**CONFIG, "conditioning": {}}, Stripes(), "cpu")
+    with pytest.raises(InputError, match="128 dims"):
+        trainer._conditioning({"unet": {"context_dim": 5}}, Stripes(), "cpu")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +63,15 @@ class SceneSet:
     def batch(self, indices: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
         """Pictures [B,3,H,W] in -1..1."""
         return from_uint8(torch.from_numpy(self.pixels[indices]).to(device))
+
+    def captions(self, indices: np.ndarray, rng: np.random.Generator) -> list[str]:
+        """One for each of indices [B]: its phenomenon, or calm; half of the time how strong, a quarter where."""
+        return [_caption(self.shown[i], rng) for i in indices]
+
+
+def _caption(shown: SceneLabel, rng: np.random.Generator) -> str:
+    content = replace(shown.content, concepts={shown.phenomenon or captions.CALM: 1.0})
+    return captions.caption_for_scene(content, rng, say_strength=0.5, say_layout=0.25).text
 
 
 def draw(index: int, seed: int = 77) -> SceneLabel:

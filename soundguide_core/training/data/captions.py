@@ -130,7 +130,7 @@ def open_captioned(
     """
     if is_shards(folder):
         items = (item for item in shard_items(str(folder)) if item.texts)
-    elif not (items := [item for item in _captioned(Path(folder)) if item.texts]):
+    elif not (items := [item for item in captioned_items(Path(folder)) if item.texts]):
         raise InputError(
             f"{folder} holds no captions.", "Put a CSV with file_name and caption, or a .txt beside each picture."
         )
@@ -138,7 +138,16 @@ def open_captioned(
     return CaptionedSet(learned, augmentation=augmentation), CaptionedSet(held_out, augmentation=augmentation)
 
 
-def _captioned(folder: Path) -> list[Item]:
+def open_told(
+    *, folder: str | Path, size: int, cache: Path, on_step=None, device=None
+) -> tuple[PictureSet, PictureSet]:
+    """All pictures of a folder or of shards, to learn from and held out, with the captions that some of them have."""
+    items = shard_items(str(folder)) if is_shards(folder) else captioned_items(Path(folder))
+    return decode(items, str(folder), size, cache / "told", on_step).split()
+
+
+def captioned_items(folder: Path) -> list[Item]:
+    """The picture files of a folder with their captions; those without have none."""
     items = folder_items(folder)
     tables = sorted(folder.glob("*.csv"))
     if not tables:

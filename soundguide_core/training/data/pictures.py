@@ -61,6 +61,11 @@ class PictureSet:
         """indices [B] => [B,3,H,W] in -1..1"""
         return from_uint8(torch.from_numpy(self.pixels[np.asarray(indices)]).to(device))
 
+    def captions(self, indices: np.ndarray, rng: np.random.Generator) -> list[str | None]:
+        """One of those of each, None where it has none."""
+        known = [self.texts[i] for i in indices]
+        return [texts[rng.integers(len(texts))] if texts else None for texts in known]
+
     def split(self) -> tuple[PictureSet, PictureSet]:
         """Those to learn from, and every tenth of the others up to MOST_HELD_OUT; of fewer than ten all are both."""
         if len(self) < 10:
