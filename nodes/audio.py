@@ -75,7 +75,7 @@ class SoundSchedule(io.ComfyNode):
                 ),
                 io.Image.Output("plot", display_name="plot", tooltip="The same list, drawn over seconds."),
                 io.Int.Output("count", display_name="num_frames", tooltip="How many numbers there are."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, to be connected further."),
+                io.Float.Output("fps_out", display_name="fps", tooltip="Frames a second, to be connected further."),
                 host_curves.Floats.Output("floats", display_name="floats", tooltip="The same list as FLOATS."),
             ],
         )

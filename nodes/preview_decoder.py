@@ -28,7 +28,7 @@ class LoadPreviewDecoder(io.ComfyNode):
                 io.Vae.Input("vae", optional=True, tooltip="For the full VAE: the one that belongs to the model."),
             ],
             outputs=[
-                sockets.Decoder.Output("decoder", display_name="decoder", tooltip="For Guide Model by Sound."),
+                sockets.Decoder.Output("preview_decoder", display_name="decoder", tooltip="For Guide Model by Sound."),
                 io.String.Output(
                     "taken", display_name="taken", tooltip="Which decoder was taken, and what it costs, in words."
                 ),

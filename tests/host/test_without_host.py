@@ -56,6 +56,19 @@ def test_nodes_import_light_things_at_the_top(path):
             assert not any(name.split(".")[0] in {"comfy", "comfy_api", "folder_paths"} for name in names)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "nodes").glob("*.py")), ids=lambda path: path.stem)
+def test_no_output_is_called_like_an_input(path):
+    """Which ComfyUI 0.3.64 refuses, and the whole pack with it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == "define_schema":
+            calls = [c for c in ast.walk(node) if isinstance(c, ast.Call) and isinstance(c.func, ast.Attribute)]
+            ids = {
+                kind: {getattr(c.args[0], "value", c) for c in calls if c.func.attr == kind and c.args}
+                for kind in ("Input", "Output")
+            }
+            assert not ids["Input"] & ids["Output"]
+
+
 def test_three_workflows_ship():
     assert len(WORKFLOWS) >= 3
 
