@@ -75,7 +75,7 @@ class CurveShape(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Float.Output("values", display_name="values", tooltip="A list in one FLOAT, as Sound Curve gives "
+                io.Float.Output("listed", display_name="values", tooltip="A list in one FLOAT, as Sound Curve gives "
                 "it: "
                                 "curve inputs of this pack, weights of IP-Adapter Batch, LatentKeyframe groups."),
                 io.Float.Output("each", display_name="each", is_output_list=True,
