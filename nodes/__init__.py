@@ -9,6 +9,7 @@ from . import (
     curves,
     embedding,
     examples,
+    guide_model,
     image_manipulation,
     latents,
     models,
@@ -23,6 +24,7 @@ from .host import ComfyExtension, add_model_folders
 GROUPS = (
     models,
     preview_decoder,
+    guide_model,
     examples,
     audio,
     curves,

@@ -142,6 +142,9 @@ def load(name: str, seed: int = 0, dtype: torch.dtype = torch.float32):
 def _draw_weights(network: torch.nn.Module, seed: int) -> None:
     """Weights of unit gain, so that the output depends on the input and on the text."""
     rng = torch.Generator().manual_seed(seed)
+    for name, buffer in network.named_buffers():
+        if name == "pos_embed":  # of SD3, which a checkpoint brings
+            buffer.copy_(0.5 * torch.randn(buffer.shape, generator=rng).to(buffer))
     for name, weight in network.named_parameters():
         if weight.ndim < 2:
             weight.fill_(1.0 if name.endswith(("scale", "weight")) else 0.0)
