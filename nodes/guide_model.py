@@ -10,7 +10,7 @@ from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.systems.configs.model_guidance import RULES, THROUGH, GuideConfig
 from . import sockets
 from .embedding import check_encoder, encoder_input
-from .host import advanced, check_choice, io, mask_of, with_grad
+from .host import advanced, check_choice, io, mask_of, search_aliases, with_grad
 from .settings import config_inputs, config_of
 
 
@@ -23,6 +23,10 @@ class GuideModel(io.ComfyNode):
             category="model/patch",
             description="Lets a model of pictures or videos listen: while it samples, each step is moved towards what "
             "a sound means, frame by frame. Works with every sampler, and beside other patches of the model.",
+            **search_aliases(
+                "audio reactive, audio guidance, clip guidance, classifier guidance, sound to image, sound to video, "
+                "wan, ltx, flux, sdxl"
+            ),
             inputs=[
                 io.Model.Input(
                     "model",
