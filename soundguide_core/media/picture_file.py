@@ -135,7 +135,7 @@ def _srgb(picture: Image, profile: bytes | None) -> Image:
         base = picture.convert({"GRAY": "L"}.get(space, space))
         painted = ImageCms.profileToProfile(
             base, known, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
-            flags=BLACK_POINT,
+            flags=cast("ImageCms.Flags", BLACK_POINT),
         )  # fmt: skip
     except Exception:  # a damaged profile, one of another kind, or a Pillow without the library
         return picture
