@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..common.errors import InputError, check_whole
+from ..common.errors import InputError, check_number, check_whole
+from ..common.typed import check_types
 from .waveform import check_wave, resample
 
 AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db
@@ -66,6 +67,12 @@ class MelSpec:
             check_whole(getattr(self, name), f"A mel's {name}", low=1, high=LARGEST.get(name, 2**18))
         if self.frame_columns is not None:
             check_whole(self.frame_columns, "A mel's frame_columns", low=1, high=2**18)
+        check_number(self.fmin, "A mel's lowest frequency", low=0, high=self.sample_rate / 2)
+        check_number(self.fmax, "A mel's highest frequency", low=0, high=self.sample_rate)
+        if self.fmax <= self.fmin:
+            raise InputError(f"A mel from {self.fmin:g} to {self.fmax:g} Hz is empty.", "Give a higher end.")
+        check_number(self.top_db, "A mel's top_db", low=1, high=1000)
+        check_number(self.focus, "A mel's focus", low=0, high=1000)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -73,7 +80,7 @@ class MelSpec:
     @classmethod
     def from_dict(cls, values: dict | str) -> MelSpec:
         """values: the fields, or the name of a published front end, a key of SPECS."""
-        return SPECS[values] if isinstance(values, str) else cls(**values)
+        return SPECS[values] if isinstance(values, str) else cls(**check_types(cls, values, "The mel of the file"))
 
     @property
     def drawn(self) -> MelSpec:

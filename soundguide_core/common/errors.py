@@ -64,16 +64,16 @@ def check_number(value: object, name: str, *, low: float | None = None, high: fl
     if not is_finite(value) or (low is not None and value < low) or (high is not None and value > high):
         ends = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
         bounds = " and ".join(end for end in ends if end)
-        raise InputError(f"{name} is {_value(value)}.", f"Give a number{' of ' + bounds if bounds else ''}.")
+        raise InputError(f"{name} is {value_shown(value)}.", f"Give a number{' of ' + bounds if bounds else ''}.")
 
 
 def check_whole(value: object, name: str, *, low: int, high: int) -> None:
     """Refuse what is not a whole number in low..high, both ends included."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InputError(f"{name} is {_value(value)}.", f"Give a whole number from {low} to {high}.")
+        raise InputError(f"{name} is {value_shown(value)}.", f"Give a whole number from {low} to {high}.")
 
 
-def _value(value: object) -> str:
+def value_shown(value: object) -> str:
     """A wrong value as a message repeats it; the digits of an enormous number are not worked out."""
     if isinstance(value, int) and abs(value) >= 10**18:
         return "beyond all measure"

@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, 
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import InputError, check_number, check_whole
+from .typed import check_types
 
 KEY = "setting"
 SEED_HIGH = 2**32 - 1
@@ -130,8 +131,10 @@ def from_mapping(
     renamed: key in files of earlier versions => field. skip_unknown: leave out entries that are no field.
 
     Raises:
-        InputError: an entry that is no field, or none for a field without a default.
+        InputError: an entry that is no field, none for a field without a default, or one of another type.
     """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{what} is no table of names and values.", remedy or "Get or write it again, complete.")
     given = {(renamed or {}).get(key, key): value for key, value in values.items()}
     known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(given.keys() - known.keys())
@@ -140,7 +143,8 @@ def from_mapping(
     needed = [key for key, each in known.items() if each.default is MISSING and each.default_factory is MISSING]
     if absent := [key for key in needed if key not in given]:
         raise InputError(f"{what} does not say {absent[0]!r}.", remedy or "Get or write it again, complete.")
-    return cls(**{key: value for key, value in given.items() if key in known})
+    taken = {key: value for key, value in given.items() if key in known}
+    return cls(**check_types(cls, taken, what, remedy or "Give a value of the right type."))
 
 
 def config(

@@ -8,6 +8,7 @@ With context_dim it is told what to paint by points of a joint space: what texts
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import cast
@@ -18,12 +19,19 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
 from torch import Tensor, nn
 
-from ..common.errors import InputError
+from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
+from ..common.typed import check_types
 from .diffusers_folder import check_schedule, read_folder
 
 NO_CLASS = -1
 WHAT = "a diffusion UNet"
+BOUNDS = {  # of what no weights show
+    "patch": (1, 64), "time_channels": (2, 2**14), "norm_eps": (0, 1), "freq_shift": (0, 1), "dropout": (0, 1),
+    "mid_block_scale_factor": (1e-3, 1e3), "downsample_padding": (0, 1), "attention_head_dim": (1, 2**14),
+    "norm_num_groups": (1, 2**14), "attn_norm_num_groups": (1, 2**14), "layers_per_block": (1, 64),
+    "context_dim": (1, 2**14), "detail_channels": (0, 2**12),
+}  # fmt: skip
 
 
 class ClassEmbedding(nn.Embedding):
@@ -167,11 +175,23 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
 
     def build(config: dict) -> UNet:
         check_schedule(path, config["schedule"])
-        unet = UNet(**{**config["unet"], "schedule": config["schedule"]})
+        unet = UNet(**{**_checked(config["unet"]), "schedule": config["schedule"]})
         _check_kind(path, unet)
         return unet
 
     return build_network(path, WHAT, tensors, config, build, meta=True, device=device)
+
+
+def _checked(config: dict) -> dict:
+    """Keyword arguments of UNet out of a file, held against UNet2DModel's types and against BOUNDS."""
+    what = "The UNet's config"
+    own = check_types(UNet.__init__, config, what)
+    given = {name: own[name] for name in own.keys() & inspect.signature(UNet2DModel.__init__).parameters.keys()}
+    check_types(UNet2DModel.__init__, given, what)
+    for name, (low, high) in BOUNDS.items():
+        if config.get(name) is not None:
+            check_number(config[name], f"The UNet's {name}", low=low, high=high)
+    return config
 
 
 def _check_kind(path: Path, unet: UNet) -> None:

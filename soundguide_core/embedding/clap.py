@@ -19,6 +19,7 @@ from ..checkpoints import safe_pickle, safetensors_io, weights
 from ..checkpoints.formats.keys import flat_tensors
 from ..common.errors import InputError, check_number
 from ..common.files import read_json
+from ..common.typed import check_types
 
 FOLDER = "clap"  # beside the head's file, with
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -155,7 +156,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def from_config(cls, values: dict) -> Encoder:
-        return cls(**values)
+        return cls(**check_types(cls, values, "The encoder's config"))
 
     def to_config(self) -> dict:
         return {"architecture": "clap", "clap": self.config, "features": self.log_mel.features, "dim": self.dim}

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.formats.open_clip import state_dict
-from ..common.errors import InputError, check_whole
+from ..common.errors import InputError, check_number, check_whole
 from ..common.files import read_json
 from ..common.shapes import check_shape
+from ..common.typed import AGAIN, check_types, fits
 from .open_clip_files import pretrained_file
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -46,6 +47,10 @@ class Preprocess:
         check_whole(self.size, "The side of what a picture tower sees", low=1, high=4096)
         if self.view not in ("bicubic", "released"):
             raise InputError(f"There is no picture view called {self.view!r}.", 'Use "bicubic" or "released".')
+        for value in self.mean:
+            check_number(value, "A mean of a picture tower", low=-1000, high=1000)
+        for value in self.std:
+            check_number(value, "A standard deviation of a picture tower", low=1e-4, high=1000)
 
     def __call__(self, img: Tensor) -> Tensor:
         """img [B,3,H,W] in -1..1 => [B,3,size,size], differentiable."""
@@ -82,15 +87,21 @@ class ClipTowers(nn.Module):
         super().__init__()
         self.model = model
         self.config = config
-        self.preprocess = Preprocess(**config["preprocess"])
+        self.preprocess = Preprocess(**check_types(Preprocess, config["preprocess"], "The preprocessing of the file"))
         self._dim: int = config["embed_dim"] if "vision_cfg" in config else cast(Any, model.visual).output_dim
-        self.prompts: tuple[str, ...] = tuple(config.get("prompts", ("{}",)))
+        prompts = config.get("prompts", ("{}",))
+        if not prompts or not fits(prompts, tuple[str, ...]):
+            raise InputError("The prompts of the file are no list of texts.", AGAIN)
+        self.prompts: tuple[str, ...] = tuple(prompts)
 
     @classmethod
     def from_config(cls, config: dict) -> ClipTowers:
         """Untrained towers; no file is read and nothing is downloaded."""
         import open_clip
+        from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
+        for name, of in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
+            check_types(of, config.get(name, {}), f"The {name} of the file")
         asks = [*config.get("vision_cfg", ()), *config.get("text_cfg", ())]
         if any(key.startswith("hf_") or key == "timm_model_pretrained" for key in asks):
             raise InputError("The picture and text model asks for a download.", "Use a file with all its weights.")
@@ -99,8 +110,6 @@ class ClipTowers(nn.Module):
                 raise InputError(f"open_clip has no model called {config['open_clip']!r}.", "Update open_clip_torch.")
             quick = config.get("quick_gelu", False)
             return cls(_named(config["open_clip"], load_weights=False, force_quick_gelu=quick), config)
-        from open_clip.model import CLIP
-
         sizes = config["embed_dim"], config["vision_cfg"], config["text_cfg"]
         return cls(CLIP(*sizes, quick_gelu=config.get("quick_gelu", False)), config)
 

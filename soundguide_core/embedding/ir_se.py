@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..common.errors import check_whole
 from ..common.shapes import check_shape
+from ..common.typed import check_types
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class IRSEConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> IRSEConfig:
+        values = check_types(cls, values, "The config of the face network")
         return cls(**{**values, "widths": tuple(values["widths"]), "units": tuple(values["units"])})
 
     def to_dict(self) -> dict:

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..audio.mel import MelSpec
+from ..audio.mel import MelSpec, arrange
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.loading import build_network
-from ..common.errors import InputError
+from ..common.errors import InputError, check_number, check_whole
+from ..common.typed import check_types
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
 NETWORKS = {"timm": ".sound", "wav2clip": ".wav2clip", "clap": ".clap"}
@@ -41,6 +42,11 @@ class SoundEncoderConfig:
     convolution: bool = True
     prototypes: int = 0
     sharpness: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("dim", 1, 2**14), ("padding", 0, 16), ("prototypes", 0, 2**14)):
+            check_whole(getattr(self, name), f"A sound encoder's {name}", low=low, high=high)
+        check_number(self.sharpness, "A sound encoder's sharpness", low=0, high=1e4)
 
 
 RELEASED = SoundEncoderConfig(dim=512, backbone="resnet18")
@@ -94,7 +100,7 @@ class SoundEncoder(nn.Module):
 
     @classmethod
     def from_config(cls, values: dict) -> SoundEncoder:
-        return cls(SoundEncoderConfig(**values))
+        return cls(SoundEncoderConfig(**check_types(SoundEncoderConfig, values, "The encoder's config")))
 
     def to_config(self) -> dict:
         return asdict(self.config)
@@ -127,4 +133,9 @@ def load_sound(path: str | os.PathLike) -> tuple[nn.Module, MelSpec | WaveSpec]:
         network = import_module(NETWORKS[values.pop("architecture", "timm")], __package__).Encoder
     if hasattr(network, "complete"):  # a file may hold a part whose rest lies beside it
         tensors, values = network.complete(path, tensors, values)
-    return build_network(path, "a sound encoder", tensors, values, network.from_config), spec
+    encoder = build_network(path, "a sound encoder", tensors, values, network.from_config)
+    if isinstance(spec, MelSpec):  # sizes that do not meet are found now, not at the first sound
+        with bounded_build(path, "a sound encoder", tensors), torch.no_grad():
+            for columns in {spec.columns, spec.frame_columns or spec.columns}:
+                encoder(arrange(torch.zeros(1, 1, spec.n_mels, columns), spec))
+    return encoder, spec

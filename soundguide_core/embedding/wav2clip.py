@@ -10,6 +10,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..common.typed import check_types
+
 N_FFT, HOP = 512, 353  # at 16 kHz
 
 
@@ -32,7 +34,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def from_config(cls, values: dict) -> Encoder:
-        return cls(**values)
+        return cls(**check_types(cls, values, "The encoder's config"))
 
     def to_config(self) -> dict:
         return {"architecture": "wav2clip", "dim": self.dim, "hidden": self.hidden}

@@ -82,7 +82,7 @@ def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.dev
     path = registry.find("flow", name_or_path).files["flow"]
     tensors, config = weights.load(path, "flow")
     architecture = config.get("architecture")
-    if architecture not in NETWORKS:
+    if not isinstance(architecture, str) or architecture not in NETWORKS:
         raise InputError(
             f"{path} holds a flow network of architecture {architecture!r}.", f"Use one of {', '.join(NETWORKS)}."
         )

@@ -88,7 +88,7 @@ def check_sizes(config, name: str, smallest: int) -> None:
     check_whole(config.c_dim, f"A {name}'s c_dim", low=0, high=2**17)
     check_whole(config.channel_base, f"A {name}'s channel_base", low=config.resolution, high=2**20)
     if config.conv_clamp is not None:
-        check_number(config.conv_clamp, f"A {name}'s conv_clamp", low=0)
+        check_number(config.conv_clamp, f"A {name}'s conv_clamp", low=0, high=1e9)
 
 
 class SynthesisLayer(nn.Module):

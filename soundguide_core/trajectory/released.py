@@ -22,6 +22,7 @@ from ..checkpoints import registry
 from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
+from ..common.typed import check_types
 from .style_pyramid import InversionConfig, SoundInversion
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -48,7 +49,7 @@ class LatentRNNConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> LatentRNNConfig:
-        return cls(**values)
+        return cls(**check_types(cls, values, "The config of the recurrent network"))
 
     def to_dict(self) -> dict:
         return asdict(self)

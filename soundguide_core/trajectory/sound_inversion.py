@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..common.errors import InputError
+from ..common.errors import InputError, check_number, check_whole
 from ..common.settings import from_mapping
 from ..common.shapes import check_shape
 from ..embedding.ir_se import IRSEConfig
@@ -46,6 +46,14 @@ class KindsConfig:
     level_columns: int = 21
     top_db: float = 80.0
     even_below: float = 0.045
+
+    def __post_init__(self) -> None:
+        for name in ("kinds", "width", "reach", "level_columns"):
+            check_whole(getattr(self, name), f"A sound inversion's {name}", low=1, high=2**14)
+        for dilation in self.dilations:
+            check_whole(dilation, "A dilation of a sound inversion", low=1, high=2**10)
+        check_number(self.top_db, "A sound inversion's top_db", low=1, high=1000)
+        check_number(self.even_below, "A sound inversion's even_below", low=1e-6, high=1)
 
 
 class KindsInversion(nn.Module):
@@ -129,7 +137,7 @@ class SoundInversionEncoder(nn.Module):
         super().__init__()
         sizes = dict(values)
         name = sizes.pop("architecture", "kinds")
-        if name not in NETWORKS:
+        if not isinstance(name, str) or name not in NETWORKS:
             raise InputError(f"There is no sound inversion called {name!r}.", f"Use one of: {', '.join(NETWORKS)}.")
         try:
             self.network = NETWORKS[name](sizes, num_ws, w_dim, n_mels)
@@ -138,6 +146,11 @@ class SoundInversionEncoder(nn.Module):
 
     def to_dict(self) -> dict:
         return self.network.to_dict()
+
+    @property
+    def least_columns(self) -> int:
+        """Columns of mel that a segment has at least."""
+        return self.network.config.level_columns if isinstance(self.network, KindsInversion) else 1
 
     @property
     def events(self) -> SoundEvents | None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
+from ..common.typed import check_types
 from ..embedding.ir_se import IRSEConfig, body, input_layer
 
 SLOPE = 0.01  # of every leaky ReLU here
@@ -55,6 +56,7 @@ class InversionConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> InversionConfig:
+        values = check_types(cls, values, "The config of the sound inversion")
         tuples = {"groups": tuple(values["groups"]), "sides": tuple(values["sides"])}
         return cls(**{**values, **tuples, "network": IRSEConfig.from_dict(values["network"])})
 

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from ..audio.mel import MelSpec
 from ..checkpoints import registry, safetensors_io
 from ..checkpoints.loading import build_network
-from ..common.errors import InputError, check_number
+from ..common.errors import InputError, check_number, check_whole
 from ..common.shapes import check_shape
+from ..common.typed import check_types
 from ..common.types import ImageGenerator
 from ..generators.latents import layer_groups
 from .sound_events import SoundEvents
@@ -54,6 +55,8 @@ class TrajectoryConfig:
     def __post_init__(self) -> None:
         if self.groups not in GROUPS:
             raise InputError(f"There are no {self.groups!r} recurrent modules.", f"Use one of: {', '.join(GROUPS)}.")
+        for name, low, high in (("num_ws", 1, 64), ("w_dim", 1, 2**14), ("hidden", 1, 2**14), ("noise_dim", 0, 2**14)):
+            check_whole(getattr(self, name), f"A trajectory's {name}", low=low, high=high)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -114,6 +117,12 @@ class Trajectory(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
         self.encoder = SoundInversionEncoder(config.encoder, config.num_ws, config.w_dim, spec.n_mels)
+        wanted, columns = self.encoder.least_columns, spec.frame_columns or spec.columns
+        if columns < wanted:
+            raise InputError(
+                f"The trajectory's segments have {columns} columns of mel, its gain needs {wanted}.",
+                "Give the mel more frame_columns.",
+            )
         self.steps = nn.ModuleDict(
             {name: LayerTrajectory(len(range(config.num_ws)[layers]), config) for name, layers in config.layers.items()}
         )
@@ -214,6 +223,7 @@ def load_trajectory(name_or_path: str | os.PathLike | None = None, device: str |
     tensors, config = safetensors_io.load(path)
 
     def build(config: dict) -> Trajectory:
-        return Trajectory(TrajectoryConfig(**config["trajectory"]), MelSpec.from_dict(config["mel"]))
+        sizes = check_types(TrajectoryConfig, config["trajectory"], "The config of the trajectory")
+        return Trajectory(TrajectoryConfig(**sizes), MelSpec.from_dict(config["mel"]))
 
     return build_network(path, "a trajectory", tensors, config, build, device=device)

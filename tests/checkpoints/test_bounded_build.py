@@ -70,7 +70,7 @@ GENERATORS = [
 def test_generators(tmp_path, config):
     safetensors_io.save(tmp_path / "a.safetensors", SMALL, config)
     started = time.process_time()
-    with pytest.raises(InputError, match="^A StyleGAN"):  # refused by name, before anything is built
+    with pytest.raises(InputError, match="^(A StyleGAN|The generator's config)"):  # refused by name, before anything is built
         load_generator(tmp_path / "a.safetensors")
     assert time.process_time() - started < 2
 
@@ -89,7 +89,7 @@ def test_unet(diffusers, tmp_path, odd):
     sizes = {"sample_size": 8, "block_out_channels": [32, 32], "layers_per_block": 1, "norm_num_groups": 8}
     blocks = {"down_block_types": ["ResnetDownsampleBlock2D"] * 2, "up_block_types": ["ResnetUpsampleBlock2D"] * 2}
     safetensors_io.save(tmp_path / "a.safetensors", SMALL, {"unet": sizes | blocks | odd, "schedule": {}})
-    with pytest.raises(InputError, match="far larger|does not describe a diffusion UNet"):
+    with pytest.raises(InputError, match="far larger|does not describe a diffusion UNet|The UNet's"):
         unet.load_unet(tmp_path / "a.safetensors")
 
 

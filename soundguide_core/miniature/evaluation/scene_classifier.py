@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from ...checkpoints import registry
 from ...checkpoints.loading import load_network
+from ...common.errors import check_whole
 from ...common.shapes import check_shape
+from ...common.typed import check_types
+
+
+def _sizes(classes: tuple[str, ...], size: int, channels: tuple[int, ...]) -> None:
+    """What a classifier's config says."""
 
 
 class SceneClassifier(nn.Module):
@@ -26,6 +32,8 @@ class SceneClassifier(nn.Module):
 
     def __init__(self, config: dict) -> None:
         super().__init__()
+        check_types(_sizes, config, "The classifier's config")
+        check_whole(config["size"], "The side of what a classifier sees", low=2 ** len(config["channels"]), high=4096)
         self.config = config
         self.classes: tuple[str, ...] = tuple(config["classes"])
         channels = [3, *config["channels"]]
