@@ -70,7 +70,7 @@ GENERATORS = [
 def test_generators(tmp_path, config):
     safetensors_io.save(tmp_path / "a.safetensors", SMALL, config)
     started = time.process_time()
-    with pytest.raises(InputError, match="^(A StyleGAN|The generator's config)"):  # refused by name, before anything is built
+    with pytest.raises(InputError, match="^(A StyleGAN|The generator's config)"):  # before it is built
         load_generator(tmp_path / "a.safetensors")
     assert time.process_time() - started < 2
 
