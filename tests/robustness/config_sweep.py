@@ -101,9 +101,9 @@ def picture_generator(path: Path):
 def video_generator(path: Path):
     import torch
 
-    from soundguide_core.generators.loading import load_styleganv
+    from soundguide_core.generators.loading import load_video_generator
 
-    generator = load_styleganv(path)
+    generator = load_video_generator(path)
     return generator.video(generator.sample_ws([0]), torch.tensor([[0.0, 1.5]]), generator.motion_noise([0]))
 
 
