@@ -97,8 +97,8 @@ def frames_of_latents(latents) -> Any:
 
 def _decoder(latents, name: str, cost: str, network: nn.Module, **fields: Any) -> PreviewDecoder:
     model = Model(name, lambda device: network.eval().requires_grad_(False).to(device))
-    frames = frames_of_latents(latents)
-    return PreviewDecoder(name, cost, type(latents).__name__, model, latents.latent_channels, frames, **fields)
+    fields = {"channels": latents.latent_channels, "frames": frames_of_latents(latents), **fields}
+    return PreviewDecoder(name, cost, type(latents).__name__, model, **fields)
 
 
 def _cost(network: nn.Module, kind: str, many: str = "") -> str:
@@ -184,7 +184,9 @@ def _factors(latents, choice: str) -> PreviewDecoder:
         names = tiny_names(latents)
         cost += f" For better ones put {names[0]}.safetensors or .pth into models/{FOLDER}." if names else ""
     network = pd.Factors(latents.latent_rgb_factors, bias, reshape)
-    return _decoder(latents, "latent2rgb", cost, network, every=latents.latent_dimensions < 3)
+    # a format of video and sound counts the channels of whichever has more
+    channels = latents.latent_channels if reshape is not None else network.weight.shape[1]
+    return _decoder(latents, "latent2rgb", cost, network, every=latents.latent_dimensions < 3, channels=channels)
 
 
 # The VAE

@@ -114,10 +114,7 @@ def test_auto_takes_the_tiny_decoder_whose_file_is_here(decoders, folder, name, 
     randomised(tiny.taesd_decoder)
     file = {**PICTURES, "Flux2": "taef2_decoder"}[name] + suffix
     state = {key: x.half() for key, x in tiny.taesd_decoder.state_dict().items()}
-    if suffix == ".pth":
-        torch.save(state, folder / file)
-    else:
-        importlib.import_module("safetensors.torch").save_file(state, folder / file)
+    save(state, folder / file)
     forget(decoders)
     with torch.inference_mode():
         decoder = decoders.auto_decoder(model)
@@ -132,3 +129,176 @@ def test_auto_takes_the_tiny_decoder_whose_file_is_here(decoders, folder, name, 
         assert torch.allclose(part, whole, rtol=0, atol=tol.FLOAT64 * float(whole.abs().max()))
     holds_its_difference_quotient(lambda z: decoder.decode(z, 2), z)
     assert decoder.spans(3) == [(0, 1), (1, 2), (2, 3)]
+
+
+VIDEOS = {
+    "Wan21": ("lighttaew2_1.pth", True),
+    "Wan22": ("taew2_2.safetensors", False),
+    "HunyuanVideo": ("taehv.safetensors", False),
+    "HunyuanVideo15": ("lighttaehy1_5.safetensors", False),
+    "LTXAV": ("taeltx_2.pth", False),
+}
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_a_tiny_decoder_of_videos_goes_through_time_in_chunks(decoders, folder, name):
+    """Values and gradients are those of the host's own way for all frames at once; what is remembered carries both."""
+    taehv = pytest.importorskip("comfy.taesd.taehv")
+    model, (file, like_the_vae) = model_of(name), VIDEOS[name]
+    latents = model.model.latent_format
+    whole = taehv.TAEHV(latents.latent_channels, parallel=True)
+    save(randomised(whole).state_dict(), folder / file)
+    forget(decoders)
+    with torch.inference_mode():
+        decoder = as_double(decoders.auto_decoder(model))
+    assert decoder.name == f"tiny decoder {file}" and decoder.chunkable
+    z = latent(1, latents.latent_channels, 3, 1, 1)
+    formats = importlib.import_module("comfy.latent_formats")
+    prepare = getattr(formats, name)().process_out if like_the_vae else lambda z: z
+    wanted, pulled = gradient(lambda z: whole.double().decode(prepare(z))[0].movedim(1, 0) * 2 - 1, z)
+    count = len(decoder.spans(3))
+    assert count == (17 if name == "LTXAV" else 9)
+    for chunk in (1, 2):
+        made, got = gradient(partial(decoder.decode, chunk=chunk), z)
+        assert made.shape[0] == count and torch.allclose(made, wanted, rtol=0, atol=tol.FLOAT64_SUM)
+        assert torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64_SUM * float(pulled.abs().max()))
+    holds_its_difference_quotient(partial(decoder.decode, chunk=2), z)
+
+
+def save(state, path):
+    state = {key: x.contiguous() for key, x in state.items()}
+    if path.suffix == ".pth":
+        torch.save(state, path)
+    else:
+        importlib.import_module("safetensors.torch").save_file(state, path)
+
+
+def vae_of(network, channels, video):
+    """What the module reads of a VAE, its weights made in inference mode as the host makes them."""
+    with torch.inference_mode():
+        for part in network.modules():
+            for name, weight in part.named_parameters(recurse=False):
+                part._parameters[name] = torch.nn.Parameter(weight.clone(), requires_grad=False)
+    assert all(weight.is_inference() for weight in network.parameters())
+    return SimpleNamespace(
+        first_stage_model=network,
+        latent_channels=channels,
+        output_channels=3,
+        latent_dim=3 if video else 2,
+        process_output=lambda image: image.add_(1.0).div_(2.0).clamp_(0.0, 1.0),
+    )
+
+
+def test_a_full_vae_of_pictures_is_exact_in_two_passes(decoders, folder):
+    autoencoder = importlib.import_module("comfy.ldm.models.autoencoder")
+    sizes = dict(double_z=True, z_channels=4, resolution=32, in_channels=3, out_ch=3, ch=32, ch_mult=[1, 2])
+    config = dict(**sizes, num_res_blocks=1, attn_resolutions=[], dropout=0.0)
+    network = randomised(autoencoder.AutoencoderKL(embed_dim=4, ddconfig=config)).double()
+    z, scale = latent(3, 4, 3, 3), 0.18215
+    wanted, pulled = gradient(lambda z: network.decode(z / scale), z)
+    with torch.inference_mode():
+        decoder = decoders.make_decoder(model_of("SD15"), "full VAE", vae_of(network, 4, False))
+    assert decoder.name == "VAE AutoencoderKL" and decoder.chunkable
+    for chunk in (1, 2, 3):
+        made, got = gradient(partial(decoder.decode, chunk=chunk), z)
+        assert torch.allclose(made, wanted, rtol=0, atol=tol.FLOAT64_SUM)
+        assert torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64_SUM * float(pulled.abs().max()))
+    holds_its_difference_quotient(partial(decoder.decode, chunk=2), z)
+
+
+@pytest.mark.parametrize("name, module, channels", [("Wan21", "vae", 16), ("Wan22", "vae2_2", 48)])
+def test_the_vaes_of_wan_go_through_time_exactly(decoders, folder, name, module, channels):
+    wan = pytest.importorskip(f"comfy.ldm.wan.{module}")
+    config = dict(z_dim=channels, dim_mult=[1, 2, 2, 2], num_res_blocks=1, temperal_downsample=[False, True, True])
+    small = {"dim": 8} if module == "vae" else {"dim": 8, "dec_dim": 8}
+    network = randomised(wan.WanVAE(**small, **config)).double()
+    model = model_of(name)
+    prepare = type(model.model.latent_format)().process_out
+    z = latent(1, channels, 4, 2, 2)
+    wanted, pulled = gradient(lambda z: network.decode(prepare(z))[0].movedim(1, 0), z)
+    with torch.inference_mode():
+        decoder = decoders.make_decoder(model, "full VAE", vae_of(network, channels, True))
+    assert decoder.chunkable and len(decoder.spans(4)) == 13
+    made, got = gradient(decoder.decode, z)
+    assert torch.equal(made, wanted)
+    assert torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64_SUM * float(pulled.abs().max()))
+    holds_its_difference_quotient(decoder.decode, z)
+
+
+# Which one, and what is refused
+
+
+def test_auto_falls_back_in_order_and_says_so(decoders, folder):
+    model = model_of("SD15")
+    decoder = decoders.auto_decoder(model)
+    assert decoder.name == "latent2rgb" and "taesd_decoder.safetensors" in decoder.cost
+    z = latent(2, 4, 3, 3)
+    factors = torch.tensor(model.model.latent_format.latent_rgb_factors, dtype=torch.float64)
+    made, _ = gradient(as_double(decoder).decode, z)
+    assert torch.allclose(made, torch.einsum("bchw,cr->brhw", z, factors), atol=tol.FLOAT32)
+    assert "vae_approx" not in decoders.make_decoder(model, "latent2rgb").cost
+    (folder / "taesd_decoder.pth").write_bytes(b"no weights")
+    forget(decoders)
+    with pytest.raises(ValueError, match="taesd_decoder.pth"):
+        decoders.auto_decoder(model)
+
+
+@pytest.mark.parametrize("name", ["ChromaRadiance", "ZImagePixelSpace", "HiDreamO1Pixel"])
+def test_models_of_pixels_need_no_decoder(decoders, folder, name):
+    decoder = decoders.auto_decoder(model_of(name))
+    z = latent(2, 3, 4, 4)
+    assert decoder.name == "pixels" and torch.equal(decoder.decode(z), z)
+
+
+def test_one_picture_stands_for_the_frames_of_its_latent(decoders, folder):
+    decoder = decoders.make_decoder(model_of("Wan21"), "latent2rgb")
+    assert decoder.spans(3) == [(0, 1), (1, 5), (5, 9)] and len(decoder.decode(latent(1, 16, 3, 2, 2))) == 3
+    assert decoders.make_decoder(model_of("LTXV"), "latent2rgb").spans(2) == [(0, 1), (1, 9)]
+
+
+def test_every_format_of_pictures_has_a_decoder_or_is_refused_by_name(decoders, folder):
+    formats = importlib.import_module("comfy.latent_formats")
+    refused = []
+    for name, kind in vars(formats).items():
+        if not (isinstance(kind, type) and issubclass(kind, formats.LatentFormat)) or kind is formats.LatentFormat:
+            continue
+        try:
+            decoder = decoders.auto_decoder(model_of(name))
+        except ValueError as error:
+            assert name in str(error) and len(str(error).split(". ")) == 2, error
+            refused.append(name)
+        else:
+            shape = (2, decoder.channels, 4, 4) if kind.latent_dimensions == 2 else (1, decoder.channels, 3, 2, 2)
+            made, g = gradient(decoder.decode, latent(*shape).float())
+            assert made.shape[1] == 3 and len(made) == len(decoder.spans(shape[-3] if len(shape) == 5 else 2))
+            assert g.abs().max() > 0, name
+    pictures = {"CogVideoX", "CogVideoX1_5", "SeedVR2", "HunyuanImage21Refiner"} & set(vars(formats))
+    assert pictures <= set(refused)
+    others = {name for name in refused if "Audio" in name or vars(formats)[name].latent_dimensions == 1}
+    assert set(refused) - pictures - others <= {"TripoSplat"}  # which makes clouds of points
+
+
+@pytest.mark.parametrize(
+    "name, choice, vae, said",
+    [
+        ("SD15", "tiny decoder", None, "taesd_decoder is not in models/vae_approx"),
+        ("LTXV", "tiny decoder", None, "no tiny decoder for LTXV"),
+        ("SD15", "full VAE", None, "none has arrived"),
+        ("SD15", "full VAE", object(), "a object has arrived"),
+        ("CogVideoX", "auto", None, "Connect the VAE"),
+        ("CogVideoX", "latent2rgb", None, "no latent2rgb for CogVideoX"),
+        ("StableAudio1", "auto", None, "sound, not pictures"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused_in_words(decoders, folder, name, choice, vae, said):
+    with pytest.raises(ValueError, match=said):
+        decoders.make_decoder(model_of(name), choice, vae)
+
+
+def test_a_vae_of_other_latents_and_other_models_are_refused(decoders, folder):
+    with pytest.raises(ValueError, match="takes 16 channels to 3; SD15 has 4"):
+        decoders.make_decoder(model_of("SD15"), "full VAE", vae_of(torch.nn.Conv2d(1, 1, 1), 16, False))
+    with pytest.raises(ValueError, match="in place of a model"):
+        decoders.auto_decoder("flux")
+    with pytest.raises(ValueError, match="takes latents of 4 channels"):
+        decoders.auto_decoder(model_of("SD15")).decode(latent(1, 16, 2, 2))
