@@ -93,7 +93,7 @@ class CurveShape(io.ComfyNode):
                 io.String.Output("keyframes", display_name="keyframes", tooltip="Text for schedulers of other packs."),
                 io.Image.Output("plot", display_name="plot", tooltip="What came in, what goes out, and the sound."),
                 io.Float.Output("fps_out", display_name="fps", tooltip="Frames a second, to be connected further."),
-                io.Int.Output("num_frames", display_name="num_frames", tooltip="How many frames the curve has."),
+                io.Int.Output("num_frames_out", display_name="num_frames", tooltip="How many frames the curve has."),
             ],
         )  # fmt: skip
 

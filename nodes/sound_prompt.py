@@ -83,8 +83,8 @@ class SoundPrompt(io.ComfyNode):
                 io.String.Output("schedule", display_name="schedule", tooltip="The same as text, for prompt "
                 "schedulers."),
                 io.Image.Output("plot", display_name="plot", tooltip="How strongly each word is told over time."),
-                io.Float.Output("fps", display_name="fps", tooltip="Frames a second, to be connected further."),
-                io.Int.Output("num_frames", display_name="num_frames", tooltip="How many frames there are."),
+                io.Float.Output("fps_out", display_name="fps", tooltip="Frames a second, to be connected further."),
+                io.Int.Output("num_frames_out", display_name="num_frames", tooltip="How many frames there are."),
             ],
         )  # fmt: skip
 
