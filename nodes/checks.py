@@ -25,6 +25,7 @@ SENT = {
     "SOUNDGUIDE_PREVIEW_DECODER": sockets.PreviewDecoder,
 }
 KINDS = {
+    "SOUNDGUIDE_EARS": "sound-classifier",
     "SOUNDGUIDE_JOINT": "joint",
     "SOUNDGUIDE_GENERATOR": "generator",
     "SOUNDGUIDE_TRAJECTORY": "trajectory",

@@ -73,6 +73,51 @@ class LoadJointEncoder(Loader):
         return load_joint(name, device)
 
 
+class LoadSoundClassifier(Loader):
+    kind = "sound-classifier"
+
+    @classmethod
+    def define_schema(cls):
+        return cls.schema(
+            node_id="SoundGuideLoadSoundClassifier",
+            display_name="Load Sound Classifier",
+            description="Loads ears that hear in words, for Hear Words.",
+            tooltip="Every encoder of Load Sound Encoder, which hears the words that it has learned. Others go to "
+            "ComfyUI/models/soundguide/sound-classifier: yamnet.h5 (521 kinds of sound), or a folder of CLAP (any "
+            "words) or of an Audio Spectrogram Transformer as the Hugging Face Hub has it.",
+            output=sockets.Ears.Output("ears", display_name="ears", tooltip="For Hear Words."),
+        )
+
+    @classmethod
+    def names(cls):
+        from ..soundguide_core.embedding.hearing.loading import ears_names
+
+        return ears_names()
+
+    @classmethod
+    def check(cls, name):
+        kind = cls._kind(name)
+        if any(row.name == name and row.kind == kind for row in registry.rows()):
+            registry.find(kind, name)
+        check_choice(cls.kind, name, cls.names())
+
+    @classmethod
+    def fingerprint_inputs(cls, name):
+        return model_stamp(cls._kind(name), name)
+
+    @classmethod
+    def _kind(cls, name):
+        from ..soundguide_core.embedding.hearing.loading import ears_kind
+
+        return ears_kind(name)
+
+    @classmethod
+    def load(cls, name, device):
+        from ..soundguide_core.embedding.hearing.loading import load_ears
+
+        return load_ears(name, device)
+
+
 class LoadStyleGAN(Loader):
     kind = "generator"
 
@@ -228,6 +273,7 @@ class LoadIdentityEncoder(Loader):
 
 NODES = [
     LoadJointEncoder,
+    LoadSoundClassifier,
     LoadStyleGAN,
     LoadSoundVideo,
     LoadStyleGANV,

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..soundguide_core.systems.configs.hear_words import SURE
+
 if TYPE_CHECKING:
+    from ..soundguide_core.embedding.hearing.words import HeardWords
     from ..soundguide_core.pipelines.recording import Recording
     from ..soundguide_core.pipelines.report import VideoReport
 
-PAPER, INK, LINE, SOFT = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6"
+PAPER, INK, LINE, SOFT, FAINTLY = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6", "#6a6f78"
 DPI = 100
 
 
@@ -140,6 +143,28 @@ def layer_picture(moves: Sequence[float], title: str) -> Tensor:
     figure, axis = _figure(640, 260)
     axis.bar(range(len(moves)), moves, color=LINE, width=0.7)
     axis.set(xlabel="layer, coarse to fine", ylabel="moved", xticks=range(len(moves)))
+    axis.set_title(_short(title), color=INK, fontsize=10)
+    return _picture(figure)
+
+
+def words_picture(heard: HeardWords, told: Sequence[bool], title: str) -> Tensor:
+    """Words over time, one line each with its score from 0 to 1; told: which are more than what noise gets."""
+    count = len(heard.words)
+    figure, axis = _figure(760, 90 + 34 * count)
+    times = [0.0, *heard.times.tolist(), heard.seconds]
+    for row, scores in enumerate(heard.scores.T):
+        floor, course = count - 1 - row, [float(scores[0]), *scores.tolist(), float(scores[-1])]
+        colour = (LINE if max(course) >= SURE else SOFT) if told[row] else FAINTLY
+        top = [floor + 0.86 * score for score in course]
+        axis.fill_between(times, floor, top, color=colour, alpha=0.45, linewidth=0)
+        axis.plot(times, top, color=colour, linewidth=1.1)
+        axis.axhline(floor, color=INK, linewidth=0.3, alpha=0.4)
+        axis.text(
+            1.01, floor + 0.3, f"{max(course):.2f}", transform=axis.get_yaxis_transform(), color=colour, fontsize=8
+        )
+    axis.set_yticks([count - 1 - row + 0.3 for row in range(count)], [_short(word, 30) for word in heard.words])
+    axis.tick_params(axis="y", length=0)
+    axis.set(xlabel="seconds", xlim=(0, max(heard.seconds, 1e-3)), ylim=(-0.05, count))
     axis.set_title(_short(title), color=INK, fontsize=10)
     return _picture(figure)
 

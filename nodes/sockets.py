@@ -18,6 +18,7 @@ from ..soundguide_core.embedding.prompt_weights import PromptSchedule
 from ..soundguide_core.flow import optical_flow
 from .host import Model, io
 
+Ears = io.Custom("SOUNDGUIDE_EARS")
 Joint = io.Custom("SOUNDGUIDE_JOINT")
 Generator = io.Custom("SOUNDGUIDE_GENERATOR")
 Trajectory = io.Custom("SOUNDGUIDE_TRAJECTORY")

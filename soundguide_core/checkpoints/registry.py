@@ -181,6 +181,12 @@ def _searched(kind: str) -> list[Path]:
     return list(dict.fromkeys([*_folders[kind], models_folder() / kind]))
 
 
+def folders(kind: str) -> list[Path]:
+    """Where weights of this kind, and what belongs to them, are looked for."""
+    _check_kind(kind)
+    return _searched(kind)
+
+
 def names(kind: str) -> list[str]:
     """What find answers to and is on disk: registry names first, then files in the model folders, by relative path."""
     _check_kind(kind)

@@ -1,22 +1,56 @@
-"""Say which of the given words a recording sounds like."""
+"""Say which of the given words a recording sounds like, as a whole or over time."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, say, split_list
+from ..common.errors import InputError
+from ..systems.configs.hear_words import HearWordsConfig
+from .common import (
+    add_common,
+    add_encoder,
+    add_joint,
+    add_json_flag,
+    emit_json,
+    pick_device,
+    progress,
+    say,
+    split_list,
+)
+from .settings import add_config_arguments, config_from
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDE = 60  # columns of a word's course in the terminal
+TOLD = 10  # words in the terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="+", metavar="AUDIO", help="sound files; the sound of a video works too")
-    parser.add_argument("--labels", required=True, metavar="a,b,c", help="the words to choose from")
+    parser.add_argument("--labels", metavar="a,b,c", help="the words to choose from")
+    parser.add_argument(
+        "--vocabulary", metavar="FILE.csv",
+        help="a table of words with groups and prompts, in place of AudioSet's that comes with the package",
+    )  # fmt: skip
+    parser.add_argument(
+        "--groups", metavar="a,b,c", help="take all words of these groups of the table, such as weather,water,birds"
+    )
+    parser.add_argument("--over-time", action="store_true", help="say when each word is heard, each by itself")
+    add_config_arguments(parser, HearWordsConfig, "smoothing", "hold")
     add_joint(parser)
+    add_encoder(parser)
     add_json_flag(parser)
     add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.labels is None and args.groups is None and args.vocabulary is None:
+        raise InputError("There are no words to choose from.", "Give --labels a,b,c, or --groups, or --vocabulary.")
+    in_words = args.over_time or args.encoder or args.groups or args.vocabulary
+    return _in_words(args) if in_words else _as_wholes(args)
+
+
+def _as_wholes(args: argparse.Namespace) -> int:
     labels = split_list(args.labels, "--labels")
 
     from ..embedding.joint import load_joint
@@ -29,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         settings = {"joint": args.joint, "labels": labels, "device": str(joint.device), "seed": args.seed}
         emit_json({"results": results, "settings": settings}, args.json)
         return 0
-    width, block = max(map(len, labels)), _block()
+    width, block = max(map(len, labels)), "█" if _shows("█") else "#"
     for result in results:
         say(result["audio"])
         for label, score in sorted(result["scores"].items(), key=lambda item: -item[1]):
@@ -37,10 +71,58 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _block() -> str:
-    """What a bar is made of; not every terminal's encoding has the block."""
+def _in_words(args: argparse.Namespace) -> int:
+    """With ears that score every word by itself."""
+    config = config_from(args, HearWordsConfig)
+    groups = [] if args.groups is None else split_list(args.groups, "--groups")
+    labels = [] if args.labels is None else split_list(args.labels, "--labels")
+
+    from ..embedding.hearing.loading import load_ears
+    from ..embedding.hearing.vocabulary import read_vocabulary
+    from ..pipelines.recording import Recording
+    from ..pipelines.words import described, hear_words, ready_words, to_report
+
+    vocabulary, name, device = read_vocabulary(args.vocabulary), args.encoder or args.joint, pick_device(args)
+    ears = load_ears(name, device)
+    if groups or not labels:
+        labels += [word for word in ready_words(vocabulary, groups, ears) if word not in labels]
+    results = []
+    for path in args.audio:
+        with progress("listening") as on_step:
+            heard = hear_words(ears, Recording.of_file(path), labels, vocabulary, config, name=name, on_step=on_step)
+        mean = dict(zip(labels, heard.scores.mean(dim=0).tolist()))
+        result = {"audio": path, "label": max(mean, key=lambda word: mean[word]), "scores": mean}
+        results.append({**result, **to_report(heard, rows=args.over_time)} if args.over_time else result)
+        if args.json:
+            continue
+        say(path)
+        for line in described(heard, TOLD).splitlines():
+            say(f"  {line}")
+        if args.over_time:
+            _draw(heard)
+    if args.json:
+        words = {"encoder": name, "labels": labels, "vocabulary": args.vocabulary, "groups": groups}
+        steadied = {"smoothing": config.smoothing, "hold": config.hold}
+        settings = {**words, **steadied, "device": str(device), "seed": args.seed}
+        emit_json({"results": results, "settings": settings}, args.json)
+    return 0
+
+
+def _draw(heard) -> None:
+    """The courses of the words that score highest, one line each, from the start to the end of the recording."""
+    chosen = heard.only(heard.strongest(TOLD))
+    count = min(WIDE, len(chosen.scores))
+    courses = chosen.at_frames(count / chosen.seconds, count).T.tolist()
+    bars = BARS if _shows(BARS) else " .:-=+*#"
+    width = max(map(len, chosen.words))
+    for word, course in zip(chosen.words, courses):
+        say(f"  {word:<{width}} {''.join(bars[min(int(score * len(bars)), len(bars) - 1)] for score in course)}")
+
+
+def _shows(text: str) -> bool:
+    """Whether the terminal's encoding has these signs."""
     try:
-        "█".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return "#"
-    return "█"
+        return False
+    return True

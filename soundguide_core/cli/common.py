@@ -48,6 +48,15 @@ def add_joint(parser: argparse._ActionsContainer) -> None:
     add_model(parser, "--joint", "joint", "joint encoder: a registry name, or a folder")
 
 
+def add_encoder(parser: argparse._ActionsContainer) -> None:
+    """--encoder, the ears that hear in words."""
+    parser.add_argument(
+        "--encoder", metavar="E",
+        help="hear with a sound classifier such as yamnet, or a folder of a CLAP or AST of transformers, in place of "
+        "a joint encoder's own way",
+    )  # fmt: skip
+
+
 def add_generator(parser: argparse.ArgumentParser) -> None:
     """--generator, --psi and --class."""
     add_model(parser, "--generator", "generator", "a registry name or a file of weights", "G")

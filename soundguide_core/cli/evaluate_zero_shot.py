@@ -6,13 +6,14 @@ import argparse
 from dataclasses import asdict
 
 from ..common.errors import InputError
-from .common import add_common, add_joint, add_json_flag, emit_json, pick_device, progress, say, split_list
+from .common import add_common, add_encoder, add_joint, add_json_flag, emit_json, pick_device, progress, say, split_list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="holds meta/esc50.csv and audio/")
     parser.add_argument("--folds", help="only these folds, such as 4,5 (default: all)")
     add_joint(parser)
+    add_encoder(parser)
     add_json_flag(parser)
     add_common(parser)
 
@@ -20,14 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     folds = None if args.folds is None else parse_folds(args.folds)
 
+    from ..embedding.hearing.loading import load_ears
     from ..embedding.joint import load_joint
     from ..metrics.zero_shot import zero_shot
 
-    joint = load_joint(args.joint, device=pick_device(args))
+    device = pick_device(args)
+    hears = load_joint(args.joint, device) if args.encoder is None else load_ears(args.encoder, device)
     with progress("listening") as on_step:
-        found = zero_shot(joint, args.folder, folds=folds, on_step=on_step)
+        found = zero_shot(hears, args.folder, folds=folds, on_step=on_step)
     if args.json:
-        settings = {"folder": args.folder, "folds": folds, "joint": args.joint, "device": str(joint.device)}
+        settings = {"folder": args.folder, "folds": folds, "device": str(device)}
+        settings |= {"joint": args.joint} if args.encoder is None else {"encoder": args.encoder}
         emit_json({**asdict(found), "settings": {**settings, "seed": args.seed}}, args.json)
         return 0
     say(f"{found.accuracy:.1%} of {found.clips} clips are heard as what they are")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 OUTPUTS = ("out", "before", "json")
-INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings")
+INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings", "vocabulary")
 # read too: paths, or names in the registry
-MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity")
+MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity", "encoder")
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
-NEITHER = ("text", "labels", "name", "kind", "folds", "variant", "device", "seed", "sound_layers")
+NEITHER = ("text", "labels", "groups", "name", "kind", "folds", "variant", "device", "seed", "sound_layers")
 # commands that add files to the folder --out as they go on, and read from it where they are told to resume
 INTO_A_FOLDER = ("demo", "train")
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..audio.waveform import load_audio, to_mono
 from ..common.errors import InputError
+from ..embedding.hearing.listening import Ears
+from ..embedding.hearing.vocabulary import read_vocabulary
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,18 @@ def read_esc(folder: str | os.PathLike) -> list[dict]:
 
 
 def zero_shot(
-    joint,
+    hears,
     folder: str | os.PathLike,
     folds: Sequence[int] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> ZeroShot:
-    """Accuracy of `joint` on the clips of `folds` (None: all) among the classes that the whole table names.
+    """Accuracy on the clips of `folds` (None: all) among the classes that the whole table names.
+
+    hears: a joint encoder, or ears that hear in words, of which the mean score over a clip counts.
 
     Raises:
-        InputError: no such layout, no clip in these folds, or a clip that is missing or unreadable; none is skipped.
+        InputError: no such layout, no clip in these folds, or a clip that is missing or unreadable; none is skipped. A
+            class that ears with classes of their own do not know.
     """
     rows = read_esc(folder)
     known = sorted({row["fold"] for row in rows})
@@ -70,28 +76,44 @@ def zero_shot(
             f"Choose among folds {', '.join(map(str, known))}.",
         )
     labels = sorted({row["category"] for row in rows})
+    answer = _ears_answers if isinstance(hears, Ears) else _joint_answers
+    answers = answer(hears, _sounds([row["path"] for row in chosen], on_step), labels)
+    return _counted([row["category"] for row in chosen], [labels[i] for i in answers], labels)
 
-    embeds = []
-    for i, row in enumerate(chosen):
-        wave, sample_rate = load_audio(row["path"])
-        embeds.append(joint.encode_audio(to_mono(wave), sample_rate))
+
+def _sounds(paths: list[Path], on_step: Callable[[int, int], None] | None) -> Iterator[tuple[Tensor, float]]:
+    """(wave [N], sample rate) of each clip."""
+    for i, path in enumerate(paths):
+        wave, sample_rate = load_audio(path)
+        yield to_mono(wave), sample_rate
         if on_step is not None:
-            on_step(i + 1, len(chosen))
+            on_step(i + 1, len(paths))
 
+
+def _joint_answers(joint, sounds: Iterator[tuple[Tensor, float]], labels: list[str]) -> list[int]:
+    embeds = [joint.encode_audio(wave, sample_rate) for wave, sample_rate in sounds]
+    return joint.classify(torch.cat(embeds), labels).argmax(dim=1).tolist()
+
+
+def _ears_answers(ears: Ears, sounds: Iterator[tuple[Tensor, float]], labels: list[str]) -> list[int]:
+    listener = ears.listen_for(labels, read_vocabulary())
+    heard = (torch.cat(list(listener.hear(iter([wave[None]]), sample_rate))) for wave, sample_rate in sounds)
+    return [int(scores.mean(dim=0).argmax()) for scores in heard]
+
+
+def _counted(truth: list[str], answers: list[str], labels: list[str]) -> ZeroShot:
     right = {label: 0 for label in labels}
     total = dict(right)
     confusions: dict[str, dict[str, int]] = {}
-    answers = joint.classify(torch.cat(embeds), labels).argmax(dim=1)
-    for row, index in zip(chosen, answers.tolist(), strict=True):
-        answer = labels[index]
-        total[row["category"]] += 1
-        right[row["category"]] += answer == row["category"]
-        if answer != row["category"]:
-            wrong = confusions.setdefault(row["category"], {})
+    for category, answer in zip(truth, answers, strict=True):
+        total[category] += 1
+        right[category] += answer == category
+        if answer != category:
+            wrong = confusions.setdefault(category, {})
             wrong[answer] = wrong.get(answer, 0) + 1
     return ZeroShot(
-        accuracy=sum(right.values()) / len(chosen),
-        clips=len(chosen),
+        accuracy=sum(right.values()) / len(truth),
+        clips=len(truth),
         per_class={label: right[label] / total[label] for label in labels if total[label]},
         confusions=confusions,
         labels=labels,

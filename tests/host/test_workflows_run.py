@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -58,6 +59,7 @@ EDIT |= dict(
     follow_changes=0.1, variant="clean", sampler="ddpm", surroundings="grey", crops=1, feather=1, invert_mask=True
 )
 EDIT |= dict(window=5, chunk=2, size=0)
+SAY = dict(words="rain, a brass band", vocabulary="birds", table="AudioSet", smoothing=0.5, hold=0.25)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
 
@@ -69,6 +71,10 @@ def tiny_prompt() -> dict:
         "sound": node("ExampleSound", **SOUND),
         "scene": node("ExampleScene", seed=1, phenomenon="calm", intensity=0.0, size=64),
         "hear": node("AudioEncode", encoder=["J", 0], audio=["sound", 0], **{**HEAR, "per_frame": True}),
+        "ears": node("LoadSoundClassifier", name="tiny"),
+        "say": node("HearWords", ears=["ears", 0], audio=["sound", 0], **SAY),
+        "see_said": {"class_type": "PreviewAny", "inputs": {"source": ["say", 3]}},
+        "see_timeline": {"class_type": "PreviewImage", "inputs": {"images": ["say", 1]}},
         "text": node("TextEncode", encoder=["J", 0], text="a storm"),
         "see": node("ImageEncode", encoder=["J", 0], image=["scene", 0]),
         "mix": node("MixEmbeds", embeds_1=["hear", 0], embeds_2=["text", 0], embeds_4=["see", 0], **MIX),
@@ -151,6 +157,8 @@ def test_every_node_works(server, node_infos):
     assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
     assert "a bay" in run.outputs["see_schedule"]["text"][0] and "nan" not in run.outputs["see_painted"]["text"][0]
     assert "%" in run.outputs["see_heard"]["text"][0]
+    said = json.loads(run.outputs["see_said"]["text"][0])
+    assert len(said["words"]) == 26 and {"rain", "a brass band", "Owl"} <= {each["word"] for each in said["words"]}
     assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
     assert len(run.outputs["see_plot"]["images"]) == 1
     assert len(run.outputs["see_edit"]["images"]) == 12 and len(run.outputs["see_moves"]["images"]) == 11

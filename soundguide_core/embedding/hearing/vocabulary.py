@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ...checkpoints import registry
 from ...common.errors import InputError
 from ...common.files import check_input
 
 TABLE = Path(__file__).with_name("audioset.csv")
+SHIPPED = "AudioSet"
 COLUMNS = ("word", "group", "prompt", "also")
 MOST_WORDS = 10_000
 SUGGESTED = 4
@@ -69,11 +71,13 @@ class Vocabulary:
         return found[0].group if found else ""
 
     def columns(self, word: str, classes: Sequence[str]) -> list[int]:
-        """Which of a network's classes a word stands for.
+        """Which of a network's classes a word stands for: that of this very name, or all that are also called so.
 
         Raises:
             InputError: none; it names the nearest.
         """
+        if word in classes:
+            return [list(classes).index(word)]
         wanted = {plain(word)} | {plain(entry.word) for entry in self._called(word)}
         found = [i for i, name in enumerate(classes) if wanted & {plain(name)}]
         found = found or [i for i, name in enumerate(classes) if wanted & set(names_of(name))]
@@ -92,6 +96,14 @@ class Vocabulary:
             return -1 if word in names_of(entry.word) else list(map(plain, entry.also)).index(word)
 
         return sorted(self.names.get(word, []), key=place)
+
+
+def tables() -> dict[str, Path]:
+    """Tables of words by name: the shipped one, and the .csv files in the folders of sound classifiers."""
+    found = {SHIPPED: TABLE}
+    for folder in registry.folders("sound-classifier"):
+        found |= {path.name: path for path in sorted(folder.glob("*.csv"))}
+    return found
 
 
 def plain(word: str) -> str:
