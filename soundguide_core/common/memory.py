@@ -1,14 +1,18 @@
-"""Memory of a long run on a processor, and the way from there to another device."""
+"""Memory: of a long run on a processor, the way from there to another device, and activations that are kept or not."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+SHARE = 0.25  # of the free memory: what may be kept for the way back instead of computed again
 
 
 def tune_malloc() -> None:
@@ -28,3 +32,42 @@ def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None)
     if device.type == "cuda" and x.device.type == "cpu" and not x.requires_grad:
         x = x.pin_memory()
     return x.to(device, non_blocking=True)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could be taken now; 0 where that is not known."""
+    import torch
+
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    if device.type != "cpu":
+        return 0
+    try:
+        import psutil  # of the host's requirements, not of ours
+    except ImportError:
+        known = "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {})
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else 0
+    return psutil.virtual_memory().available
+
+
+def each_part(run: Callable, parts: Sequence[tuple], free: Callable[[torch.device], int] = free_memory) -> list[Any]:
+    """run(*part) of each part, a tensor first. With gradients, what the way back needs is kept while that of all parts
+    fits into SHARE of the free memory; where it does not, that of the first part alone is, and each other part is
+    computed again when its gradient comes. The values are the same."""
+    import torch
+    from torch.autograd.graph import saved_tensors_hooks
+    from torch.utils.checkpoint import checkpoint
+
+    if not torch.is_grad_enabled():
+        return [run(*part) for part in parts]
+    saved: dict[int, int] = {}  # bytes by where they lie
+
+    def noted(x: Tensor) -> Tensor:
+        saved[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with saved_tensors_hooks(noted, lambda x: x):
+        done = [run(*parts[0])]
+    fits = sum(saved.values()) * len(parts) <= SHARE * free(parts[0][0].device)
+    return done + [run(*part) if fits else checkpoint(run, *part, use_reentrant=False) for part in parts[1:]]

@@ -15,9 +15,9 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..common.errors import InputError
+from ..common.memory import each_part
 from ..common.types import Estimate
 from .guidance import gradient, move
 from .levels import Level, When
@@ -104,8 +104,8 @@ def guide(
             others.
         interval, every: at which levels is guided; see levels.When.
         mask: [F,1,H,W] in 0..1, where steps of set length move, and inside which they have their length.
-        chunk: frames in the network at once. The gradient stays exact: what a chunk computed on the way forward is
-            computed again when its part of the gradient comes back.
+        chunk: frames in the network at once. The gradient stays exact: where memory is short, what a chunk computed on
+            the way forward is computed again when its part of the gradient comes back.
         on_terms: told t and the means of the unweighted terms.
 
     Raises:
@@ -149,12 +149,8 @@ def _look(denoise: Denoise, t: int, chunk: int, x: Tensor) -> Tensor:
 
 
 def in_chunks(denoise: Denoise, x_t: Tensor, t: int, chunk: int) -> Estimate:
-    """denoise(x_t, t), `chunk` frames at a time; with gradients, no activations of more than one chunk are kept."""
-    parts = x_t.split(chunk)
-    if torch.is_grad_enabled() and len(parts) > 1:
-        done = [checkpoint(denoise, part, t, use_reentrant=False) for part in parts]
-    else:
-        done = [denoise(part, t) for part in parts]
+    """denoise(x_t, t), `chunk` frames at a time; with gradients as memory.each_part has it."""
+    done = each_part(denoise, [(part, t) for part in x_t.split(chunk)])
     mix = done[0].variance_mix
     return Estimate(
         torch.cat([estimate.x0_hat for estimate in done]),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from ..common.memory import each_part
 from ..common.types import JointSpace
 from ..embedding.clip import augmented_crops
 from ..media.images import resize
@@ -38,7 +38,7 @@ def encode_views(
 ) -> Tensor:
     """f_v(x . m), x and x_src [F,3,H,W], mask [F,1,H,W] or None => [1 + crops,F,D]: of the whole, and of crops of it.
 
-    Of a chunk of frames the encoder computes again what it needs when their part of the gradient comes.
+    Of a chunk of frames the encoder keeps or computes again what their gradient needs: see memory.each_part.
     """
 
     def encode_chunk(img: Tensor, x_src: Tensor | None, m: Tensor | None) -> Tensor:
@@ -54,7 +54,7 @@ def encode_views(
     n = -(-len(x) // views.chunk)
     given = [[None] * n if part is None else part.split(views.chunk) for part in (x_src, mask)]
     parts = zip(x.split(views.chunk), *given)
-    return torch.cat([checkpoint(encode_chunk, *part, use_reentrant=False) for part in parts], dim=1)
+    return torch.cat(each_part(encode_chunk, list(parts)), dim=1)
 
 
 @dataclass(frozen=True)
