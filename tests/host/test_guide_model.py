@@ -576,3 +576,22 @@ def test_a_video_of_81_frames_needs_one_chunk_more(world, models, rule):
             core.sound_gradient(z[:, :, 0], z.shape, asked, decoder, world.encoder.network(), 1, lambda: None)
 
     assert chunks[1] <= peak(one_chunk) and chunks[1] < chunks[21] / 2
+
+
+# Frames of One Noise
+
+
+def test_frames_of_one_noise_differ_by_what_they_are_told_alone(world, models):
+    node, model = world.pack("nodes.latent_frames").FramesOfOneNoise, models("SD3")
+    with torch.inference_mode():
+        (frames,) = node.execute({"samples": torch.zeros(1, 16, 8, 8), "kept": 1}, 4).args
+        assert frames["samples"].shape == (4, 16, 8, 8) and frames["kept"] == 1
+        (kept,) = node.execute(frames, 0).args
+        assert kept["samples"] is frames["samples"]
+        with pytest.raises(world.InputError, match="4 latents meet 3 frames"):
+            node.execute(frames, 3)
+    stock = run(model, "SD3", start=frames)
+    assert torch.allclose(stock, stock[:1].expand(4, -1, -1, -1), atol=tol.FLOAT32_SUM)
+    guided = run(world.guide(model, curve=[0.0, 0.5, 1.0, 0.0]), "SD3", start=frames)
+    moved = (guided - stock).square().mean(dim=(1, 2, 3)).sqrt()
+    assert moved[0] == moved[3] == 0 and moved[1] < moved[2]
