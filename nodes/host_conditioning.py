@@ -15,6 +15,7 @@ import comfy.conds  # pyright: ignore[reportMissingImports] the host
 import comfy.model_management as mm  # pyright: ignore[reportMissingImports] the host
 import comfy.utils  # pyright: ignore[reportMissingImports] the host
 import torch
+from comfy_execution.graph_utils import ExecutionBlocker  # pyright: ignore[reportMissingImports] the host
 from torch import Tensor
 
 from ..soundguide_core.common.errors import InputError
@@ -78,6 +79,13 @@ def encoded(clip: Any, texts: Sequence[str]) -> list[list]:
             known[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text))
         bar.update(1)
     return [known[text] for text in texts]
+
+
+def told(clip: Any, schedule: PromptSchedule) -> Any:
+    """A schedule as CONDITIONING [F,L,D]; without a text encoder what tells so, where anything is connected to it."""
+    if clip is None:
+        return ExecutionBlocker("Sound Prompt has no text encoder. Connect its 'clip'.")
+    return rows_of(encoded(clip, schedule.texts), schedule)
 
 
 def rows_of(prompts: Sequence[list], schedule: PromptSchedule) -> list:

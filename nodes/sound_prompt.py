@@ -28,7 +28,6 @@ class SoundPrompt(io.ComfyNode):
             "words "
             "that sound there, as loud as they sound.",
             inputs=[
-                io.Clip.Input("clip", tooltip="The text encoder of the model that paints."),
                 sockets.SoundWords.Input("words", tooltip="Words over time, of Hear Words or Words on a Curve."),
                 io.String.Input(
                     "base_prompt", default="", multiline=True,
@@ -60,6 +59,12 @@ class SoundPrompt(io.ComfyNode):
                     "schedule_format", options=list(PROMPT_FORMATS), default=QUOTED,
                     tooltip="Of the output 'schedule', for prompt schedulers of other packs.", **advanced(),
                 ),
+                io.Clip.Input(
+                    "clip", optional=True,
+                    tooltip="The text encoder of the model that paints. Without it only 'prompts' and 'schedule' "
+                    "come out, "
+                    "which is all that Prompt over Time needs.",
+                ),
                 io.Audio.Input("audio", optional=True, tooltip="The same sound, for its loudness."),
                 io.Float.Input(
                     "curve", optional=True, force_input=True, default=1.0, min=0.0, max=1.0,
@@ -90,8 +95,8 @@ class SoundPrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip, words, base_prompt, negative_prompt, fps, num_frames, strength, loudness, negative_words,
-        schedule_format, audio=None, curve=None, latent=None, **settings,
+        cls, words, base_prompt, negative_prompt, fps, num_frames, strength, loudness, negative_words,
+        schedule_format, clip=None, audio=None, curve=None, latent=None, **settings,
     ):  # fmt: skip
         from ..soundguide_core.audio.keyframes import prompt_keyframes
         from ..soundguide_core.pipelines.prompts import heard_prompts, unheard
@@ -105,14 +110,12 @@ class SoundPrompt(io.ComfyNode):
             words, base_prompt, fps, config_of(PromptConfig, settings), num_frames=num_frames,
             recording=None if audio is None else recording_of(audio), law=loudness, strength=strength, curve=curve,
         )  # fmt: skip
-        if latent is not None:
+        if latent is not None and clip is not None:
             host_conditioning.check_rows(schedule.num_frames, latent)
-        positive = host_conditioning.rows_of(host_conditioning.encoded(clip, schedule.texts), schedule)
         against = unheard(schedule, negative_prompt, words=negative_words == UNHEARD)
-        negative = host_conditioning.rows_of(host_conditioning.encoded(clip, against.texts), against)
         return io.NodeOutput(
-            positive,
-            negative,
+            host_conditioning.told(clip, schedule),
+            host_conditioning.told(clip, against),
             schedule,
             prompt_keyframes(schedule.at_frames(), schedule_format),
             plots.weights_picture(schedule.weights, schedule.phrases, fps),

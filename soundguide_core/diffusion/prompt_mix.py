@@ -5,10 +5,10 @@ Axes: F frames (rows of a batch), T latent frames, N tokens of the picture, K pr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError
@@ -29,8 +29,7 @@ def blend_rows(prompts: Sequence[Tensor], weights: Tensor) -> Tensor:
             f"Weights of shape {list(weights.shape)} meet {len(prompts) - 1} prompts beside the base.",
             "Give one column for each prompt.",
         )
-    shares = torch.cat([1 - weights.sum(1, keepdim=True), weights], 1)  # [F,1+K]
-    return torch.tensordot(shares.to(prompts[0]), torch.cat(list(prompts)), dims=1)
+    return torch.tensordot(with_base(weights).to(prompts[0]), torch.cat(list(prompts)), dims=1)
 
 
 def equal_length(texts: Sequence[Tensor]) -> list[Tensor]:
@@ -39,7 +38,7 @@ def equal_length(texts: Sequence[Tensor]) -> list[Tensor]:
     longest = max(text.shape[1] for text in texts)
     if all(longest % text.shape[1] == 0 and longest // text.shape[1] <= LONGEST_REPEAT for text in texts):
         return [text.repeat(1, longest // text.shape[1], 1) for text in texts]
-    return [torch.nn.functional.pad(text, (0, 0, 0, longest - text.shape[1])) for text in texts]
+    return [F.pad(text, (0, 0, 0, longest - text.shape[1])) for text in texts]
 
 
 def mixed_attention(
@@ -83,22 +82,30 @@ def mixed_attention(
     return out
 
 
-def token_weights(weights: Tensor, tokens: int, frames: int, areas: Tensor | None = None) -> Tensor | None:
-    """Weights [B,T,K] => [B,N,K] for N tokens that lie frame after frame, or None where N is no multiple of T.
+def token_weights(
+    weights: Tensor, grid: tuple[int, int], *, before: int = 0, after: int = 0, areas: Tensor | None = None
+) -> Tensor:
+    """Weights [B,T,K] of K phrases at T latent frames => [B,N,1+K] at the tokens, the base prompt's share first.
 
-    areas: [K,h,w] in 0..1, where in the picture each prompt acts, at the size of one frame's tokens; what they leave is
-    the first prompt's. frames: T as the tokens have it, which may be more than the weights' by frames of reference.
+    grid: (h, w), the tokens of a frame; N = (before + T + after) h w. before, after: frames of reference around the
+    video, which are the base prompt's. areas: [K,H,W] in 0..1, where in the picture each phrase acts.
     """
-    if tokens % frames:
-        return None
-    per_frame = weights.repeat_interleave(tokens // frames, dim=1)
-    if areas is None:
-        return per_frame
-    flat = areas.flatten(1).T.to(per_frame)  # [h w,K]
-    local = per_frame * flat.repeat(frames, 1)
-    return torch.cat([1 - local[..., 1:].sum(-1, keepdim=True), local[..., 1:]], -1)
+    h, w = grid
+    local = weights[:, :, None].expand(-1, -1, h * w, -1)  # [B,T,h w,K]
+    if areas is not None:
+        small = F.interpolate(areas[None].float(), size=(h, w), mode="area")[0]
+        local = local * small.flatten(1).T.to(local)
+    local = local / local.sum(-1, keepdim=True).clamp(min=1)
+    local = F.pad(local, (0, 0, 0, 0, before, after)).flatten(1, 2)
+    return with_base(local)
 
 
-def frame_tokens(height: int, width: int, patch: tuple[int, int]) -> tuple[int, int]:
-    """How many tokens a frame of a latent has down and across: (h, w)."""
-    return math.ceil(height / patch[0]), math.ceil(width / patch[1])
+def over_time(weights: Tensor, tokens: int) -> Tensor:
+    """Weights [B,T,K] => [B,N,1+K] for N tokens that cover the same time, such as those of a sound."""
+    at = (torch.arange(tokens, device=weights.device) * weights.shape[1]) // tokens
+    return with_base(weights[:, at])
+
+
+def with_base(weights: Tensor) -> Tensor:
+    """[...,K], sums at most 1 => [...,1+K], what they leave of 1 first."""
+    return torch.cat([(1 - weights.sum(-1, keepdim=True)).clamp(min=0), weights], -1)

@@ -56,7 +56,7 @@ class Pack:
     def prompt(self, frames: int, clip=None, **changes):
         """(positive, negative, prompts, schedule)"""
         with torch.inference_mode():
-            made = self.node.execute(clip or Clip(), self.words(frames), **{**SETTINGS, **changes})
+            made = self.node.execute(self.words(frames), clip=clip or Clip(), **{**SETTINGS, **changes})
         return made.args[:4]
 
 
@@ -203,8 +203,13 @@ def test_what_cannot_be_blended_is_refused_by_name(sound):
 
     with pytest.raises(sound.InputError, match="t5xxl_ids"):
         sound.prompt(3, Ids())
-    with pytest.raises(sound.InputError, match="No text encoder"), torch.inference_mode():
-        sound.node.execute(None, sound.words(3), **SETTINGS)
+
+
+def test_without_a_text_encoder_there_are_prompts_alone(sound):
+    with torch.inference_mode():
+        positive, negative, prompts, text, *_ = sound.node.execute(sound.words(3), **SETTINGS).args
+    assert "Connect its 'clip'" in positive.message and negative.message == positive.message
+    assert prompts.num_frames == 3 and "rain" in text
 
 
 def test_the_schedule_is_the_same_as_text(sound):

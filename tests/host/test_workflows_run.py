@@ -90,6 +90,10 @@ def tiny_prompt() -> dict:
             "model": ["tiny", 0], "positive": ["tell", 0], "negative": ["tell", 1], "latent_image": ["noise", 0],
             **SAMPLE,
         }},
+        "tiny_wan": {"class_type": "TestsTinyModel", "inputs": {"family": "Wan 2.1"}},
+        "over_time": node("PromptOverTime", model=["tiny_wan", 0], clip=["tiny_wan", 1], prompts=["tell", 2],
+                          method="auto"),
+        "see_how": {"class_type": "PreviewAny", "inputs": {"source": ["over_time", 2]}},
         "see_painted": {"class_type": "PreviewAny", "inputs": {"source": ["paint", 0]}},
         "see_told": {"class_type": "PreviewImage", "inputs": {"images": ["tell", 4]}},
         "see_schedule": {"class_type": "PreviewAny", "inputs": {"source": ["tell", 3]}},
@@ -156,6 +160,7 @@ def test_every_node_works(server, node_infos):
     values = run.outputs["see_curve"]["text"][0].strip("[]").split(",")
     assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
     assert "a bay" in run.outputs["see_schedule"]["text"][0] and "nan" not in run.outputs["see_painted"]["text"][0]
+    assert "one pass for 3 prompts" in run.outputs["see_how"]["text"][0]
     assert "%" in run.outputs["see_heard"]["text"][0]
     said = json.loads(run.outputs["see_said"]["text"][0])
     assert len(said["words"]) == 26 and {"rain", "a brass band", "Owl"} <= {each["word"] for each in said["words"]}
