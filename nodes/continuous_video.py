@@ -7,7 +7,7 @@ import torch
 from ..soundguide_core.systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 from . import sockets
 from .embedding import check_encoder
-from .host import image_of, io, on_device, on_step, recording_of, search_aliases
+from .host import advanced, image_of, io, on_device, on_step, recording_of, search_aliases
 from .settings import config_inputs, config_of
 
 FIRST = {"default": None}  # the first option is the default, unsaid
@@ -49,6 +49,7 @@ class StyleGANVRender(io.ComfyNode):
                 sockets.SoundEmbeds.Input(
                     "embeds", optional=True, tooltip="What the scene should mean, if not the sound; needs the encoder."
                 ),
+                *config_inputs(ContinuousConfig, "closed", also={"optional": True, **advanced()}),
             ],
             outputs=[
                 io.Image.Output("image", display_name="image", tooltip="The frames."),

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", metavar="A", help="a sound or video file, of any length")
     parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
     parser.add_argument("--seconds", type=float, metavar="S", help="length (default: of the sound; without one, 4)")
-    add_config_arguments(parser, ContinuousConfig, "fps", "loop")
+    add_config_arguments(parser, ContinuousConfig, "fps", "loop", "closed")
     parser.add_argument("--motion-seed", type=int, metavar="N", help="of the motion alone (default: --seed)")
     parser.add_argument(
         "--content", choices=("sound", "seed"), help="whose content: the sound's, or --seed's (default: the sound's)"
@@ -89,6 +89,7 @@ def make(
 ) -> dict:
     """Writes the video; its report. heard: what moves it, or None."""
     import numpy as np
+    import torch
 
     from ..audio.waveform import stream_audio
     from ..common.memory import tune_malloc
@@ -99,7 +100,7 @@ def make(
     if device.type == "cpu":
         tune_malloc()
     made, joint = _plan(args, config, content, motion, heard, device)
-    meter, curve, ends = (ReportMeter(config.fps, joint) if args.json else None), [], []
+    meter, curve, ends, steps = (ReportMeter(config.fps, joint) if args.json else None), [], [], []
     sound = None if heard is None else stream_audio(args.audio)
     with (
         writing(args.out, config.fps, sound, overwrite=args.overwrite) as write,
@@ -110,7 +111,8 @@ def make(
             if meter is not None:
                 meter.add(part.frames)
                 curve += [] if part.curve is None else part.curve.tolist()
-            ends = [*ends[:1], part.frames[0], part.frames[-1]]
+            steps += torch.cat([*ends[1:], part.frames]).diff(dim=0).abs().mean(dim=(1, 2, 3)).tolist()
+            ends = [part.frames[:1] if not ends else ends[0], part.frames[-1:]]
     report = {
         "out": args.out,
         "frames": config.num_frames,
@@ -119,6 +121,9 @@ def make(
         "size": [made.generator.resolution, made.generator.resolution],
         "first_to_last": float((ends[-1] - ends[0]).abs().max()),
     }
+    if config.loop and not config.closed:
+        seam = float((ends[0] - ends[-1]).abs().mean())
+        report["loop"] = {"last_to_first": seam, "mean_step": sum(steps) / max(len(steps), 1)}
     if meter is not None:
         report |= meter.finish(np.array(curve) if curve else None, seed=args.seed).to_dict()
     settings = ("audio", "text", "content", "seed", "edit", "generator", "joint")

@@ -60,7 +60,9 @@ def test_its_meaning_chooses_the_content_and_an_edit_moves_it(continuous, tiny):
 
 def test_a_loop_in_a_video_file(continuous, tiny, tmp_path):
     frames, report = continuous("--audio", tiny.sound, "--seconds", "2", "--fps", "10", "--loop", name="loop.mp4")
-    assert report["first_to_last"] < 1e-5 and report["frames"] == 20
+    assert report["loop"]["last_to_first"] < 3 * report["loop"]["mean_step"] and report["frames"] == 20
+    _, closed = continuous("--seconds", "2", "--fps", "10", "--loop", "--closed", name="closed")
+    assert closed["first_to_last"] < 1e-5 and "loop" not in closed
     assert probe(tmp_path / "loop.mp4").sound is not None and len(frames) == 20
 
 

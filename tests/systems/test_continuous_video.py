@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,14 +77,20 @@ def test_chunks_make_no_difference(generator, ws):
 
 @pytest.mark.parametrize("drive", [None, "amplitude", "speed"])
 def test_a_loop_ends_where_it_began(generator, ws, drive):
-    config = ContinuousConfig(3.0, 10.0, loop=True)
+    config = ContinuousConfig(3.0, 10.0, loop=True, closed=True)
     sound = None if drive is None else SoundCurve(np.random.default_rng(0).random(36), 12.0, drive)
     frames = generate_continuous(ws, generator=generator, sound=sound, config=config).frames
     assert len(frames) == 30 and torch.allclose(frames[0], frames[-1], atol=tol.FLOAT32)
     steps = (frames[1:] - frames[:-1]).abs().mean(dim=(1, 2, 3))
     assert steps[-1] < 3 * steps.median() and steps.median() > 0
+    repeated = generate_continuous(ws, generator=generator, sound=sound, config=replace(config, closed=False)).frames
+    assert len(repeated) == 30 and torch.allclose(repeated[0], frames[0], atol=tol.FLOAT32)
+    steps = (repeated.roll(-1, 0) - repeated).abs().mean(dim=(1, 2, 3))
+    assert steps.median() / 3 < steps[-1] < 3 * steps.median(), "the first frame follows the last as any other"
     with pytest.raises(InputError, match="does not move"):
         ContinuousConfig(0.1, 10.0, loop=True)
+    with pytest.raises(InputError, match="Only a loop"):
+        ContinuousConfig(closed=True)
 
 
 def test_silence_is_stylegan_v(generator, ws):

@@ -27,8 +27,13 @@ class ContinuousConfig:
         tooltip="Frames a second. More show the same motion more finely, at a cost in proportion.",
     )  # fmt: skip
     loop: bool = setting(
-        False, "close the motion: the last frame is the first again",
-        tooltip="Close the motion: the last frame is the first one again.",
+        False, "close the motion: after the last frame comes the first",
+        tooltip="Close the motion: after the last frame comes the first, so that a player that repeats shows no seam.",
+    )  # fmt: skip
+    closed: bool = setting(
+        False, "with --loop: the last frame is the first one again, which a repeating player shows twice",
+        tooltip="With loop: the last frame is the first one again. For videos that are cut to others, not for players "
+        "that repeat, which show it twice.",
     )  # fmt: skip
     chunk: int = setting(
         16, "frames in the network at once", what="The number of frames in a chunk", low=1, offered=(1, 1024),
@@ -38,6 +43,8 @@ class ContinuousConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         check_number(self.seconds, "The length in seconds", low=0.5 / self.fps)
+        if self.closed and not self.loop:
+            raise InputError("Only a loop can be closed.", "Ask for a loop, too.")
         if self.loop and self.num_frames < 2:
             raise InputError("A loop of one frame does not move.", "Ask for a longer video, or more frames a second.")
 
@@ -47,8 +54,8 @@ class ContinuousConfig:
 
     @property
     def period_sec(self) -> float | None:
-        """From the first frame to the last, which is the first again."""
-        return (self.num_frames - 1) / self.fps if self.loop else None
+        """Of a loop: from the first frame until it comes again, after the last one or, closed, as the last one."""
+        return (self.num_frames - self.closed) / self.fps if self.loop else None
 
 
 @dataclass(frozen=True)
