@@ -32,7 +32,7 @@ import sandbox
 from command_lines import USUAL, Lines
 
 BATCH = 25  # lines in one forked process
-LONG_SEC = 6  # then the line is stopped as by Ctrl-C
+LONG_SEC = 6  # of the processor, then the line is stopped as by Ctrl-C
 HANG_SEC = 20  # more, and it is a fault
 MEMORY = 3 << 30  # bytes of address space beyond what the parent has
 ENCODINGS = ["utf-8"] * 6 + ["cp1252", "ascii", "latin-1"]
@@ -74,9 +74,9 @@ class Run:
         stderr_text = sys.stderr = io.TextIOWrapper(
             err, encoding=encoding, errors="backslashreplace", write_through=True
         )
-        signal.signal(signal.SIGALRM, self._alarm)
+        signal.signal(signal.SIGPROF, self._alarm)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, interrupt or LONG_SEC, HANG_SEC)
+        signal.setitimer(signal.ITIMER_PROF, interrupt or LONG_SEC, HANG_SEC)
         try:
             status = self.main(line)
         except SystemExit as end:
@@ -93,7 +93,7 @@ class Run:
             status = "traceback"
             faults.append(["traceback", traceback.format_exc()[-1500:]])
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             with contextlib.suppress(OSError, ValueError):
                 stdout_text.flush()
             with contextlib.suppress(ValueError):
@@ -321,7 +321,7 @@ def _batch(template: Path, folder: Path, jobs: list[tuple], results: Path) -> li
             traceback.print_exc()
         finally:
             os._exit(1)
-    deadline = time.monotonic() + len(jobs) * (LONG_SEC + 2 * HANG_SEC)
+    deadline = time.monotonic() + len(jobs) * 5 * (LONG_SEC + 2 * HANG_SEC)
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:
             os.kill(child, signal.SIGKILL)
