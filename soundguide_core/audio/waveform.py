@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
-from ..media.container import FARTHEST_SEC, decode, open_container, warn_of_damage, zero_of
+from ..media.container import FARTHEST_SEC, check_codec, decode, open_container, warn_of_damage, zero_of
 
 MAX_CHANNELS = 8
 CANCELLED = 1e-4  # share of its quietest channel's power below which a mean has lost the sound, -40 dB
@@ -79,6 +79,7 @@ def _opened(path: str | os.PathLike) -> Iterator:
         if not container.streams.audio:
             raise InputError(f"{path} has no sound track.", "Give a recording, or a video with sound.")
         stream = container.streams.audio[0]
+        check_codec(path, stream, "sound")
         if not stream.rate:
             raise InputError(f"{path} does not say its sample rate.", "Export the recording again.")
         yield container, stream

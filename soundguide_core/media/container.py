@@ -63,6 +63,14 @@ def video_stream(container):
     return next((s for s in container.streams.video if not int(getattr(s, "disposition", 0) or 0) & cover), None)
 
 
+def check_codec(path: str | os.PathLike, stream, what: str) -> None:
+    """Refuse a track of an encoding that this build of FFmpeg does not know, or that a damaged header hides."""
+    if getattr(stream, "codec_context", None) is None:
+        raise InputError(
+            f"The {what} of {path} is encoded in a way that is not known here.", "Convert it, or copy it again."
+        )
+
+
 def zero_of(container, stream) -> Fraction:
     """The time in the file, in seconds, that is 0 for its sound and its picture alike: where the earlier one begins."""
     streams = [s for s in (video_stream(container), *container.streams.audio[:1]) if s is not None]

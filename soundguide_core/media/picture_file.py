@@ -27,6 +27,7 @@ KEPT_PIXELS = 24_000_000  # larger pictures are shrunk by a whole factor, before
 MOST_PROFILE = 8 << 20  # bytes
 BLACK_POINT = 0x2000  # of Little CMS: compensate it
 ORIENTATION = 0x0112  # the EXIF tag
+HDR = 8.0  # how bright lights are in pictures whose white is 1
 OTHERWISE = "Save it as PNG or JPEG with an image editor and try again."
 WHITE = {"I;16": 65535.0, "I;16L": 65535.0, "I;16B": 65535.0, "I;16N": 65535.0}  # white, of modes that say it
 
@@ -34,8 +35,9 @@ WHITE = {"I;16": 65535.0, "I;16L": 65535.0, "I;16B": 65535.0, "I;16N": 65535.0} 
 def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
     """A picture as [H,W,C], upright by its EXIF mark: uint8, or float32 in 0..1. C is 1, 3, or 4 with alpha.
 
-    A picture of more than KEPT_PIXELS is shrunk. Values of floats and of 32 bits are taken as 0..1 where none is above
-    2, as 0..255 where none is above 255, as 0..65535 where none is above that, and else against the largest.
+    A picture of more than KEPT_PIXELS is shrunk. Values of floats are taken as 0..1, brighter lights cut off, unless
+    all are whole numbers or one in a hundred is above 8; those, and values of 32 bits, as 0..255 where none is above
+    255, as 0..65535 where none is above that, and else against the largest.
 
     Raises:
         InputError: the file is missing, is not a picture of a known format, is damaged, or has too many pixels.
@@ -58,7 +60,8 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{name} cannot be read as a picture: it is none of {', '.join(FORMATS)}.", OTHERWISE
+            f"{name} cannot be read as a picture: it is none of {', '.join(FORMATS)}, or a rare kind of one.",
+            OTHERWISE,
         ) from error
     except MemoryError as error:
         raise InputError(f"There is not enough memory for the picture {name}.", "Scale it down.") from error
@@ -109,6 +112,7 @@ def _upright(picture: Image) -> Image:
         2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM, 5: turns.TRANSPOSE,
         6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90,
     }  # fmt: skip
+    picture.load()  # which turns a TIFF, and takes its mark away
     try:
         orientation = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # a broken EXIF block says nothing
@@ -153,8 +157,10 @@ def _pixels(picture: Image, name: object) -> np.ndarray:
         values = np.asarray(picture).astype(np.float32)[..., None]
         if not np.isfinite(values).all():
             raise InputError(f"The picture {name} holds values that are not numbers.", OTHERWISE)
-        white = WHITE.get(mode) or picture.info.get("white") or _white(float(values.max()), floats=mode == "F")
-        return np.clip(values / white, 0, 1)
+        white = WHITE.get(mode) or picture.info.get("white") or _white(values, floats=mode == "F")
+        grey = np.clip(values / white, 0, 1)
+        clear = picture.info.get("transparency")  # of 16 bits: one value, all of which is clear
+        return np.where(values == clear, np.float32(1), grey) if isinstance(clear, int) else grey
     if mode == "1":
         picture = picture.convert("L")
     elif picture.has_transparency_data:
@@ -165,12 +171,12 @@ def _pixels(picture: Image, name: object) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def _white(largest: float, *, floats: bool) -> float:
+def _white(values: np.ndarray, *, floats: bool) -> float:
     """The value of white of a picture whose mode does not say it."""
-    for white, most in ((1.0, 2.0 if floats else 0.0), (255.0, 255.0), (65535.0, 65535.0)):
-        if largest <= most:
-            return white
-    return largest
+    largest, some = float(values.max()), values.reshape(-1)[:: max(values.size // 2**16, 1)]
+    if floats and (largest <= 1 or ((some % 1).any() and np.quantile(some, 0.99) <= HDR)):
+        return 1.0
+    return next((white for white in (255.0, 65535.0) if largest <= white), max(largest, 1.0))
 
 
 def _too_large(name: object) -> InputError:

@@ -21,7 +21,16 @@ from torch import Tensor
 
 from ..common.errors import InputError, check_number
 from ..common.files import check_name
-from .container import FARTHEST_SEC, MOST_PIXELS, decode, open_container, video_stream, warn_of_damage, zero_of
+from .container import (
+    FARTHEST_SEC,
+    MOST_PIXELS,
+    check_codec,
+    decode,
+    open_container,
+    video_stream,
+    warn_of_damage,
+    zero_of,
+)
 from .images import from_host, from_uint8, load_image, resize
 from .times import FOLDER_FPS, at_rate, exact_rate, rate_of, rising
 
@@ -178,7 +187,7 @@ def _picture(frame, aspect: Fraction | None) -> Tensor:
     img = from_host(pixels.float() / 255) if alpha else from_uint8(pixels)
     wide = float(aspect or 1)  # of a pixel, before it was turned
     if 0.1 < wide < 10 and abs(wide - 1) > 1e-3:
-        turned = img.shape[2] == frame.width != frame.height
+        turned = round(getattr(frame, "rotation", 0) / 90) % 2 == 1
         axis = 2 if turned else 3
         size = [img.shape[2], img.shape[3]]
         size[axis - 2] = max(round(size[axis - 2] * wide), 1)
@@ -189,9 +198,13 @@ def _picture(frame, aspect: Fraction | None) -> Tensor:
 def _rate(container, stream) -> Fraction:
     """The constant rate that suits the times of its packets, see rate_of. The container has moved on afterwards."""
     stated = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
-    times = []
+    times: list[float] = []
+    last = None
     with contextlib.suppress(Exception):  # what cannot be read has no times
         for packet in islice(container.demux(stream), SCANNED):
+            if None not in (packet.dts, last) and packet.dts < last:
+                break  # two files in a row, whose times start again
+            last = packet.dts
             time = packet.dts if packet.pts is None else packet.pts
             if time is not None:
                 times.append(float(time * stream.time_base))
@@ -204,6 +217,7 @@ def _opened(path: Path):
         stream = video_stream(container)
         if stream is None:
             raise InputError(f"{path} has no picture track.", "Give a video, or a folder of PNG frames.")
+        check_codec(path, stream, "picture track")
         if stream.width * stream.height > MOST_PIXELS:
             raise InputError(f"A frame of {path} has {stream.width} x {stream.height} pixels.", "Scale it down.")
         yield container, stream

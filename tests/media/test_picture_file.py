@@ -107,6 +107,39 @@ def test_a_float_picture_a_little_above_one_is_clipped(tmp_path):
     torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP * 1.3).clamp(max=1))
 
 
+def test_lights_of_a_float_picture_are_cut_off(tmp_path):
+    img = load_image(save(tmp_path / "a.tiff", RAMP * 3))[0, 0] / 2 + 0.5
+    torch.testing.assert_close(img, torch.from_numpy(RAMP * 3).clamp(max=1), atol=tol.FLOAT32_SUM, rtol=0)
+    sun = np.full((64, 64), 0.25, np.float32)
+    sun[:4, :4] = 1000.0
+    assert load_image(save(tmp_path / "b.tiff", sun))[0, 0, 32, 32] == -0.5
+
+
+def test_whole_numbers_in_floats_are_levels(tmp_path):
+    levels = np.arange(8, dtype=np.float32).reshape(2, 4)
+    img = load_image(save(tmp_path / "a.tiff", levels))[0, 0] / 2 + 0.5
+    torch.testing.assert_close(img, torch.from_numpy(levels / 255), atol=tol.FLOAT32_SUM, rtol=0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_once(tmp_path, orientation):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    tiff = save(tmp_path / "a.tiff", Image.fromarray(pixels), tiffinfo={0x112: orientation})
+    assert torch.equal(load_image(tiff), load_image(save(tmp_path / "a.png", pixels, exif=exif)))
+
+
+def test_one_clear_value_of_sixteen_bits(tmp_path):
+    path = save(tmp_path / "a.png", np.array([[1000, 20000]], np.uint16))
+    whole, clear = path.read_bytes(), b"tRNS" + struct.pack(">H", 1000)
+    chunk = struct.pack(">I", 2) + clear + struct.pack(">I", zlib.crc32(clear))
+    path.write_bytes(whole[:33] + chunk + whole[33:])
+    img = load_image(path)[0, 0, 0] / 2 + 0.5
+    assert img[0] == 1 and abs(float(img[1]) - 20000 / 65535) < 1e-4
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_float_pictures_without_numbers_are_refused(tmp_path, value):
     with pytest.raises(InputError, match="not numbers"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from soundguide_core.audio.waveform import load_audio, stream_audio
@@ -25,7 +26,7 @@ def encode(
 ) -> Path:  # fmt: skip
     """pictures: uint8 [H,W,C], shown at these times in seconds (None: 12 a second). sound: [N] at 48 kHz."""
     with av.open(str(path), "w", format=form) as container:
-        stream = container.add_stream(codec, rate=12, options={"auto-alt-ref": "0"})
+        stream = container.add_stream(codec, rate=12)
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], pix_fmt
         stream.codec_context.time_base = UNIT
         if aspect:
@@ -42,6 +43,17 @@ def encode(
             frame.time_base = Fraction(1, 48000)
             container.mux(track.encode(frame))
             container.mux(track.encode())
+    return path
+
+
+def turn(path: Path) -> Path:
+    """The MP4 or MOV by 90 degrees, by a mark in its header."""
+    content = bytearray(path.read_bytes())
+    straight = b"".join(x.to_bytes(4, "big") for x in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
+    turned = b"".join((x % 2**32).to_bytes(4, "big") for x in (0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30))
+    place = content.find(straight, content.find(b"tkhd"))
+    content[place : place + 36] = turned
+    path.write_bytes(content)
     return path
 
 
@@ -106,16 +118,39 @@ def test_a_turned_video_says_its_upright_size(tmp_path):
     for pixels in pictures:
         pixels[:, :24] = 255
     path = encode(tmp_path / "a.mov", pictures)
-    content = bytearray(path.read_bytes())
-    straight = b"".join(x.to_bytes(4, "big") for x in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
-    turned = b"".join((x % 2**32).to_bytes(4, "big") for x in (0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30))
-    place = content.find(straight, content.find(b"tkhd"))
-    content[place : place + 36] = turned
-    path.write_bytes(content)
+    turn(path)
     info = video.probe(path)
     frames = video.read_video(path)
     assert (info.height, info.width) == (48, 32) == tuple(frames.shape[2:])
     assert frames[0, :, :20].mean() > 0.9 and frames[0, :, 28:].mean() < -0.9  # its left side is now on top
+
+
+def test_a_turned_square_of_wide_pixels(tmp_path):
+    pictures = [np.full((32, 32, 3), 128, np.uint8)] * 3
+    path = turn(encode(tmp_path / "a.mov", pictures, aspect=Fraction(2)))
+    assert tuple(video.read_video(path).shape[2:]) == (64, 32)  # 64 wide before it was turned
+
+
+def test_two_files_in_a_row_keep_their_rate(tmp_path):
+    part = encode(tmp_path / "a.ts", greys(12)).read_bytes()
+    (tmp_path / "b.ts").write_bytes(part * 2)
+    assert video.probe(tmp_path / "b.ts").fps == pytest.approx(12, abs=0.05)
+    assert len(video.read_video(tmp_path / "b.ts")) == pytest.approx(24, abs=1)
+
+
+def test_an_encoding_that_nobody_knows_is_refused_by_name(tmp_path):
+    path = encode(tmp_path / "a.mp4", greys(3))
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zz9q"))
+    soundfile.write(tmp_path / "a.wav", np.zeros(4800), 48000)
+    sound = bytearray((tmp_path / "a.wav").read_bytes())
+    sound[20:22] = b"\x77\x77"  # the number of its encoding
+    (tmp_path / "a.wav").write_bytes(sound)
+    for read, name, what in (
+        (video.read_video, "a.mp4", "picture track"), (video.probe, "a.mp4", "picture track"),
+        (load_audio, "a.wav", "sound"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=f"The {what} of .* is encoded in a way"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("codec, pix_fmt", [("prores_ks", "yuva444p10le"), ("png", "rgba"), ("qtrle", "argb")])
