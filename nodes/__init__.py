@@ -14,6 +14,7 @@ from . import (
     image_manipulation,
     latent_frames,
     latents,
+    miniature_model,
     models,
     preview_decoder,
     prompt_over_time,
@@ -26,6 +27,7 @@ from .host import ComfyExtension, add_model_folders
 
 GROUPS = (
     models,
+    miniature_model,
     preview_decoder,
     guide_model,
     examples,

@@ -186,7 +186,11 @@ class ClipTowers(nn.Module):
         """Texts as they are => embeds [B,D], unit norm."""
         if isinstance(text, str) or not text or not all(isinstance(line, str) and line.strip() for line in text):
             raise InputError("A text to embed is empty.", "Give a list of one or more non-empty texts.")
-        return F.normalize(self.model.encode_text(self.tokenizer(list(text)).to(self.device)).float(), dim=-1)
+        return self.encode_tokens(self.tokenizer(list(text)).to(self.device))
+
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        """tokens [B, context_length], as the tokenizer makes them => embeds [B,D], unit norm."""
+        return F.normalize(self.model.encode_text(tokens).float(), dim=-1)
 
 
 def _named(name: str, **kwargs) -> Any:
