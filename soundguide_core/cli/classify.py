@@ -109,8 +109,13 @@ def _in_words(args: argparse.Namespace) -> int:
 
 
 def _draw(heard) -> None:
-    """The courses of the words that score highest, one line each, from the start to the end of the recording."""
-    chosen = heard.only(heard.strongest(TOLD))
+    """The courses of the words that are heard, one line each, from the start to the end of the recording."""
+    from ..pipelines.words import is_told
+
+    columns = [column for column in heard.strongest(TOLD) if is_told(heard, column)]
+    if not columns:
+        return
+    chosen = heard.only(columns)
     count = min(WIDE, len(chosen.scores))
     courses = chosen.at_frames(count / chosen.seconds, count).T.tolist()
     bars = BARS if _shows(BARS) else " .:-=+*#"

@@ -388,6 +388,27 @@ def test_zero_shot(tiny, esc_folder, capsys):
     assert "3 clips" in capsys.readouterr().out
 
 
+def test_words_over_time(tiny, tmp_path, capsys):
+    command = ["classify", str(tiny.sound), "--encoder", str(tiny.joint), "--labels", "rain,a brass band", "--hold=0.5"]
+    assert main([*command, "--groups", "birds", "--over-time", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (result,) = report["results"]
+    assert len(result["words"]) == 23
+    assert result["seconds"] == 1 and result["label"] in {each["word"] for each in result["words"]}
+    assert report["settings"]["hold"] == 0.5 and report["settings"]["groups"] == ["birds"]
+    (tmp_path / "mine.csv").write_text("word,prompt\nrain,a purple rain\nsnow,\n")
+    assert main(["classify", str(tiny.sound), "--joint", str(tiny.joint), f"--vocabulary={tmp_path / 'mine.csv'}"]) == 0
+    assert "noise.wav" in capsys.readouterr().out
+    assert main(["classify", str(tiny.sound)]) == 2 and "no words to choose from" in capsys.readouterr().err
+    assert main([*command[:-1], "--groups", "fish"]) == 2 and "no group of words 'fish'" in capsys.readouterr().err
+
+
+def test_zero_shot_with_other_ears(tiny, esc_folder, capsys):
+    assert main(["evaluate", "zero-shot", str(esc_folder), "--encoder", str(tiny.joint), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["clips"] == 3 and report["settings"]["encoder"] == str(tiny.joint)
+
+
 def test_seeing(tiny, tmp_path, capsys):
     models = ["--generator", str(tiny.generator), "--joint", str(tiny.joint), "--judge", str(tiny.classifier)]
     sizes = ["--sources", "2", "--steps", "2"]
