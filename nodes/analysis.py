@@ -56,7 +56,7 @@ class SoundReport(io.ComfyNode):
         if embeds is None:
             heard = heard_at(joint, recording, fps)
         else:
-            check_encoder([embeds], encoder.name)
+            check_encoder([embeds], encoder)
             wanted = embeds.at_frames
             if len(wanted) not in (1, count):
                 raise InputError(f"{len(wanted)} meanings meet {count} frames.", "Send one, or one for each frame.")

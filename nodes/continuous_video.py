@@ -65,7 +65,7 @@ class StyleGANVRender(io.ComfyNode):
         content, motion = config_of(ContentConfig, settings), config_of(MotionConfig, settings)
         heard, seconds = listen(None if audio is None else recording_of(audio), seconds or None)
         if embeds is not None and encoder is not None:
-            check_encoder([embeds], encoder.name)
+            check_encoder([embeds], encoder)
         config = config_of(ContinuousConfig, settings, seconds=seconds)
         network, *joint = on_device(generator, *([encoder] if encoder else []))
         video = plan(

@@ -10,7 +10,7 @@ import torch
 from ..soundguide_core.audio.waveform import to_mono
 from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
-from .host import img_of, in_chunks, io, search_aliases, wave_of
+from .host import Model, img_of, in_chunks, io, search_aliases, wave_of
 from .sockets import Embeds
 
 WORDS = (
@@ -106,7 +106,7 @@ class AudioEncode(io.ComfyNode):
         mels = [log_mel_of(line, sample_rate, joint.spec.drawn) for line in mono]
         pictures = [plots.mel_picture(*mel, title) for mel, title in zip(mels, titles)]
         label = heard_as[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
-        embeds = Embeds(whole.cpu(), label, encoder.name, fps=fps, **moments)
+        embeds = Embeds(whole.cpu(), label, encoder.name, fps=fps, space=joint.space, **moments)
         return io.NodeOutput(embeds, torch.cat(pictures), "\n".join(heard_as))
 
 
@@ -137,7 +137,8 @@ class TextEncode(io.ComfyNode):
         line = " ".join(text.split())
         if not line:
             raise InputError("The text is empty.", "Write a few words, such as: heavy rain.")
-        return io.NodeOutput(Embeds(encoder.on_device().encode_text([line]).cpu(), line, encoder.name))
+        joint = encoder.on_device()
+        return io.NodeOutput(Embeds(joint.encode_text([line]).cpu(), line, encoder.name, space=joint.space))
 
 
 class ImageEncode(io.ComfyNode):
@@ -161,8 +162,9 @@ class ImageEncode(io.ComfyNode):
     @classmethod
     def execute(cls, encoder, image):
         img = img_of(image)
-        whole = in_chunks(encoder.on_device().encode_image, img, 32, encoder.device).float().cpu()
-        return io.NodeOutput(Embeds(whole, "picture", encoder.name))
+        joint = encoder.on_device()
+        whole = in_chunks(joint.encode_image, img, 32, encoder.device).float().cpu()
+        return io.NodeOutput(Embeds(whole, "picture", encoder.name, space=joint.space))
 
 
 class MixEmbeds(io.ComfyNode):
@@ -211,14 +213,15 @@ def mix(parts: Sequence[Embeds], weights: Sequence[float]) -> Embeds:
     """
     from ..soundguide_core.pipelines.image_manipulation import target_embeds
 
-    check_encoder(parts, parts[0].encoder)
+    first = parts[0]
+    check_encoder(parts, first)
     if len({len(part.whole) for part in parts} - {1}) > 1:
         sizes = " and ".join(str(len(part.whole)) for part in parts)
         raise InputError(f"Batches of {sizes} meanings cannot be mixed.", "Use batches of one size, or single ones.")
     label = " + ".join(
         part.label if weight == 1 else f"{weight:g} {part.label}" for weight, part in zip(weights, parts) if weight
     )
-    mixed = Embeds(target_embeds([part.whole for part in parts], weights), label, parts[0].encoder)
+    mixed = Embeds(target_embeds([part.whole for part in parts], weights), label, first.encoder, space=first.space)
     moving = [part for part in parts if part.per_frame is not None]
     if not moving:
         return mixed
@@ -240,13 +243,19 @@ def mix(parts: Sequence[Embeds], weights: Sequence[float]) -> Embeds:
     )
 
 
-def check_encoder(parts: Sequence[Embeds], encoder: str) -> None:
-    """Meanings from two encoders lie in two spaces, even where the sizes agree."""
+def check_encoder(parts: Sequence[Embeds], other: Embeds | Model) -> None:
+    """Meanings from two spaces never meet, even where the sizes agree. other: an encoder, or what one has made."""
+    name, space = (other.encoder, other.space) if isinstance(other, Embeds) else (other.name, "")
     for part in parts:
-        if part.encoder != encoder:
+        if part.encoder == name:
+            continue
+        if isinstance(other, Model) and part.space:
+            space = other.network().space
+        if part.space != space or not space:
+            spaces = f" They are of {part.space} and {space}." if part.space and space else ""
             raise InputError(
-                f"A meaning made with encoder '{part.encoder}' meets encoder '{encoder}'.",
-                "Connect one Load Sound Encoder to all of them.",
+                f"A meaning made with encoder '{part.encoder}' meets encoder '{name}', which has another space.",
+                f"Connect one Load Sound Encoder to all of them.{spaces}",
             )
 
 

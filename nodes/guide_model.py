@@ -71,7 +71,7 @@ class GuideModel(io.ComfyNode):
         from .host_models import check_way_back, latents_of, steady
 
         check_choice("rule", settings["rule"], RULES)
-        check_encoder([embeds], encoder.name)
+        check_encoder([embeds], encoder)
         config = config_of(GuideConfig, settings)
         values = None if curve is None else torch.as_tensor(curve, dtype=torch.float32).reshape(-1)
         if values is not None and not (len(values) and torch.isfinite(values).all()):

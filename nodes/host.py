@@ -141,6 +141,12 @@ class Model:
         return self.patcher.model_size()
 
 
+def half_is_better() -> bool:
+    """Whether the compute device gains by half precision; a processor only loses."""
+    device = mm.get_torch_device()
+    return device.type != "cpu" and mm.should_use_fp16(device)
+
+
 def on_device(*models: Model) -> list[Any]:
     """The networks of several models on the compute device at once, whole, their weights fit for gradients."""
     with torch.inference_mode(False):

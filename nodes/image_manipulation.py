@@ -138,7 +138,7 @@ class SoundManipulate(io.ComfyNode):
 
         if also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
-        check_encoder([embeds], encoder.name)
+        check_encoder([embeds], encoder)
         network, joint, *recogniser = on_device(generator, encoder, *([identity] if identity else []))
         changed = with_grad(
             change_picture,

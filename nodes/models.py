@@ -5,7 +5,10 @@ from __future__ import annotations
 from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.flow.estimators import METHODS, flow_names, load_flow
 from . import sockets
-from .host import Model, check_choice, io, model_stamp, search_aliases
+from .host import Model, advanced, check_choice, half_is_better, io, model_stamp, search_aliases
+
+PRECISIONS = ("auto", "full", "half")
+LARGE = 300_000_000  # weights of the picture and text towers; ViT-B/32 has 151 M, ViT-L/14 428 M
 
 
 def check_here(kind: str, name: str) -> None:
@@ -29,10 +32,11 @@ class Loader(io.ComfyNode):
         return registry.names(cls.kind)
 
     @classmethod
-    def schema(cls, tooltip: str, output: io.Output, **texts) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
-        """texts: node_id, display_name and description; tooltip: which names there are, and where more are put."""
+    def schema(cls, tooltip: str, output: io.Output, more: tuple = (), **texts) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
+        """texts: node_id, display_name and description; tooltip: which names there are, and where more are put. more:
+        inputs beside the name."""
         name = io.Combo.Input("name", options=cls.names(), tooltip=tooltip)
-        return io.Schema(category="SoundGuide/models", inputs=[name], outputs=[output], **texts)
+        return io.Schema(category="SoundGuide/models", inputs=[name, *more], outputs=[output], **texts)
 
     @classmethod
     def check(cls, name) -> None:
@@ -59,8 +63,20 @@ class LoadJointEncoder(Loader):
             **search_aliases("clap, wav2clip, imagebind, audio encoder, clip, load audio encoder"),
             description="Loads the encoder that puts sounds, texts and pictures into one space, where they can be "
             "compared.",
-            tooltip="'miniature' comes with SoundGuide. Others are folders with clip.safetensors and a sound "
-            "file (.safetensors, .pt, .pth) in ComfyUI/models/soundguide/joint.",
+            tooltip="'miniature' comes with SoundGuide and knows a small world. clip-b-32-clap, clip-b-32-wav2clip and "
+            "clip-b-32-cvpr2022 know real pictures and sounds, once downloaded (see the help page). Others are folders "
+            "with clip.safetensors and a sound file (.safetensors, .pt, .pth) in ComfyUI/models/soundguide/joint.",
+            more=(
+                io.Combo.Input(
+                    "precision",
+                    options=list(PRECISIONS),
+                    default="auto",
+                    optional=True,
+                    tooltip="Of the picture and text towers. half: half the memory, gradients a little coarser. auto: "
+                    "half for large towers (ViT-L and up) on a GPU, else full.",
+                    **advanced(),
+                ),
+            ),
             output=sockets.Joint.Output(
                 "encoder", display_name="encoder", tooltip="For every node that asks for an encoder."
             ),
@@ -71,6 +87,24 @@ class LoadJointEncoder(Loader):
         from ..soundguide_core.embedding.joint import load_joint
 
         return load_joint(name, device)
+
+    @classmethod
+    def fingerprint_inputs(cls, name, precision="auto"):
+        return model_stamp(cls.kind, name)
+
+    @classmethod
+    def execute(cls, name, precision="auto"):
+        check_choice("precision", precision, PRECISIONS)
+        cls.check(name)
+
+        def load(device):
+            joint = cls.load(name, device)
+            large = sum(weight.numel() for weight in joint.clip.parameters()) > LARGE
+            return (
+                joint.halve() if precision == "half" or (precision == "auto" and large and half_is_better()) else joint
+            )
+
+        return io.NodeOutput(Model(name, load, cls.kind))
 
 
 class LoadSoundClassifier(Loader):

@@ -43,8 +43,9 @@ class Embeds:
     """Embeddings of sounds, texts or pictures, unit norm.
 
     whole: [B,D], one for each of a batch. per_frame: [F,D] at fps, one for each video frame of a single sound, or None.
-    label: in a few words, for titles. encoder: the space that they are in. loudness: [F] in 0..1 on a scale of
-    decibels, of the sound that per_frame is of.
+    label: in a few words, for titles. encoder: the one that made them. loudness: [F] in 0..1 on a scale of decibels, of
+    the sound that per_frame is of. space: the one that they are in, which several encoders may share; "" where only the
+    encoder is known.
     """
 
     whole: Tensor
@@ -53,6 +54,7 @@ class Embeds:
     per_frame: Tensor | None = None
     fps: float = 0.0
     loudness: Tensor | None = None
+    space: str = ""
 
     @property
     def at_frames(self) -> Tensor:

@@ -176,7 +176,7 @@ class SoundiniSampler(io.ComfyNode):
 
         if also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
-        check_encoder([embeds], encoder.name)
+        check_encoder([embeds], encoder)
         denoiser, joint = on_device(diffusion, encoder)
         edited = with_grad(
             edit_whole,

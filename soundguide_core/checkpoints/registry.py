@@ -67,6 +67,7 @@ class Row:
     description: str
     preprocessing: str = ""
     sources: dict[str, Source] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)  # kind -> name, of a row that puts other rows together
 
     @property
     def missing(self) -> list[Path]:
@@ -158,6 +159,8 @@ def _row(files: dict[str, str] | None = None, sources: dict[str, dict] | None = 
 
 
 def _located(row: Row) -> Row:
+    if row.parts:
+        return _put_together(row)
     if not row.sources:
         return row
     own = row.name if len(KINDS[row.kind]) > 1 else ""  # a set of files has a folder of its own
@@ -167,6 +170,19 @@ def _located(row: Row) -> Row:
         # os.path.isfile: a folder that may not be looked into holds nothing, and is no error
         files[part] = next((place for place in places if os.path.isfile(place)), places[-1])
     return replace(row, files=files)
+
+
+def _put_together(row: Row) -> Row:
+    """A row of other rows has their files, its own kind's first."""
+    found = [_located(other) for other in _table() if row.parts.get(other.kind) == other.name]
+    files = {part: path for other in found for part, path in other.files.items()}
+    sources = {part: source for other in found for part, source in other.sources.items()}
+    order = [*KINDS[row.kind], *(part for part in files if part not in KINDS[row.kind])]
+    return replace(
+        row,
+        files={part: files[part] for part in order if part in files},
+        sources={part: sources[part] for part in order if part in sources},
+    )
 
 
 def add_folder(kind: str, folder: str | os.PathLike) -> None:

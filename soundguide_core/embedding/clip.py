@@ -6,6 +6,7 @@ Axes: B batch, N crops, H W picture, D dims.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ from .open_clip_files import pretrained_file
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+VIT_WIDTHS = {768: "B", 1024: "L", 1280: "H"}
+HALF_SCALE = 2.0**10  # of gradients inside a tower in half precision
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,19 @@ class Preprocess:
         img = img[:, :, top : top + self.size, left : left + self.size]
         mean, std = (img.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return ((img + 1) / 2 - mean) / std  # -1..1 => 0..1 => normalised
+
+
+class _GradientTimes(torch.autograd.Function):
+    """x => x, whose gradient is multiplied: in half precision, that of a pixel is smaller than the smallest number."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        return gradients[0] * ctx.factor, None
 
 
 class ClipTowers(nn.Module):
@@ -168,6 +184,28 @@ class ClipTowers(nn.Module):
         return self.model.logit_scale.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the picture tower's weights."""
+        return next(self.model.visual.parameters()).dtype
+
+    @cached_property
+    def size(self) -> str:
+        """Which CLIP this is, as far as its layers say: one with the quick GELU is "OpenAI CLIP ViT-L/14"."""
+        visual, quick = self.model.visual, any(type(part).__name__ == "QuickGELU" for part in self.model.modules())
+        width, _, patch, _ = visual.conv1.weight.shape if hasattr(visual, "conv1") else (0, 0, 0, 0)
+        name = f"ViT-{VIT_WIDTHS.get(width, width)}/{patch}" if hasattr(visual, "class_embedding") else "tower"
+        return f"{'OpenAI ' if quick else ''}CLIP {name}"
+
+    @cached_property
+    def space(self) -> str:
+        """Names the joint space: `size`, and a fingerprint of the weights into it. A copy in half precision has the
+        same, whatever its file is called; a tower that was trained further has not."""
+        names = [name for name, _ in self.model.named_parameters() if "text_projection" in name]
+        weight = self.model.get_parameter(names[0] if names else "logit_scale").detach()
+        numbers = weight.reshape(-1)[: 2**16].cpu().half().numpy().tobytes()
+        return f"{self.size} {hashlib.sha256(numbers).hexdigest()[:6]}"
+
+    @property
     def logit_scale(self) -> Tensor:
         """1 / temperature of the softmax over cosines, a scalar."""
         return self.model.logit_scale.exp()
@@ -180,7 +218,11 @@ class ClipTowers(nn.Module):
         if crops:
             views = self.encode_image(augmented_crops(img, crops, generator))
             return F.normalize(views.unflatten(0, (crops, -1)).mean(0), dim=-1)  # [N*B,D] => [B,D]
-        return F.normalize(self.model.encode_image(self.preprocess(img)).float(), dim=-1)
+        x = self.preprocess(img)
+        if self.dtype != torch.float16:
+            return F.normalize(self.model.encode_image(x.to(self.dtype)).to(x.dtype), dim=-1)
+        made = self.model.encode_image(_GradientTimes.apply(x, 1 / HALF_SCALE).half())
+        return F.normalize(_GradientTimes.apply(made.float(), HALF_SCALE), dim=-1)
 
     def encode_text(self, text: list[str]) -> Tensor:
         """Texts as they are => embeds [B,D], unit norm."""

@@ -38,6 +38,12 @@ class JointEncoder(nn.Module):
                 f"The sound encoder has {sound.dim} dims and the picture and text model {clip.dim}.",
                 "Use two files that were trained together.",
             )
+        heard_in = getattr(sound, "space", "")
+        if heard_in and heard_in != clip.size:
+            raise InputError(
+                f"The sound encoder hears in the space of {heard_in}, and the picture and text model is {clip.size}.",
+                "Put them together as they were trained; `models` lists the encoders that belong together.",
+            )
         self.clip = clip
         self.sound = sound
         self.spec = spec
@@ -50,6 +56,16 @@ class JointEncoder(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.clip.device
+
+    @property
+    def space(self) -> str:
+        """Which space it is; embeds of two encoders can meet where this is the same."""
+        return self.clip.space
+
+    def halve(self) -> JointEncoder:
+        """The picture and text towers in half precision; what hears stays as it is."""
+        self.clip.half()
+        return self
 
     def encode_audio(self, wave: Tensor, sample_rate: float) -> Tensor:
         """Recordings as wholes: wave [B,N] or [N], one channel each, any rate => embeds [B,D].

@@ -21,7 +21,7 @@ from ..checkpoints import safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.loading import build_network
 from ..common.errors import InputError, check_number, check_whole
-from ..common.typed import check_types
+from ..common.typed import check_types, fits
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
 NETWORKS = {"timm": ".sound", "wav2clip": ".wav2clip", "clap": ".clap"}
@@ -121,11 +121,16 @@ def save_sound(
 ) -> None:
     """One safetensors file: the weights, and in its metadata the encoder's config, its front end and free notes."""
     config = {"encoder": cast(Any, encoder).to_config(), spec.KEY: spec.to_dict(), **notes}
+    if getattr(encoder, "space", ""):
+        config["space"] = encoder.space
     safetensors_io.save(path, encoder.state_dict(), config, half=half)
 
 
 def load_sound(path: str | os.PathLike) -> tuple[nn.Module, MelSpec | WaveSpec]:
-    """An encoder from a file of any known format, frozen and in evaluation mode, and the front end that it takes."""
+    """An encoder from a file of any known format, frozen and in evaluation mode, and the front end that it takes.
+
+    Its attribute `space` says in which CLIP's space it hears, as ClipTowers.size has it; "" where the file does not.
+    """
     tensors, config = weights.load(path, "sound")
     with bounded_build(path, "a sound encoder", tensors):
         values = dict(config["encoder"])
@@ -133,7 +138,8 @@ def load_sound(path: str | os.PathLike) -> tuple[nn.Module, MelSpec | WaveSpec]:
         network = import_module(NETWORKS[values.pop("architecture", "timm")], __package__).Encoder
     if hasattr(network, "complete"):  # a file may hold a part whose rest lies beside it
         tensors, values = network.complete(path, tensors, values)
-    encoder = build_network(path, "a sound encoder", tensors, values, network.from_config)
+    encoder: Any = build_network(path, "a sound encoder", tensors, values, network.from_config)
+    encoder.space = config["space"] if fits(config.get("space"), str) else ""
     if isinstance(spec, MelSpec):  # sizes that do not meet are found now, not at the first sound
         with bounded_build(path, "a sound encoder", tensors), torch.no_grad():
             for columns in {spec.columns, spec.frame_columns or spec.columns}:

@@ -51,7 +51,7 @@ def test_wav2clip_in_a_joint_encoder(released, tmp_path):
     save_sound(tmp_path / "sound.safetensors", encoder, spec, half=False)
     again, kept = load_sound(tmp_path / "sound.safetensors")
     towers = torch.nn.Module()
-    towers.dim, towers.device = 512, torch.device("cpu")
+    towers.dim, towers.device, towers.size = 512, torch.device("cpu"), encoder.space
     joint = JointEncoder(towers, again, kept)
     wave = 0.1 * torch.randn(11_000, generator=torch.Generator().manual_seed(0))
     whole = joint.encode_audio(wave, 16000)

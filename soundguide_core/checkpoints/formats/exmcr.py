@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors, recognised
+from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
 
 NAME = "Ex-MCR head"
 KIND = "sound"
@@ -25,4 +25,8 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
     keys.rename(r"(Head1\..*|Head2\.mlp[12]\.net[12]\.[01]\..*)", lambda found: f"head.{found[1]}")
     keys.keep(r"head\.(Head1|Head2\.mlp[12]\.net[12]\.0)\.(weight|bias)")
     keys.keep(r"head\.Head2\.mlp[12]\.net[12]\.1\.(weight|bias|running_mean|running_var|num_batches_tracked)")
-    return keys.finish(), {"encoder": {"architecture": "clap", "clap": None, "dim": dim}, "wave": "clap"}
+    return keys.finish(), {
+        "encoder": {"architecture": "clap", "clap": None, "dim": dim},
+        "wave": "clap",
+        "space": OPENAI_B_32,
+    }

@@ -15,6 +15,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "ema", "par
 NOT_AVERAGED = (
     "The file holds the generator as it was trained, not the average of its weights: pictures are somewhat worse."
 )
+OPENAI_B_32 = "OpenAI CLIP ViT-B/32"  # the space that the published sound encoders were trained into
 MODULES = re.compile(r"(?<![^.])(module|_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 Found = TypeVar("Found")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...common.errors import InputError
-from .keys import Keys, flat_tensors, recognised
+from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
 
 NAME = "sound-guided image manipulation's audio encoder"
 KIND = "sound"
@@ -43,4 +43,4 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
     if backbone is None:
         raise InputError(f"its ResNet has {depths} blocks.", f"Known are {', '.join(BACKBONES.values())}.")
     dim = state["feature_extractor.fc.weight"].shape[0]
-    return state, {"encoder": {"backbone": backbone, "dim": dim}, "mel": "released"}
+    return state, {"encoder": {"backbone": backbone, "dim": dim}, "mel": "released", "space": OPENAI_B_32}

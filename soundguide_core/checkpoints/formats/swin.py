@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors, recognised
+from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
 
 NAME = "Soundini's Swin audio encoder"
 KIND = "sound"
@@ -52,4 +52,4 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
     }
     encoder = {"backbone": "swin_tiny_patch4_window7_224", "kwargs": kwargs, "convolution": False}
     encoder["dim"] = state[f"{PREFIX}head.fc.weight"].shape[0]
-    return state, {"encoder": encoder, "mel": "square"}
+    return state, {"encoder": encoder, "mel": "square", "space": OPENAI_B_32}

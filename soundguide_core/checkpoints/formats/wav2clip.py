@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .keys import Keys, flat_tensors, recognised
+from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
 
 NAME = "Wav2CLIP"
 KIND = "sound"
@@ -30,4 +30,8 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
     keys.keep(r"audio_transform\.[03]\.(weight|bias)")
     state = keys.finish()
     hidden, dim = state["audio_transform.0.weight"].shape[0], state["audio_transform.3.weight"].shape[0]
-    return state, {"encoder": {"architecture": "wav2clip", "hidden": hidden, "dim": dim}, "wave": "wav2clip"}
+    return state, {
+        "encoder": {"architecture": "wav2clip", "hidden": hidden, "dim": dim},
+        "wave": "wav2clip",
+        "space": OPENAI_B_32,
+    }
