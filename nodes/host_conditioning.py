@@ -9,6 +9,7 @@ Axes: F frames, L tokens of a text, D dims, K prompts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import comfy.conds  # pyright: ignore[reportMissingImports] the host
@@ -85,7 +86,22 @@ def told(clip: Any, schedule: PromptSchedule) -> Any:
     """A schedule as CONDITIONING [F,L,D]; without a text encoder what tells so, where anything is connected to it."""
     if clip is None:
         return ExecutionBlocker("Sound Prompt has no text encoder. Connect its 'clip'.")
-    return rows_of(encoded(clip, schedule.texts), schedule)
+    return in_places(encoded(clip, schedule.texts), schedule)
+
+
+def in_places(prompts: Sequence[list], schedule: PromptSchedule) -> list:
+    """K + 1 CONDITIONINGs and their weights => rows over the whole picture or, where phrases have areas of it, rows for
+    each area behind its mask, and the base prompt for what is left. All areas take one run of the sampler."""
+    if schedule.areas is None:
+        return rows_of(prompts, schedule)
+    made = []
+    for area, columns in schedule.by_area():
+        part = replace(schedule, weights=schedule.weights[:, columns], areas=None)
+        mask = {"mask": area[None], "mask_strength": 1.0, "set_area_to_bounds": False}
+        rows = rows_of([prompts[0], *(prompts[1 + i] for i in columns)], part)
+        made += [[text, {**more, **mask}] for text, more in rows]
+    base = rows_of(prompts[:1], replace(schedule, weights=schedule.weights[:, :0], areas=None))
+    return made + [[text, {**more, "default": True}] for text, more in base]
 
 
 def rows_of(prompts: Sequence[list], schedule: PromptSchedule) -> list:

@@ -32,7 +32,7 @@ def over_time(model: Any, clip: Any, prompts: PromptSchedule, method: str, laten
     if getattr(format_, "latent_dimensions", 2) != 3:
         if latent is not None:
             host_conditioning.check_rows(prompts.num_frames, latent)
-        rows = host_conditioning.rows_of(host_conditioning.encoded(clip, prompts.texts), prompts)
+        rows = host_conditioning.told(clip, prompts)
         return model, rows, "Pictures in a batch: one row a frame, one pass for all of them."
     weights = _at_latents(prompts, _joined(format_), latent)
     if method == "one pass" and family is None:

@@ -112,6 +112,17 @@ class PromptSchedule:
         """The base, then the base with each phrase."""
         return [self.base, *(joined(self.base, phrase) for phrase in self.phrases)]
 
+    def by_area(self) -> list[tuple[Tensor, list[int]]]:
+        """Each area [H,W] with the columns of the phrases that act in it, in the order of their first."""
+        found: list[tuple[Tensor, list[int]]] = []
+        for i, area in enumerate(() if self.areas is None else self.areas):
+            columns = next((columns for known, columns in found if torch.equal(known, area)), None)
+            if columns is None:
+                found.append((area, [i]))
+            else:
+                columns.append(i)
+        return found
+
     def at_frames(self) -> list[str]:
         """One prompt as text for each frame: see frame_prompts."""
         return frame_prompts(self.base, self.phrases, self.weights)

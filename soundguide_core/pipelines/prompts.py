@@ -41,7 +41,7 @@ def heard_prompts(
     weights = prompt_weights(
         told.at_frames(fps, count), fps, config, lead=torch.from_numpy(lead).float(), doubt=told.doubt
     )
-    return PromptSchedule(base, told.prompts, weights, fps)
+    return PromptSchedule(base, told.prompts, weights, fps, told.areas)
 
 
 def unheard(schedule: PromptSchedule, negative: str, *, words: bool) -> PromptSchedule:

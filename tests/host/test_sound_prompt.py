@@ -250,3 +250,35 @@ def test_loudness_drives_denoising_with_stock_nodes(pack):
     change = (made - start["samples"]).square().mean((1, 2, 3)).sqrt()
     assert float(change[0]) < tol.FLOAT32_SUM and spearmanr(change, curve).statistic > 0.95
     assert conditioning  # the family's own random texts drive it
+
+
+def test_two_sounds_in_two_places_in_one_run(sound, pack):
+    """Each region has its own rows behind its mask, and what is left has the base prompt: D = sum_r m_r D(rows_r)."""
+    regions = pack("nodes.sound_regions").SoundRegions
+    left = torch.zeros(1, 8, 8)
+    left[..., :3] = 1
+    right = torch.zeros(1, 8, 8)
+    right[..., 5:] = 1
+    rain, wind = (sound.words(4).only([i]) for i in (0, 1))
+    with torch.inference_mode():
+        both = regions.execute(words_1=rain, mask_1=left, words_2=wind, mask_2=right).args[0]
+        positive = sound.node.execute(both, clip=Clip(), **SETTINGS).args[0]
+        alone = [sound.node.execute(each, clip=Clip(), **SETTINGS).args[0] for each in (rain, wind)]
+        base = sound.node.execute(rain, clip=Clip(), **{**SETTINGS, "strength": 0.0}).args[0]
+    model = load("SD1.5")
+    look = lambda told: run(model, "SD1.5", start=frames_of("SD1.5", 4), positive=told, cfg=1.0, steps=1)  # noqa: E731
+    expected = look(alone[0]) * left + look(alone[1]) * right + look(base) * (1 - left - right)
+    assert apart(look(positive), expected) < tol.PARITY
+
+
+def test_prompts_keep_their_places_for_a_video(sound, pack):
+    left = torch.zeros(1, 8, 8)
+    left[..., :4] = 1
+    with torch.inference_mode():
+        both = pack("nodes.sound_regions").SoundRegions.execute(words_1=sound.words(13), mask_1=left).args[0]
+        prompts = sound.node.execute(both, **SETTINGS).args[2]
+        over_time = pack("nodes.prompt_over_time").PromptOverTime
+        model, positive, _ = over_time.execute(load("Wan 2.1"), Clip(), prompts, "auto").args
+    told = run(model, "Wan 2.1", positive=positive, cfg=1.0, steps=1)
+    base = run(load("Wan 2.1"), "Wan 2.1", positive=Clip().encode_from_tokens_scheduled("a bay"), cfg=1.0, steps=1)
+    assert apart(told[..., 4:], base[..., 4:]) < tol.PARITY and apart(told[..., :4], base[..., :4]) > 20 * tol.PARITY

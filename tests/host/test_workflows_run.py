@@ -83,8 +83,16 @@ def tiny_prompt() -> dict:
         "words": node("WordsOnACurve", texts="calm sea\nstorm", curve=["shape", 0], fps=12.0),
         "tiny": {"class_type": "TestsTinyModel", "inputs": {"family": "SD1.5"}},
         "noise": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 7}},
+        "regions": node("SoundRegions", words_1=["words", 0], mask_1=["mask", 0]),
+        "vision": {"class_type": "TestsTinyVision", "inputs": {"encoder": ["J", 0]}},
+        "lend": node("SoundToImageEmbeds", encoder=["J", 0], embeds=["hear", 0], clip_vision=["vision", 0]),
+        "unclip": {"class_type": "unCLIPConditioning", "inputs": {
+            "conditioning": ["tell", 0], "clip_vision_output": ["lend", 2], "strength": 1.0, "noise_augmentation": 0.0,
+        }},
+        "see_unclip": {"class_type": "PreviewAny", "inputs": {"source": ["unclip", 0]}},
+        "see_rows": {"class_type": "PreviewAny", "inputs": {"source": ["lend", 3]}},
         "tell": node(
-            "SoundPrompt", clip=["tiny", 1], words=["words", 0], audio=["sound", 0], latent=["noise", 0], **TELL
+            "SoundPrompt", clip=["tiny", 1], words=["regions", 0], audio=["sound", 0], latent=["noise", 0], **TELL
         ),
         "paint": {"class_type": "KSampler", "inputs": {
             "model": ["tiny", 0], "positive": ["tell", 0], "negative": ["tell", 1], "latent_image": ["noise", 0],
@@ -160,6 +168,8 @@ def test_every_node_works(server, node_infos):
     values = run.outputs["see_curve"]["text"][0].strip("[]").split(",")
     assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
     assert "a bay" in run.outputs["see_schedule"]["text"][0] and "nan" not in run.outputs["see_painted"]["text"][0]
+    assert "The same space" in run.outputs["see_rows"]["text"][0]
+    assert "image_embeds" in run.outputs["see_unclip"]["text"][0] or "unclip" in run.outputs["see_unclip"]["text"][0]
     assert "one pass for 3 prompts" in run.outputs["see_how"]["text"][0]
     assert "%" in run.outputs["see_heard"]["text"][0]
     said = json.loads(run.outputs["see_said"]["text"][0])

@@ -38,4 +38,28 @@ class TinyModel:
         return load(family), TinyClip()
 
 
-NODE_CLASS_MAPPINGS = {"TestsTinyModel": TinyModel}
+class SameVision:
+    """The pictures' side of a sound encoder as CLIP_VISION, whose embeddings are `length` long."""
+
+    def __init__(self, encoder, length: float = 20.0):
+        self.encoder, self.length = encoder, length
+
+    def encode_image(self, image, crop=True):
+        img = image.movedim(-1, 1) * 2 - 1
+        return {"image_embeds": self.length * self.encoder.on_device().encode_image(img)}
+
+
+class TinyVision:
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"encoder": ("SOUNDGUIDE_JOINT",)}}
+
+    RETURN_TYPES = ("CLIP_VISION",)
+    FUNCTION = "load"
+    CATEGORY = "tests"
+
+    def load(self, encoder):
+        return (SameVision(encoder),)
+
+
+NODE_CLASS_MAPPINGS = {"TestsTinyModel": TinyModel, "TestsTinyVision": TinyVision}

@@ -22,6 +22,7 @@ class HeardWords:
         hop_sec: seconds from one row to the next. first_sec: the time that row 0 is about.
         seconds: of the recording. encoder: by whom it was heard.
         doubt: [K] in 0..1, what silence and noise score, at most; a score near it says nothing. Zeros where not known.
+        areas: [K,H,W] in 0..1, where in the picture each word acts; None for everywhere. See regions.py.
     """
 
     words: tuple[str, ...]
@@ -33,6 +34,7 @@ class HeardWords:
     groups: tuple[str, ...] = ()
     encoder: str = ""
     doubt: Tensor | None = None
+    areas: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.words)
@@ -75,8 +77,9 @@ class HeardWords:
             groups=tuple(self.groups[i] for i in columns),
             scores=self.scores[:, columns],
             doubt=None if self.doubt is None else self.doubt[columns],
+            areas=None if self.areas is None else self.areas[columns],
         )
 
     def get_ram_usage(self) -> int:
         """Bytes, for a host that counts them."""
-        return self.scores.nbytes
+        return self.scores.nbytes + (0 if self.areas is None else self.areas.nbytes)
