@@ -145,9 +145,7 @@ class _Mix:
         if count == layout.sound:
             made = over_time(self.weights, count)
         elif count in layout.tokens:
-            made = token_weights(
-                self.weights, layout.grid, before=layout.before, after=layout.after, areas=self.areas
-            )
+            made = token_weights(self.weights, layout.grid, before=layout.before, after=layout.after, areas=self.areas)
         else:
             return None
         return torch.nn.functional.pad(made, (0, len(self.lengths) - made.shape[-1]))

@@ -34,7 +34,8 @@ LAYERS = {
     "pipelines": ABOVE | {"systems", "metrics"},
     "training": ABOVE | {"systems", "metrics"},
     "miniature": ABOVE | {"systems", "metrics", "pipelines", "training", "cli"},
-    "cli": ABOVE | {"systems", "metrics", "pipelines", "training"},  # demo* alone: miniature
+    "live": ABOVE | {"systems", "metrics", "pipelines"},
+    "cli": ABOVE | {"systems", "metrics", "pipelines", "training", "live"},  # demo* alone: miniature
     "__main__": {"cli"},
     "__init__": ABOVE | {"systems"},
 }

@@ -65,6 +65,32 @@ def mix_layers(ws_a: Tensor, ws_b: Tensor, layers: str | slice | Iterable[int]) 
     return mixed
 
 
+class SampledMeanings:
+    """Random samples of a generator beside what their pictures mean: w [N,D], image_embeds [N,E] unit norm."""
+
+    @torch.no_grad()
+    def __init__(
+        self, generator: ImageGenerator, joint: JointSpace, samples: int, on_step: OnStep | None = None
+    ) -> None:
+        ws, image_embeds = [], []
+        for first in range(0, samples, CHUNK):
+            count = min(CHUNK, samples - first)
+            ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
+            image_embeds.append(joint.encode_image(generator.synthesis(ws[-1])))
+            if on_step is not None:
+                on_step(first // CHUNK, -(-samples // CHUNK), {}, no_preview)
+        self.w, self.image_embeds = torch.cat(ws).mean(dim=1), torch.cat(image_embeds)
+
+    def mean_w(self, embeds: Tensor) -> Tensor:
+        """The mean of w over the sixteenth of the samples that is nearest to embeds [B,E], by cosine. => [B,D]"""
+        nearest = max(1, len(self.w) // 16)
+        return self.w[(embeds @ self.image_embeds.T).topk(nearest, dim=1).indices].mean(dim=1)
+
+    def direction(self, image_embeds: Tensor, embeds: Tensor) -> Tensor:
+        """In W, from what pictures mean to what sounds or words mean; both are means, so layouts cancel. => [B,1,D]"""
+        return (self.mean_w(embeds) - self.mean_w(image_embeds))[:, None]
+
+
 @torch.no_grad()
 def mean_direction(
     img_src: Tensor,
@@ -75,22 +101,5 @@ def mean_direction(
     samples: int,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """A direction in W from the meaning of the source to that of the sound, by means of random samples. => [B,1,D]
-
-    The mean of w over the samples nearest to the sound minus the mean over those nearest to the source; in both means
-    the layouts cancel. Nearest are a sixteenth of the samples, by cosine in the joint space.
-    """
-    ws, image_embeds = [], []
-    for first in range(0, samples, CHUNK):
-        count = min(CHUNK, samples - first)
-        ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
-        image_embeds.append(joint.encode_image(generator.synthesis(ws[-1])))
-        if on_step is not None:
-            on_step(first // CHUNK, -(-samples // CHUNK), {}, no_preview)
-    w, image_embeds = torch.cat(ws).mean(dim=1), torch.cat(image_embeds)  # [N,D], [N,D]
-    nearest = max(1, samples // 16)
-
-    def mean_w(wanted: Tensor) -> Tensor:
-        return w[(wanted @ image_embeds.T).topk(nearest, dim=1).indices].mean(dim=1)
-
-    return (mean_w(embeds) - mean_w(joint.encode_image(img_src)))[:, None]
+    """A direction in W from the meaning of the source to that of the sound, by means of random samples. => [B,1,D]"""
+    return SampledMeanings(generator, joint, samples, on_step).direction(joint.encode_image(img_src), embeds)

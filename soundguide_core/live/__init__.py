@@ -1,0 +1,1 @@
+"""A picture that moves with a microphone, on a page of this machine."""
