@@ -63,7 +63,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     from ..pipelines.hearing import heard_at
     from ..pipelines.recording import Recording
     from ..pipelines.report import ReportMeter
-    from ..pipelines.sound_to_video import generate
+    from ..pipelines.sound_to_video import generate, heard_part
     from ..trajectory.trajectory import load_trajectory
 
     device = pick_device(args)
@@ -72,7 +72,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     joint, generator = load_models(args)
     trajectory = load_trajectory(args.trajectory, device)
     trajectory.check(generator)
-    recording = Recording.of_file(args.audio)
+    recording = heard_part(Recording.of_file(args.audio), config.fps, num_frames=None, seconds=args.seconds)
     recording.mel_track(trajectory.spec)  # what cannot be heard is refused before a picture is looked for
     ws_src = _start(args, generator, joint)
     meter = ReportMeter(config.fps, joint, heard_at(joint, recording, config.fps)) if args.json else None

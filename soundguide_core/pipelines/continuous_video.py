@@ -21,13 +21,12 @@ from ..generators.sound_motion import STRENGTH, SoundCurve, modulation_of
 from ..systems.configs.continuous_video import AUTO, OFF, ContentConfig, ContinuousConfig, MotionConfig
 from ..systems.continuous_content import choose_content, edit_continuous
 from ..systems.continuous_video import ContinuousVideo, sound_curve, stream_continuous
-from .recording import Recording
+from .recording import HEARD_AT_LEAST_SEC, Recording
 
 if TYPE_CHECKING:
     from ..embedding.joint import JointEncoder
     from ..generators.stylegan_v import Generator
 
-HEARD_AT_LEAST_SEC = 60.0  # of a recording that is longer than the video, for what it means and how loud it gets
 DEFAULT_SECONDS = 4.0  # without a sound
 
 

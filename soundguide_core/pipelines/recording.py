@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 BLOCK = 1 << 16  # samples worked on at once
+HEARD_AT_LEAST_SEC = 60.0  # of a recording that is longer than the video, for what it means and how loud it gets
+BEYOND_SEC = 10.0  # of what follows the video's end: the windows of its last frames reach into it
 STRETCH_SEC = 600.0  # of a long recording that is encoded at once
 MAX_FRAMES = 10_000_000
 CURVES = (*FEATURES, *BANDS)
@@ -41,9 +43,10 @@ class Recording:
 
     def __init__(
         self, path: str | os.PathLike | None, wave: Tensor | None = None, sample_rate: float = 0,
-        repeat_sec: float | None = None,
+        repeat_sec: float | None = None, most_sec: float | None = None,
     ):  # fmt: skip
-        self.path, self.wave, self.sample_rate, self.repeat_sec = path, wave, sample_rate, repeat_sec
+        self.path, self.wave, self.sample_rate = path, wave, sample_rate
+        self.repeat_sec, self.most_sec = repeat_sec, most_sec
         self._tracks: dict[MelSpec, MelTrack] = {}
 
     @classmethod
@@ -61,13 +64,22 @@ class Recording:
         to_mono(wave[:, :1])  # refuses swapped axes
         return cls(None, wave, sample_rate)
 
+    def first(self, seconds: float) -> Recording:
+        """What a video of that length hears: so much and BEYOND_SEC, HEARD_AT_LEAST_SEC at least. No more is read."""
+        return Recording(
+            self.path, self.wave, self.sample_rate, self.repeat_sec, max(seconds + BEYOND_SEC, HEARD_AT_LEAST_SEC)
+        )  # fmt: skip
+
     def blocks(self) -> tuple[Iterator[Tensor], float]:
         """(blocks [C,n] of BLOCK samples each but the last, sample rate in Hz)."""
         if self.wave is not None:
-            return _even([self.wave]), self.sample_rate
-        blocks, sample_rate = stream_audio(self.path)  # type: ignore[arg-type]
+            blocks, sample_rate = [self.wave], self.sample_rate
+        else:
+            blocks, sample_rate = stream_audio(self.path)  # type: ignore[arg-type]
         if self.repeat_sec is not None:
             blocks = self._repeated(blocks, round(self.repeat_sec * sample_rate))
+        if self.most_sec is not None:
+            blocks = _up_to(blocks, max(round(self.most_sec * sample_rate), 1))
         return _even(blocks), sample_rate
 
     def mono_blocks(self) -> tuple[Iterator[Tensor], float]:
@@ -174,6 +186,15 @@ def feature_curve(
     if smoothing_sec:
         values = gaussian_filter1d(values, smoothing_sec * fps / 2, mode="nearest")
     return low + (high - low) * values.astype("float64")
+
+
+def _up_to(blocks: Iterable[Tensor], left: int) -> Iterator[Tensor]:
+    """The first `left` samples of blocks [C,n]; no block after them is asked for."""
+    for block in blocks:
+        yield block[:, :left]
+        left -= block.shape[-1]
+        if left <= 0:
+            return
 
 
 def _even(blocks: Iterable[Tensor], size: int = BLOCK) -> Iterator[Tensor]:

@@ -71,6 +71,7 @@ def invert(
 ) -> tuple[Iterator[Tensor], int]:
     """(chunks of segments [F,L,D], the number of frames): num_frames, else seconds, else as many as the sound lasts."""
     check_start(ws_src, trajectory)
+    recording = heard_part(recording, config.fps, num_frames=num_frames, seconds=seconds)
     track = recording.mel_track(trajectory.spec)
     count = frame_count(track.seconds, config.fps, num_frames=num_frames, video_seconds=seconds)
     return invert_sound(track, ws_src, trajectory, count, config), count
@@ -96,12 +97,19 @@ def generate(
     """(the video in chunks, the number of its frames): num_frames, else seconds, else as many as the sound lasts."""
     trajectory.check(generator)
     check_start(ws_src, trajectory)
+    recording = heard_part(recording, config.fps, num_frames=num_frames, seconds=seconds)
     track = recording.mel_track(trajectory.spec)
     count = frame_count(track.seconds, config.fps, num_frames=num_frames, video_seconds=seconds)
     video = stream_video(
         track, ws_src, generator=generator, trajectory=trajectory, num_frames=count, config=config, on_step=on_step
     )
     return video, count
+
+
+def heard_part(recording: Recording, fps: float, *, num_frames: int | None, seconds: float | None) -> Recording:
+    """What a video of that length hears of a recording, all of it where no length is given."""
+    length = num_frames / fps if num_frames else seconds
+    return recording if length is None or recording.most_sec is not None else recording.first(length)
 
 
 def check_start(ws_src: Tensor, trajectory: Trajectory) -> None:

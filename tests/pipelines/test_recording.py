@@ -96,3 +96,28 @@ def test_channels_that_cancel_are_heard_in_blocks(tmp_path):
     turned, alone = MelTrack.of_file(tmp_path / "turned.wav", SPEC), MelTrack.of_wave(x, 16000, SPEC)
     assert torch.allclose(turned.level_db.float(), alone.level_db.float(), atol=0.1)  # other blocks, fp16 decibels
     assert torch.equal(Recording.of_file(tmp_path / "usual.wav").mono()[0], torch.stack([x, 0.5 * x]).mean(0))
+
+
+def test_no_more_is_read_than_a_video_hears(tmp_path, monkeypatch):
+    from soundguide_core.pipelines import recording as module
+    from soundguide_core.pipelines.sound_to_video import heard_part
+
+    read = []
+
+    def stream(path):
+        def blocks():
+            for i in range(7200):
+                read.append(i)
+                yield torch.full((2, 8000), i / 7200)
+
+        return blocks(), 8000
+
+    monkeypatch.setattr(module, "stream_audio", stream)
+    two_hours = Recording.of_file(tmp_path / "a.wav")
+    part = heard_part(two_hours, 12.0, num_frames=None, seconds=10.0)
+    wave, rate = part.mono()
+    assert len(wave) / rate == 60 and len(read) <= 62  # how loud it gets is judged by a minute
+    assert len(heard_part(two_hours, 12.0, num_frames=1200, seconds=None).mono()[0]) / rate == 110
+    assert heard_part(two_hours, 12.0, num_frames=None, seconds=None) is two_hours
+    short = heard_part(Recording.of_wave(torch.ones(800), 8000), 12.0, num_frames=12, seconds=None)
+    assert len(short.mono()[0]) == 800

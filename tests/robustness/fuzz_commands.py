@@ -252,7 +252,7 @@ def warm_up(folder: Path) -> None:
 
     PIL.Image.init()
     "\x01".encode("unicode_escape")
-    for name in ENCODINGS:
+    for name in (*ENCODINGS, "utf-8-sig"):
         io.TextIOWrapper(io.BytesIO(), encoding=name).write("x")
 
 
