@@ -72,7 +72,8 @@ def models(world):
             try:
                 made[name] = load(name)
                 run(made[name], name, steps=1)
-            except (AttributeError, TypeError, KeyError) as error:
+                world.decoders.auto_decoder(made[name])
+            except (AttributeError, TypeError, KeyError, world.InputError) as error:
                 if name in EVERYWHERE:
                     raise
                 pytest.skip(f"this host does not have {name} as it is today: {error}")
@@ -468,7 +469,7 @@ def test_stop_within_a_step_leaves_nothing_behind(world, models, rule):
 
     def pressed(img):
         looks.append(1)
-        if len(looks) == 3:  # of four in the first step
+        if len(looks) == 1:  # of two in the first step
             mm.interrupt_current_processing(True)
         return original(img)
 
@@ -478,7 +479,7 @@ def test_stop_within_a_step_leaves_nothing_behind(world, models, rule):
             run(guided, name, callback=lambda *step: looks.append("a step"))
     finally:
         del joint.encode_image
-    assert "a step" not in looks and len(looks) <= 4
+    assert looks == [1]
     assert state() == kept and not mm.processing_interrupted()
     assert torch.equal(run(model, name), whole) and torch.equal(run(guided, name), first)
     assert not any(weight.requires_grad for weight in model.model.parameters())
