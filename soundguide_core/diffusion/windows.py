@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import FlowEstimator
-from ..flow.optical_flow import Flow, estimate_flow
+from ..flow.optical_flow import Flow, backward_warp, estimate_flow
 from ..media.masks import fitted
 
 
@@ -56,6 +56,14 @@ def rows_for(x: Tensor, frames: range, what: str, one: bool = True) -> Tensor:
     if len(x) < frames.stop:
         raise InputError(f"The video is longer than its {len(x)} {what}.", "Give one for each frame.")
     return x[frames.start : frames.stop]
+
+
+def laid_on(mask: Tensor, presence: Tensor | None, first: int) -> Tensor:
+    """Masks [F,1,H,W] of the frames from number `first` on, times how much of its edit each of all frames shows."""
+    if presence is None:
+        return mask
+    rows = rows_for(presence, range(first, first + len(mask)), "values of presence", one=False)
+    return mask * rows.to(mask).view(-1, 1, 1, 1)
 
 
 def check_count(count: int, num_frames: int, what: str, one: bool = True) -> None:
@@ -127,3 +135,26 @@ class Window:
         if not on_source:
             return None
         return estimate_flow(self.with_previous(self.x_src, "x_src"), cast(FlowEstimator, self.flow), chunk)
+
+    def moving(self, chunk: int, on_source: bool) -> Window:
+        """With the flow of its P frames, where movement knows it, so that it is estimated once."""
+        moved = self.movement(chunk, on_source)
+        return self if moved is None else replace(self, flow=moved)
+
+
+def continued(x0: Tensor, window: Window, num_frames: int) -> Tensor:
+    """Frames x0 [F,3,h,w] of a window; the first num_frames go over from the edit of the frame before to their own.
+
+    That edit is moved along the flow, and its share falls in even steps from num_frames / (num_frames + 1). What the
+    frame before does not show stays, and all of x0 where the window does not know its flow.
+    """
+    if window.previous is None or not isinstance(window.flow, Flow):
+        return x0
+    found, change = x0.clone(), window.previous.x0 - window.previous.x_src
+    seen = torch.ones_like(change[:, :1])
+    for i in range(min(num_frames, len(x0))):
+        bw = window.flow.bw[i : i + 1]
+        change, seen = backward_warp(change, bw), backward_warp(seen, bw) * window.flow.visible_bw[i : i + 1]
+        share = (1 - (i + 1) / (num_frames + 1)) * window.mask[i] * seen[0]
+        found[i] += share * (change[0] - (x0[i] - window.x_src[i]))
+    return found

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..embedding.joint import JointEncoder
 
 FRAMES_AT_ONCE = 64
+HEARD, LED = 1 / 6, 1 / 4  # loudness, 10 of the 60 dB, and what its law makes of it, from which an edit is all there
 
 HeardAt = Callable[[int, int], Tensor]  # (first frame, count) => embeds [F,D] or [1,D], unit norm
 
@@ -174,3 +175,11 @@ def lead_curve(lead: LeadConfig, loudness: Tensor | None, num_frames: int, curve
         if count != num_frames and not (count == 1 and what.endswith("curve")):
             raise InputError(f"{count} {what} meet {num_frames} frames.", "Give one for each frame.")
     return lead.strength * (values * given)
+
+
+def presence(lead: LeadConfig, loudness: Tensor | None) -> Tensor | None:
+    """How much of its edit a frame shows, by loudness [F] in 0..1 => [F] in 0..1: none where nothing is heard, all from
+    where it is heard, and the law of loudness makes it strong enough to lead. None where the loudness is not known."""
+    if loudness is None:
+        return None
+    return (loudness / HEARD).clamp(0, 1) * (LAWS[lead.loudness](loudness) / LED).clamp(0, 1)

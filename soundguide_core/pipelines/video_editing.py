@@ -23,7 +23,7 @@ from ..media.masks import check_marked
 from ..systems import video_editing as system
 from ..systems.configs.video_editing import EditConfig, LeadConfig
 from ..systems.video_editing import EditedVideo
-from .hearing import Heard, lead_curve
+from .hearing import Heard, lead_curve, presence
 
 
 class EditNetworks(NamedTuple):
@@ -62,7 +62,8 @@ def edit_stream(
 ) -> Iterator[EditedVideo]:
     """The edited video a window at a time.
 
-    frames: one or a few at a time, [n,3,H,W] in -1..1. heard: of these frames. lead, curve: see lead_curve.
+    Where nothing is heard it is the source, to the bit. frames: one or a few at a time, [n,3,H,W] in -1..1. heard: of
+    these frames. lead, curve: see lead_curve.
     masks: one for all [1,1,h,w], or as many as frames, 1 where to edit; None edits everything.
     """
     flow = networks.flow
@@ -74,11 +75,13 @@ def edit_stream(
     perceptual = networks.perceptual
     if perceptual is None and config.weights.get("perceptual"):
         perceptual = load_perceptual(device=networks.joint.device)
-    led = lead_curve(lead or LeadConfig(), heard.loudness, num_frames, curve)
+    lead = lead or LeadConfig()
+    led = lead_curve(lead, heard.loudness, num_frames, curve)
     laid_out = (img.contiguous() for img in frames)  # sums in convolutions are rounded by layout
     return system.stream_edit(
         laid_out, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
-        perceptual=perceptual, curves={"sound": led}, num_frames=num_frames, config=config, on_step=on_step,
+        perceptual=perceptual, curves={"sound": led}, presence=presence(lead, heard.loudness), num_frames=num_frames,
+        config=config, on_step=on_step,
     )  # fmt: skip
 
 

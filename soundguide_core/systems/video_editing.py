@@ -23,7 +23,16 @@ from ..common.shapes import check_shape
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
-from ..diffusion.windows import PreviousFrame, Window, check_count, next_masks, windows, working_size
+from ..diffusion.windows import (
+    PreviousFrame,
+    Window,
+    check_count,
+    continued,
+    laid_on,
+    next_masks,
+    windows,
+    working_size,
+)
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow, estimate_flow
@@ -57,6 +66,7 @@ def edit_video(
     flow: Flow | FlowEstimator | None = None,
     perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
+    presence: Tensor | None = None,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
 ) -> EditedVideo:
@@ -70,6 +80,7 @@ def edit_video(
         flow: what estimates it, or the Flow of all frames; None for load_flow().
         perceptual: LPIPS; needed where config.weights has "perceptual".
         curves: name of a term => [F], which multiplies its weight: {"sound": loudness} changes more where it is louder.
+        presence: [F] in 0..1, how much of its edit is laid on each frame; None for all of it.
         on_step: on_step(i, n, terms, preview) after each step of each window; an exception from it ends the work.
 
     Raises:
@@ -87,7 +98,8 @@ def edit_video(
         stream_edit(
             frames.split(1), embeds, denoiser=denoiser, joint=joint,
             masks=mask if mask is None or len(mask) == 1 else mask.split(1),
-            flow=flow, perceptual=perceptual, curves=curves, num_frames=sizes["F"], config=config, on_step=on_step,
+            flow=flow, perceptual=perceptual, curves=curves, presence=presence, num_frames=sizes["F"], config=config,
+            on_step=on_step,
         )
     )  # fmt: skip
     history = [terms for part in parts for terms in part.history]
@@ -104,6 +116,7 @@ def stream_edit(
     flow: Flow | FlowEstimator | None = None,
     perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
+    presence: Tensor | None = None,
     num_frames: int = 0,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
@@ -111,7 +124,8 @@ def stream_edit(
     """The edited video a window at a time, in order: a long one needs the memory of a window.
 
     Args as in edit_video, but frames come one or a few at a time, each [n,3,H,W]; masks is one mask [1,1,h,w] for all,
-    or as many as frames, [1,1,h,w] each. num_frames: for the n of on_step, 0 if not known.
+    or as many as frames, [1,1,h,w] each. presence: [F] in 0..1, how much of its edit is laid on each frame; a window of
+    zeros is the source, and costs nothing. num_frames: for the n of on_step, 0 if not known.
     """
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guided_denoiser.VARIANTS[config.variant].k is None else config.scale
@@ -133,20 +147,27 @@ def stream_edit(
     first, previous = 0, None
     for img_src in windows(frames, config.window):
         mask = feathered(next_masks(singles, img_src, config.invert), config.feather)
-        h, w = img_src.shape[2:]
-        size = working_size((h, w), config.size or denoiser.resolution, denoiser.multiple)
+        laid = laid_on(mask, presence, first)
+        if not laid.any():
+            first, previous = first + len(img_src), None
+            yield EditedVideo(img_src, laid, [])
+            continue
+        size = working_size((img_src.shape[2], img_src.shape[3]), config.size or denoiser.resolution, denoiser.multiple)
         x_src = resize(img_src.to(denoiser.device), size, "stretch")
         m = F.interpolate(mask.to(x_src), size, mode="bilinear", antialias=True)
         window = Window.at(first, x_src, m, previous, embeds, flow, curves, PER_PAIR)
+        if "flow" in weights:
+            window = window.moving(config.chunk, config.flow_on == "source")
         done = first // config.window * len(steps)
         report = None if on_step is None else lambda i, _, *rest, done=done: on_step(done + i, total, *rest)
         losses = window_losses(window, joint, perceptual, weights, config, denoiser.num_train_timesteps)
         x0, history = edit_window(window, losses, weights, steps, sampler, denoiser, config, report)
         with torch.no_grad():
+            x0 = continued(x0, window, config.window // 2 if "flow" in weights else 0)
             previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], whole)[0])
         first += len(img_src)
         edited = transfer_detail(img_src, x_src, x0, m, keep=config.keep_detail)
-        yield EditedVideo(composite(img_src, edited, mask), mask, history)
+        yield EditedVideo(composite(img_src, edited, laid), laid, history)
 
 
 def views_of(config: EditConfig) -> Views:

@@ -15,7 +15,7 @@ from soundguide_core.metrics.detail import gradient_correlation
 
 pytest.importorskip("diffusers")
 
-from soundguide_core.diffusion.windows import PreviousFrame, Window
+from soundguide_core.diffusion.windows import PreviousFrame, Window, continued
 from soundguide_core.losses.views import Views, encode_views
 from soundguide_core.systems import video_editing as edit
 
@@ -191,6 +191,40 @@ def test_a_curve_drives_each_frame(models):
     out = edit.edit_video(frames, sound(1), config=settings(step=0.3, window=2), curves=curves, **models).frames
     moved = (out - unguided).abs().mean(dim=(1, 2, 3))
     assert moved[0] < 1e-5 and moved[0] < moved[2] < moved[3] < moved[1]
+
+
+def test_where_an_edit_is_not_present_the_frame_is_the_source_to_the_bit(models):
+    frames, presence = video(7), torch.tensor([1.0, 0.5, 0, 0, 0, 0, 1])  # the second window of three has none
+    whole, out = (edit.edit_video(frames, sound(7), presence=p, config=settings(), **models) for p in (None, presence))
+    assert torch.equal(out.frames[2:6], frames[2:6]) and out.mask[2:6].max() == 0
+    assert torch.equal(out.frames[0], whole.frames[0])
+    half = (whole.frames[1] + frames[1]) / 2
+    assert torch.allclose(out.frames[1], half, atol=tol.FLOAT32) and len(out.history) == len(whole.history) * 2 // 3
+    assert not torch.equal(out.frames[6], frames[6])
+
+
+def test_a_window_goes_over_from_the_edit_of_the_frame_before():
+    """A bright column moves one pixel to the right each frame; the new window has none, and is darker by 0.5."""
+    bright = torch.full((1, 3, 8, 8), 0.1)
+    bright[..., 2] = 0.4
+    x_src, x0 = torch.zeros(4, 3, 8, 8), torch.full((4, 3, 8, 8), -0.4)
+    right = torch.zeros(4, 2, 8, 8)
+    right[:, 0] = 1.0
+    visible = torch.ones(4, 1, 8, 8)
+    visible[:, :, :, 0] = 0  # enters
+    mask = torch.ones(4, 1, 8, 8)
+    mask[:, :, 7] = 0
+    window = Window(
+        3, x_src, mask, PreviousFrame(x_src[:1], bright, sound(1)), sound(5), Flow(right, -right, visible, visible), {}
+    )
+    found = continued(x0, window, 3)
+    for i, share in enumerate((3 / 4, 2 / 4, 1 / 4, 0)):
+        moved = bright.roll(i + 1, dims=3)[0]
+        expected = share * moved + (1 - share) * x0[i]
+        assert torch.allclose(found[i, :, :7, i + 1 :], expected[:, :7, i + 1 :], atol=tol.FLOAT32)
+        assert torch.equal(found[i, :, :, : i + 1], x0[i, :, :, : i + 1])
+        assert torch.equal(found[i, :, 7], x0[i, :, 7])
+    assert torch.equal(continued(x0, window, 0), x0)
 
 
 def test_losses_see_the_last_finished_frame(models):
