@@ -65,7 +65,7 @@ def shape_picture(before: Sequence[float], after: Sequence[float], fps: float, r
     if recording is not None:
         top, middle = max(span[1] - span[0], 1e-6) / 2, (span[0] + span[1]) / 2
         seconds, low, high = _wave_outline(*recording.mono(edges[-1]))
-        axes[0].fill_between(seconds, middle + top * low, middle + top * high, color=INK, alpha=0.22, linewidth=0)
+        axes[0].fill_between(seconds, middle + top * low, middle + top * high, color=INK, alpha=0.35, linewidth=0)
     axes[0].stairs(before, edges, color=SOFT, linewidth=1.4, baseline=None)
     axes[0].set_title(f"in: {span[0]:.3g} to {span[1]:.3g}", color=INK, fontsize=10)
     axes[1].stairs(after, edges, color=LINE, fill=True, alpha=0.25, baseline=min(0.0, *after))
