@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -28,6 +28,7 @@ def save(
     half: floating tensors as fp16; ValueError where a value does not fit fp16's range. Those whose names begin with
     `whole` stay as they are.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     out = {}
@@ -39,7 +40,10 @@ def save(
                 raise ValueError(f"{key} holds values beyond fp16; save it in full precision")
         out[key] = x.clone(memory_format=torch.contiguous_format)
     with replacing(path) as temporary:
-        save_file(out, temporary, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+        try:
+            save_file(out, temporary, metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+        except SafetensorError as error:  # a full disk
+            raise InputError(f"{path} cannot be written ({error}).", "Check the space on the disk.") from error
 
 
 def load(path: str | os.PathLike, *, channels_last: bool = False) -> tuple[dict[str, Tensor], dict]:
@@ -53,8 +57,18 @@ def load(path: str | os.PathLike, *, channels_last: bool = False) -> tuple[dict[
     path = Path(path)
     with _opened(path) as file:
         config = _config(path, file.metadata())
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
-    return {key: _copy(x, channels_last) for key, x in tensors.items()}, config
+        keys = file.keys()
+        return {key: _tensor(path, file, key, lambda x: _copy(x, channels_last)) for key in keys}, config
+
+
+def _tensor(path: str | os.PathLike, file, key: str, made: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+    """One tensor of an open file; InputError for sizes and types that PyTorch does not have."""
+    try:
+        x = file.get_tensor(key)
+        torch.empty(0, dtype=x.dtype).float()  # four-bit floats are a type, and nothing can be done with them
+        return made(x)
+    except Exception as error:  # safetensors and PyTorch have six kinds between them
+        raise InputError(f"{path} holds {key}, of a size or a type that cannot be used here.", GET_AGAIN) from error
 
 
 def _copy(x: Tensor, channels_last: bool) -> Tensor:
@@ -129,7 +143,7 @@ def has_config(path: str | os.PathLike) -> bool:
 def tensors_of(path: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of any .safetensors file, in their own types. Errors as `load`, but for a config."""
     with _opened(Path(path)) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
+        return {key: _tensor(path, file, key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
 
 
 def _start(path: Path) -> bytes:

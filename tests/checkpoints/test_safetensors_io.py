@@ -5,6 +5,7 @@ import struct
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from soundguide_core.checkpoints import safetensors_io as io
@@ -152,3 +153,27 @@ def test_a_header_of_very_many_tensors_is_refused_at_once(tmp_path):
         with pytest.raises(InputError, match="far more tensors"):
             read(tmp_path / "a.safetensors")
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(("dtype", "shape", "size"), [("F32", [0, 2**63], 0), ("F4", [2], 1), ("F6_E2M3", [4], 3)])
+def test_sizes_and_types_that_pytorch_does_not_have(tmp_path, dtype, shape, size):
+    entry = {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}
+    header = json.dumps({"__metadata__": {"config": "{}"}, "odd": entry}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    for read in (io.load, io.tensors_of):
+        with pytest.raises(InputError, match="a size or a type|not a whole"):
+            read(tmp_path / "a.safetensors")
+
+
+def test_a_disk_that_fills_up_leaves_what_was_there(tmp_path, monkeypatch):
+    import safetensors.torch
+
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    io.save(tmp_path / "a.safetensors", {"a": torch.zeros(3)}, {})
+    before = (tmp_path / "a.safetensors").read_bytes()
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(InputError, match="No space left"):
+        io.save(tmp_path / "a.safetensors", {"a": torch.ones(3)}, {})
+    assert (tmp_path / "a.safetensors").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
