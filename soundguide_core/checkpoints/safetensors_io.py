@@ -65,7 +65,7 @@ def _tensor(path: str | os.PathLike, file, key: str, made: Callable[[Tensor], Te
     """One tensor of an open file; InputError for sizes and types that PyTorch does not have."""
     try:
         x = file.get_tensor(key)
-        torch.empty(0, dtype=x.dtype).float()  # four-bit floats are a type, and nothing can be done with them
+        torch.empty(1, dtype=x.dtype).float()  # four-bit floats are a type, and nothing can be done with them
         return made(x)
     except Exception as error:  # safetensors and PyTorch have six kinds between them
         raise InputError(f"{path} holds {key}, of a size or a type that cannot be used here.", GET_AGAIN) from error
