@@ -84,7 +84,7 @@ class FullDecoder(nn.Module):
 
     vae: Any  # each has a decode of its own
 
-    def __init__(self, vae: nn.Module, prepare: Prepare, *, video: bool, scale: float = 1.0, shift: float = 0.0):
+    def __init__(self, vae: nn.Module, prepare: Prepare, *, video: bool = False, scale: float = 1, shift: float = 0):
         super().__init__()
         self.vae, self.prepare, self.video, self.scale, self.shift = vae, prepare, video, scale, shift
 
