@@ -54,12 +54,12 @@ def _make(model, choice: str, vae) -> PreviewDecoder:
     name = type(latents).__name__
     if latents.latent_dimensions == 1 or "Audio" in name:
         raise InputError(f"This model samples {name}: sound, not pictures.", "Connect a model of pictures or videos.")
-    if choice == FULL:
-        return _full(latents, vae)
     if latents.latent_channels == 3:
         return _decoder(
             latents, "pixels", "The model paints pixels: nothing is decoded.", pd.Pixels(latents.process_out)
         )
+    if choice == FULL:
+        return _full(latents, vae)
     file = None if choice == FACTORS else tiny_file(latents)
     if file is not None:
         return _tiny(latents, file)
@@ -101,10 +101,13 @@ def _decoder(latents, name: str, cost: str, network: nn.Module, **fields: Any) -
     return PreviewDecoder(name, cost, type(latents).__name__, model, **fields)
 
 
-def _cost(network: nn.Module, kind: str, many: str = "") -> str:
+def _cost(latents, network: nn.Module, kind: str, whole: bool = False) -> str:
     size = sum(x.numel() * x.element_size() for x in network.parameters()) / 2**20
-    one = KEPT[kind] * 512 * 512 / 2**30
-    return f"{size:.0f} MiB of weights, and about {one:.1f} GiB for each picture of 512 x 512 decoded at once{many}."
+    count = frames_of_latents(latents)(2)[1] if kind in ("tiny video", "video") else 1
+    one = KEPT[kind] * count * 512 * 512 / 2**30
+    what = f"latent frame ({count} pictures)" if count > 1 else "picture"
+    said = f"{size:.0f} MiB of weights, and about {one:.1f} GiB for each {what} of 512 x 512 decoded at once."
+    return f"{said} This one decodes a video as a whole." if whole else said
 
 
 # Tiny decoders
@@ -144,7 +147,7 @@ def _tiny(latents, file: str) -> PreviewDecoder:
         kind, network = "tiny video", _tiny_video(latents, state, path, name)
     else:
         kind, network = "tiny picture", _tiny_picture(latents, state, path)
-    return _decoder(latents, f"tiny decoder {file}", _cost(network, kind), network)
+    return _decoder(latents, f"tiny decoder {file}", _cost(latents, network, kind), network)
 
 
 def _tiny_picture(latents, state: dict[str, Tensor], path: str) -> nn.Module:
@@ -206,12 +209,11 @@ def _full(latents, vae) -> PreviewDecoder:
     name = f"VAE {type(inside).__name__}"
     if type(inside).__name__ == "TAEHV":
         network = tiny_video(copy.deepcopy(inside), lambda z: inside.process_in(latents.process_out(z)))
-        return _decoder(latents, "tiny decoder from vae", _cost(network, "tiny video"), network)
+        return _decoder(latents, "tiny decoder from vae", _cost(latents, network, "tiny video"), network)
     own, causal = own_copy(inside)
     video = vae.latent_dim == 3
     network = pd.FullDecoder(own, latents.process_out, video=video, **_range(vae))
-    many = "; a video is decoded as a whole" if video and not causal else ""
-    cost = _cost(network, "video" if video else "picture", many)
+    cost = _cost(latents, network, "video" if video else "picture", whole=video and not causal)
     return _decoder(latents, name, cost, network, chunkable=causal or not video)
 
 

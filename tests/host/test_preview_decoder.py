@@ -218,7 +218,7 @@ def test_the_vaes_of_wan_go_through_time_exactly(decoders, folder, name, module,
     wanted, pulled = gradient(lambda z: network.decode(prepare(z))[0].movedim(1, 0), z)
     with torch.inference_mode():
         decoder = decoders.make_decoder(model, "full VAE", vae_of(network, channels, True))
-    assert decoder.chunkable and len(decoder.spans(4)) == 13
+    assert decoder.chunkable and len(decoder.spans(4)) == 13 and "latent frame (4 pictures)" in decoder.cost
     made, got = gradient(decoder.decode, z)
     assert torch.equal(made, wanted)
     assert torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64_SUM * float(pulled.abs().max()))
@@ -245,9 +245,10 @@ def test_auto_falls_back_in_order_and_says_so(decoders, folder):
 
 @pytest.mark.parametrize("name", ["ChromaRadiance", "ZImagePixelSpace", "HiDreamO1Pixel"])
 def test_models_of_pixels_need_no_decoder(decoders, folder, name):
-    decoder = decoders.auto_decoder(model_of(name))
     z = latent(2, 3, 4, 4)
-    assert decoder.name == "pixels" and torch.equal(decoder.decode(z), z)
+    for choice in ("auto", "tiny decoder", "latent2rgb", "full VAE"):
+        decoder = decoders.make_decoder(model_of(name), choice)
+        assert decoder.name == "pixels" and torch.equal(decoder.decode(z), z)
 
 
 def test_one_picture_stands_for_the_frames_of_its_latent(decoders, folder):
