@@ -23,7 +23,7 @@ class LiveConfig:
         0.3, "how far the picture wanders by itself, as a share of the way to other pictures", what="The drift",
         low=0, high=1, step=0.05,
     )  # fmt: skip
-    seed: int = seed_setting("of the picture that the sound changes")
+    seed: int = seed_setting("of the picture that the sound changes: the calmest of sixteen from there")
     psi: float = setting(
         0.7, "how far random pictures are from the average", what="The truncation psi", low=0, high=1.5, step=0.05
     )

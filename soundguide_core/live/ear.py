@@ -23,7 +23,7 @@ from ..embedding.joint import JointEncoder
 WINDOW_SEC = 2.0  # what the encoder hears at once
 LEVEL_SEC = 0.05
 SILENT_DB = -60.0  # below full scale; a quieter room is silence, however quiet the loudest moment was
-FORGET_DB_PER_SEC = 0.5  # how fast the loudest of late falls
+FORGET_DB_PER_SEC = 2.0  # how fast the loudest of late falls
 
 
 class LiveEar:

@@ -22,6 +22,7 @@ from ..generators.sound_motion import STRENGTH, SoundCurve, modulation_of, motio
 from .config import LiveConfig
 
 SAMPLES = 256  # that show where in W the words lie
+CANDIDATES = 16  # counted from the seed, of which the calmest is shown: what is heard then shows
 DRIFT_SEC = 24.0  # until the wandering comes round
 
 
@@ -45,10 +46,12 @@ class StillPicture:
 
     @torch.no_grad()
     def _begin(self, seed: int, psi: float) -> None:
-        self.ws, *others = self.generator.sample_ws([seed, (seed + 1) % 2**32, (seed + 2) % 2**32], psi).split(1)
-        self.ways = [other - self.ws for other in others]  # two directions of the drift, [1,L,D]
-        embeds = self.joint.encode_image(self.generator.synthesis(self.ws))
-        self.directions = self.meanings.direction(embeds, self.word_embeds)  # [K,1,D]
+        ws = self.generator.sample_ws([(seed + i) % 2**32 for i in range(CANDIDATES)], psi)
+        embeds = self.joint.encode_image(self.generator.synthesis(ws))  # [B,E]
+        calm = (embeds @ self.word_embeds.T).amax(dim=1).argsort()  # first, what shows least of any word
+        self.ws = ws[calm[:1]]
+        self.ways = [ws[calm[i : i + 1]] - self.ws for i in (1, 2)]  # two directions of the drift, [1,L,D]
+        self.directions = self.meanings.direction(embeds[calm[:1]], self.word_embeds)  # [K,1,D]
         self._of = (seed, psi)
 
     @torch.no_grad()
