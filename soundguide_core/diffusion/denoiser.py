@@ -8,6 +8,7 @@ Axes: B batch, H W picture, T noise levels of training.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -69,15 +70,15 @@ class Denoiser(nn.Module):
         """Height and width must be multiples of this: patches, halved at every level but the last."""
         return self.unet.patch * 2 ** (len(self.unet.config["block_out_channels"]) - 1)
 
-    def forward(self, x_t: Tensor, t: int) -> Estimate:
-        """x_t [B,3,H,W] at level t in 0..T-1; differentiable in x_t."""
+    def forward(self, x_t: Tensor, t: int, context: Tensor | None = None) -> Estimate:
+        """x_t [B,3,H,W] at level t in 0..T-1; differentiable in x_t. context [B,L,D] or [B,D], as UNet's."""
         sizes = check_shape(x_t, "B 3 H W", name="x_t")
         if sizes["H"] % self.multiple or sizes["W"] % self.multiple:
             raise InputError(
                 f"This diffusion model cannot take pictures of {sizes['W']} x {sizes['H']}.",
                 f"Use a width and height that are multiples of {self.multiple}.",
             )
-        out = self.unet(x_t, t).sample
+        out = (self.unet(x_t, t) if context is None else self.unet(x_t, t, context=context)).sample
         out, variance_mix = out.chunk(2, dim=1) if self.unet.learned_variance else (out, self.fixed_mix)
         alpha, sigma = self.alpha_sigma(t)
         if self.prediction_type == "epsilon":
@@ -104,6 +105,22 @@ class Denoiser(nn.Module):
         """x0 at level t; x0 itself at CLEAN."""
         alpha, sigma = self.alpha_sigma(t)
         return alpha * x0 + sigma * noise
+
+
+def classifier_free(denoiser: Denoiser, context: Tensor, scale: float) -> Callable[[Tensor, int], Estimate]:
+    """A denoiser that is told `context` [B,L,D] or [B,D], for sample(): x0 + scale (x0(context) - x0).
+
+    J. Ho and T. Salimans, "Classifier-Free Diffusion Guidance", 2022. At scale 1 it asks the network once, else twice.
+    """
+
+    def denoise(x_t: Tensor, t: int) -> Estimate:
+        told = denoiser(x_t, t, context)
+        if scale == 1:
+            return told
+        x0_hat = denoiser(x_t, t).x0_hat
+        return Estimate(x0_hat + scale * (told.x0_hat - x0_hat), told.variance_mix)
+
+    return denoise
 
 
 def levels(schedule: dict) -> dict:
