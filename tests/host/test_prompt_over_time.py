@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from families import FAMILIES, latent, load, run
-from test_sound_prompt import Clip, apart
+from families import FAMILIES, latent, run
+from test_sound_prompt import Clip, apart, load, windowed
 
 import tolerances as tol
 
@@ -116,10 +116,13 @@ def test_masks_are_the_mean_of_what_each_prompt_gives(pack_, name):
     assert apart(found, expected) < tol.FLOAT32_SUM
 
 
-def test_the_family_chooses_the_way(pack_):
-    for name in VIDEO:
-        _, positive, how = pack_.told(name, weights_of(name, HALVES[frames(name)]))
-        assert ("one pass" in how) == (name in ONE_PASS) and (len(positive) == 1) == (name in ONE_PASS)
+@pytest.mark.parametrize("name", VIDEO)
+def test_the_family_chooses_the_way(pack_, name):
+    _, positive, how = pack_.told(name, weights_of(name, HALVES[frames(name)]))
+    assert ("one pass" in how) == (name in ONE_PASS) and (len(positive) == 1) == (name in ONE_PASS)
+
+
+def test_what_a_family_cannot_is_refused_and_pictures_have_rows(pack_):
     with pytest.raises(pack_.InputError, match="Choose 'masks'"):
         pack_.told("HunyuanVideo", weights_of("HunyuanVideo", HALVES[4]), method="one pass")
     _, positive, how = pack_.told("SD1.5", [[1.0, 0.0], [0.0, 1.0]])
@@ -222,17 +225,9 @@ def test_another_length_is_refused_in_words(pack_, name, length):
 
 
 def test_context_windows_cut_the_weights_with_the_latent(pack_):
-    from comfy_extras.nodes_context_windows import ContextWindowsManualNode
-
     name = "Wan 2.1"
-    windows = dict(
-        context_length=2, context_overlap=0, context_schedule="standard_static", context_stride=1, closed_loop=False,
-        fuse_method="flat", dim=2, freenoise=False, cond_retain_index_list=[], split_conds_to_windows=False,
-        causal_window_fix=False,
-    )  # fmt: skip
     model, positive, _ = pack_.told(name, weights_of(name, HALVES[4]))
-    windowed = ContextWindowsManualNode.execute(model, **windows).args[0]
-    found = once(windowed, name, positive)
-    plain = ContextWindowsManualNode.execute(load(name), **windows).args[0]
+    found = once(windowed(model, context_length=2, dim=2), name, positive)
+    plain = windowed(load(name), context_length=2, dim=2)
     for text, at in (("a bay, rain", slice(0, 2)), ("a bay, wind", slice(2, 4))):
         assert apart(found[:, :, at], alone(name, text, plain)[:, :, at]) < tol.PARITY

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
 import torch
-from families import FAMILIES, conditioning, latent, load, run
+from families import FAMILIES, latent, run
+from families import load as load_family
 
 import tolerances as tol
 
@@ -18,6 +20,34 @@ SETTINGS = dict(
     negative_words="the same in every frame", schedule_format='"0": "prompt"',
 )  # fmt: skip
 PICTURES = [name for name, family in FAMILIES.items() if not family.video]
+
+
+EVERYWHERE = ("SD1.5", "SDXL", "Wan 2.1", "Wan 2.2", "LTXV")  # in every version of the host that we support
+
+
+def load(name: str):
+    """The family's model; skips where this host does not have the family as it is today."""
+    try:
+        return load_family(name)
+    except (AttributeError, TypeError) as error:
+        if name in EVERYWHERE:
+            raise
+        pytest.skip(f"this host does not have {name} as it is today: {error}")
+
+
+def windowed(model, **settings):
+    """The host's own context windows, with those settings that this version has."""
+    from comfy_extras.nodes_context_windows import ContextWindowsManualNode as Node
+
+    known = inspect.signature(Node.execute).parameters
+    if "freenoise" not in known:
+        pytest.skip("the context windows of this host do not cut what models are told")
+    settings = {
+        "context_overlap": 0, "context_schedule": "standard_static", "context_stride": 1, "closed_loop": False,
+        "fuse_method": "flat", "freenoise": False, "cond_retain_index_list": [], "split_conds_to_windows": False,
+        "causal_window_fix": False, **settings,
+    }  # fmt: skip
+    return Node.execute(model, **{key: value for key, value in settings.items() if key in known}).args[0]
 
 
 class Clip:
@@ -156,17 +186,10 @@ def test_a_latent_says_how_many_frames_there_are(sound):
 
 
 def test_context_windows_slice_the_right_rows(sound):
-    from comfy_extras.nodes_context_windows import ContextWindowsManualNode
-
     model = load("SD1.5")
     positive, negative, _, _ = sound.prompt(6)
-    windows = dict(
-        context_length=3, context_overlap=0, context_schedule="standard_static", context_stride=1, closed_loop=False,
-        fuse_method="flat", dim=0, freenoise=False, cond_retain_index_list=[], split_conds_to_windows=False,
-    )  # fmt: skip
-    windowed = ContextWindowsManualNode.execute(model, **windows).args[0]
     start = {**frames_of("SD1.5", 6), "batch_index": list(range(6))}
-    found = run(windowed, "SD1.5", start=start, positive=positive, negative=negative)
+    found = run(windowed(model, context_length=3, dim=0), "SD1.5", start=start, positive=positive, negative=negative)
     alone = one_by_one(model, "SD1.5", positive, negative, 6)
     assert apart(found, alone) < tol.PARITY
 
@@ -249,7 +272,6 @@ def test_loudness_drives_denoising_with_stock_nodes(pack):
     made = run(model, "SD1.5", start={**masked, "batch_index": [0] * 8}, steps=20)
     change = (made - start["samples"]).square().mean((1, 2, 3)).sqrt()
     assert float(change[0]) < tol.FLOAT32_SUM and spearmanr(change, curve).statistic > 0.95
-    assert conditioning  # the family's own random texts drive it
 
 
 def test_two_sounds_in_two_places_in_one_run(sound, pack):
