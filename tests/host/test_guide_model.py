@@ -70,13 +70,14 @@ def models(world):
     def get(name: str):
         if name not in made:
             try:
-                made[name] = load(name)
-                run(made[name], name, steps=1)
-                world.decoders.auto_decoder(made[name])
+                model = load(name)
+                run(model, name, steps=1)
+                world.decoders.auto_decoder(model)
             except (AttributeError, TypeError, KeyError, world.InputError) as error:
                 if name in EVERYWHERE:
                     raise
                 pytest.skip(f"this host does not have {name} as it is today: {error}")
+            made[name] = model
         return made[name]
 
     return get
@@ -301,7 +302,11 @@ def test_context_windows_in_the_batch_and_in_time(world, models, name, shape, di
     loud = [0.0] * (frames // 2) + [1.0] * (frames - frames // 2)
     guided = world.guide(model, world.embeds(*["fire"] * frames), curve=loud)
     start, how = latent(name, shape), {"steps": 1} if dim == 0 else {"steps": 1, "denoise": 0.6}
-    before, after = (run(each, name, start=start, **how) for each in (model, guided))
+    try:
+        before = run(model, name, start=start, **how)
+    except RuntimeError as error:
+        pytest.skip(f"this host has no such windows: {error}")
+    after = run(guided, name, start=start, **how)
     moved = (after - before).abs().amax(dim=(1, 2, 3) if dim == 0 else (0, 1, 3, 4))
     assert len(moved) == 8 and bool((moved[:4] == 0).all()) and bool((moved[5:] > 0.01).all())
     before, after = (world.loss(model, run(each, name, start=start)) for each in (model, world.guide(model)))
