@@ -131,7 +131,7 @@ class Run:
         changes, faults = self.manifest.changes(), []
         whole = status == 0 or stdout == "full"  # the last word about a result that is there may find no room
         outputs = {}
-        for flag in ("--out", "--json", "--folder"):
+        for flag in ("--out", "--json", "--folder", "--before"):
             values = [x.split("=", 1)[1] for x in line if x.startswith(f"{flag}=")]
             outputs |= {flag: values[-1]} if values else {}
         asked = [
