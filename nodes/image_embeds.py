@@ -46,7 +46,7 @@ class SoundToImageEmbeds(io.ComfyNode):
     def execute(cls, encoder, embeds, clip_vision, curve=None):
         from . import host_clip_vision
 
-        check_encoder([embeds], encoder.name)
+        check_encoder([embeds], encoder)
         return io.NodeOutput(*host_clip_vision.as_image_embeds(encoder, embeds, clip_vision, curve))
 
 
