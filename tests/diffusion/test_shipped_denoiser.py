@@ -85,3 +85,31 @@ def test_it_is_better_than_before_it_was_told_anything(denoiser, unseen):
         alpha, sigma = denoiser.alpha_sigma(t)
         v = denoiser.unet(denoiser.add_noise(unseen, t, noise), t).sample
         assert (v - (alpha * noise - sigma * unseen)).square().mean() < error
+
+
+@pytest.mark.parametrize("t, floor, bare_below", [(800, 0.88, 0.85), (400, 0.93, 0.93), (100, 0.95, 0.97)])
+def test_one_pass_forward_points_where_the_way_back_does(denoiser, unseen, t, floor, bare_below):
+    """cos(J g, J^T g) of what sounds' words ask of unseen scenes; the bare gradient lies further off."""
+    from soundguide_core.diffusion.guidance import direction, gradient
+    from soundguide_core.diffusion.levels import Level
+    from soundguide_core.diffusion.rules import jacobian_product, pull_back
+    from soundguide_core.embedding.joint import load_joint
+    from soundguide_core.losses.views import SoundTerms
+
+    def look(x):
+        return denoiser(x, t).x0_hat
+
+    def cosine(a, b):
+        return torch.nn.functional.cosine_similarity(a.flatten(1), b.flatten(1)).mean().item()
+
+    joint, level = load_joint("miniature").requires_grad_(False), Level.of_alpha_bar(denoiser.alpha_bar[t].item())
+    scene = unseen[:3]
+    x = denoiser.add_noise(scene, t, torch.randn(scene.shape, generator=torch.Generator().manual_seed(t)))
+    with torch.no_grad():
+        x0_hat = look(x)
+    asked = gradient(x0_hat, SoundTerms(("sound",), joint, joint.encode_text(["rain", "fire", "stars"])), {"sound": 1.0})
+    u = direction(asked.g)
+    back = pull_back(look, x, x0_hat, u)
+    with torch.no_grad():
+        forward = jacobian_product(look, x, x0_hat, u, level)
+    assert cosine(forward, back) > max(floor, cosine(u, back)) and cosine(u, back) < bare_below
