@@ -23,6 +23,7 @@ from .guidance import gradient, move
 from .levels import Level, When
 from .rules import RULES, pull_back
 from .sampler import Denoise, Step
+from .warm_up import WarmUp, look_repeatedly
 
 Losses = Callable[[Tensor, int], Mapping[str, Tensor]]
 
@@ -44,13 +45,14 @@ class Variant(NamedTuple):
     """k: (step, estimate) => factor on J^T g; None for steps of set length, by the rule of that name.
 
     blend: the losses see s x0_hat + (1 - s) x_t, s = sqrt(1 - alpha_bar), as in the code of CLIP-guided diffusion.
-    wiener: g goes through Wiener's filter first.
+    wiener: g goes through Wiener's filter first. warms_up: whether a warm-up takes the place of its first steps.
     """
 
     k: Callable[[Step, Estimate], Tensor | float] | None
     rule: str = "through"
     blend: bool = False
     wiener: bool = False
+    warms_up: bool = False
 
 
 SPECTRUM = 0.01  # c in c / f^2, the power of pictures in -1..1 at f cycles a pixel
@@ -73,7 +75,7 @@ VARIANTS = {
     "score": Variant(score_shift),
     "clean": Variant(None, "estimate", wiener=True),
     "released": Variant(mean_shift, blend=True),
-    **{name: Variant(None, name) for name in RULES},
+    **{name: Variant(None, name, warms_up=True) for name in RULES},
 }
 
 
@@ -89,6 +91,7 @@ def guide(
     every: int = 1,
     step_size: float = 0.1,
     mask: Tensor | None = None,
+    warm_up: WarmUp | None = None,
     lead: str = "sound",
     chunk: int = 8,
     on_terms: Callable[[int, dict[str, float]], None] | None = None,
@@ -104,6 +107,7 @@ def guide(
             others.
         interval, every: at which levels is guided; see levels.When.
         mask: [F,1,H,W] in 0..1, where steps of set length move, and inside which they have their length.
+        warm_up: looks of the first guided steps, in place of the moves of a rule of rules.py.
         chunk: frames in the network at once. The gradient stays exact: where memory is short, what a chunk computed on
             the way forward is computed again when its part of the gradient comes back.
         on_terms: told t and the means of the unweighted terms.
@@ -122,19 +126,24 @@ def guide(
         level, look = Level.of_alpha_bar(step.alpha_bar), partial(_look, denoise, t, chunk)
         if not when.guided(level.share):
             return in_chunks(denoise, x_t, t, chunk)
-        with torch.set_grad_enabled(form.rule == "through"):
-            x_t = x_t.detach().requires_grad_(form.rule == "through")
+        looks = warm_up.looks_at(when, level.share, masked=True) if warm_up and form.warms_up else 0
+        with torch.set_grad_enabled(form.rule == "through" and not looks):
+            x_t = x_t.detach().requires_grad_(form.rule == "through" and not looks)
             x0, variance_mix = in_chunks(denoise, x_t, t, chunk)
-            seen = level.share * x0 + (1 - level.share) * x_t if form.blend else x0
+            seen = level.share * x0 + (1 - level.share) * x_t if form.blend and not looks else x0
         variance_mix = torch.as_tensor(variance_mix).detach()
-        found = gradient(seen, lambda x: losses(x, t), weights, curves, lead=lead if form.k is None else None, level=t)
+        leads = lead if looks or form.k is None else None
+        asked = partial(gradient, losses=lambda x: losses(x, t), weights=weights, curves=curves, lead=leads, level=t)
+        found = asked(seen)
         if on_terms is not None:
             on_terms(t, {name: float(term.mean()) if len(term) else 0.0 for name, term in found.terms.items()})
-        if form.k is not None:
-            k = form.k(step, Estimate(x0.detach(), variance_mix))
-            return Estimate(x0.detach() + k * pull_back(look, x_t, seen, found.g), variance_mix)
         curve = (curves or {}).get(lead) if lead in found.terms else None
-        if form.wiener:
+        if warm_up and looks:
+            x0 = look_repeatedly(look, x_t, x0, asked, level, warm_up.length, looks, curve, mask=mask, first=found)
+        elif form.k is not None:
+            k = form.k(step, Estimate(x0.detach(), variance_mix))
+            x0 = x0.detach() + k * pull_back(look, x_t, seen, found.g)
+        elif form.wiener:
             pull = partial(linear_pullback, step=step)
             x0 = x0 + move(found.g, level, step_size, curve, rest=found.rest, pull=pull)
         else:

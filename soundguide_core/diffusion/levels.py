@@ -59,11 +59,12 @@ class When:
     def guided(self, share: float) -> bool:
         """Whether at this share of noise."""
         low, high = self.interval
-        if not low <= share <= high:
-            return False
-        if self.every <= 1 or not self.shares:
-            return True
+        return low <= share <= high and (self.every <= 1 or (self.step(share) or 0) % self.every == 0)
+
+    def step(self, share: float) -> int | None:
+        """Which step of the interval this is, from 0; None where the steps are not known."""
+        low, high = self.interval
         within = [s for s in self.shares if low <= s <= high]
         # the last step whose level is not below this one: its number among those of the interval
         step = len(within) - 1 - bisect_left(within[::-1], share * (1 - 1e-6))
-        return step < 0 or step % self.every == 0
+        return max(step, 0) if within else None

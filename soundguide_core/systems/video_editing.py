@@ -23,6 +23,7 @@ from ..common.shapes import check_shape
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
+from ..diffusion.warm_up import WarmUp
 from ..diffusion.windows import (
     PreviousFrame,
     Window,
@@ -41,7 +42,7 @@ from ..losses.views import SoundTerms, Views, encode_views
 from ..media.detail_transfer import transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
-from .configs.video_editing import PER_PAIR, RELEASED, TERMS, EditConfig
+from .configs.video_editing import CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
 
 
 @dataclass
@@ -189,7 +190,8 @@ def edit_window(
     x_src, m, history = window.x_src, window.mask, []
     denoise = guided_denoiser.guide(
         denoiser, losses, weights, steps, variant=config.variant, curves=window.curves, interval=config.interval,
-        step_size=config.step, chunk=config.chunk, on_terms=lambda t, terms: history.append(terms),
+        step_size=config.step if config.variant == CLEAN else config.length, mask=m, chunk=config.chunk,
+        warm_up=WarmUp(looks=config.warm_up), on_terms=lambda t, terms: history.append(terms),
     )  # fmt: skip
     noise = FrameNoise(config.seed, range(window.first, window.first + len(x_src)), config.shared_noise)
 

@@ -107,7 +107,8 @@ def test_one_pass_forward_points_where_the_way_back_does(denoiser, unseen, t, fl
     x = denoiser.add_noise(scene, t, torch.randn(scene.shape, generator=torch.Generator().manual_seed(t)))
     with torch.no_grad():
         x0_hat = look(x)
-    asked = gradient(x0_hat, SoundTerms(("sound",), joint, joint.encode_text(["rain", "fire", "stars"])), {"sound": 1.0})
+    words = joint.encode_text(["rain", "fire", "stars"])
+    asked = gradient(x0_hat, SoundTerms(("sound",), joint, words), {"sound": 1.0})
     u = direction(asked.g)
     back = pull_back(look, x, x0_hat, u)
     with torch.no_grad():

@@ -9,7 +9,8 @@ from ...common.errors import check_whole
 from ...common.settings import Setting, check_settings, config, seed_setting, setting
 
 SCORE, PAPER, CLEAN, RELEASED = "score", "paper", "clean", "released"
-VARIANTS = (SCORE, PAPER, CLEAN, RELEASED)
+ESTIMATE, LOOK_AGAIN = "estimate", "look again"  # rules of diffusion.rules
+VARIANTS = (ESTIMATE, LOOK_AGAIN, SCORE, PAPER, CLEAN, RELEASED)
 SAMPLERS = ("ddpm", "ddim", "dpm-solver")  # of diffusion.sampler
 OUTSIDE_MASK = ("source", "grey")
 FLOW_ON = ("source", "estimate")
@@ -91,19 +92,23 @@ VARIANT_DEFAULTS = {
 class EditConfig:
     """How a video is edited. The sampling goes `steps` of the way from noise to picture but for the first `skip`.
 
-    variant: "score" is ours and the default: the gradient through the UNet shifts the score. "clean" is ours too: the
-    gradient is taken at the clean estimate, which costs no way back through the UNet but shows less. "paper" and
-    "released" name the defaults of the article and of its released code, and shift the mean of a step; "released" has
-    the code's terms as well (losses/released_editing.py).
+    variant: "estimate" is ours and the default: after a warm-up (diffusion/warm_up.py) each step moves the clean
+    estimate by a set length, which costs no way back through the UNet. "look again" lets the UNet look at what was
+    moved in every step. Ours too, from before: "score", the gradient through the UNet shifts the score; "clean", the
+    estimate without a warm-up. "paper" and "released" name the defaults of the article and of its released code, and
+    shift the mean of a step; "released" has the code's terms as well (losses/released_editing.py).
     weights: lambdas, of TERMS; a term with weight 0 is not computed.
     """
 
     variant: str = setting(
-        SCORE, "ours on the score; the article or its code, with their settings; ours at the clean estimate, faster",
+        ESTIMATE, "ours at the clean estimate, or with another look in each step; ours on the score, or without a "
+        "warm-up, as before; the article or its code, with their settings",
         what="variant", choices=VARIANTS,
-        tooltip="score: steers through the network, on its score. paper: the same on the mean of a step, as published. "
-        "clean: steers the estimate of the finished picture, the fastest; shows less. released: as the authors' code "
-        "does it. The settings stay as they are set here; 'preset' selects the published ones.",
+        tooltip="estimate: steers the estimate of the finished picture, after a warm-up in the first steps; the best "
+        "for its time. look again: asks the network about each change; milder, slower. score: steers through the "
+        "network, on its score; slow. clean: the estimate without a warm-up; shows less. paper: as published, on the "
+        "mean of a step. released: as the authors' code does it. The settings stay as they are set here; 'preset' "
+        "selects the published ones.",
     )  # fmt: skip
     sampler: str = setting(
         "ddpm", "with fresh noise in every step as published (ddpm), or none", what="sampler", choices=SAMPLERS,
@@ -142,6 +147,14 @@ class EditConfig:
     scale: float = setting(
         20_000.0, "what all weights are multiplied by, where the guidance goes through the UNet",
         what="The scale of the weights", low=0,
+    )  # fmt: skip
+    length: float = setting(
+        0.3, "estimate and look again only: how far the sound moves a frame in one step, root mean square inside the "
+        "mask, as a share of the noise", what="The length of a step", low=0, high=10,
+    )  # fmt: skip
+    warm_up: int = setting(
+        6, "estimate and look again only: how often each of the first three steps is looked at again; 0 is without a "
+        "warm-up", what="The number of looks of the warm-up", low=0, high=1000,
     )  # fmt: skip
     step: float = setting(
         1.5, "clean only: how far the sound moves the clean estimate in one step, root mean square, as a share of the "
