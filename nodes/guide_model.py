@@ -59,7 +59,7 @@ class GuideModel(io.ComfyNode):
                     tooltip="1 where the sound may change something: one for all frames or one for each. With "
                     "inpainting, connect the same mask here.",
                 ),
-                *config_inputs(GuideConfig, "start", "end", "every", "chunk", also=advanced()),
+                *config_inputs(GuideConfig, "start", "end", "every", "chunk", "warm_up", also=advanced()),
             ],
             outputs=[io.Model.Output("guided", display_name="model", tooltip="The model, listening. For any sampler.")],
         )
@@ -94,22 +94,29 @@ class GuideModel(io.ComfyNode):
 def listening(model, sound, encoder, decoder, config: GuideConfig):
     """A clone of the MODEL whose estimates move towards the sound at the steps that the config says."""
     from ..soundguide_core.diffusion.rules import pull_back
+    from ..soundguide_core.diffusion.warm_up import WarmUp
     from ..soundguide_core.pipelines import model_guidance as core
     from .host_models import differentiable, halving, interrupted, wrapped
 
     tried = False  # whether a way leads back through the model
 
-    def moved(step, x, x0):
+    def moved(step, x, x0, looks):
         """x and x0 = D(x), frames [N,C,...] => x0 moved."""
         asked = with_grad(core.wanted, sound, decoder, step.shape)
         joint = encoder.network()
-        g = halving(
-            lambda chunk: with_grad(
-                core.sound_gradient, x0.detach().float(), step.shape, asked, decoder, joint, chunk, interrupted
-            ),
-            config.chunk,
-        )
-        return core.move_estimate(step.look, x, x0, asked, g.to(x0), step.level, config, step.unit)
+
+        def gradient_of(x0):
+            return halving(
+                lambda chunk: with_grad(
+                    core.sound_gradient, x0.detach().float(), step.shape, asked, decoder, joint, chunk, interrupted
+                ),
+                config.chunk,
+            ).to(x0)
+
+        return core.move_estimate(step.look, x, x0, asked, gradient_of, step.level, config, unit=step.unit, looks=looks)
+
+    def looks_at(step, when):
+        return WarmUp(looks=config.warm_up).looks_at(when, step.level.share, masked=sound.masks is not None)
 
     def there_and_back(step, guided: bool):
         """The step with a graph through the model; where it is not guided, only to see that there is a way back."""
@@ -119,23 +126,26 @@ def listening(model, sound, encoder, decoder, config: GuideConfig):
             if not guided:
                 pull_back(step.look, x, step.frames(z), torch.ones_like(x))
                 return z.detach()
-            return step.latent(moved(step, x, step.frames(z)).detach(), z.detach())
+            return step.latent(moved(step, x, step.frames(z), 0).detach(), z.detach())
 
     def predict(step):
         nonlocal tried
         if not tried:
             with_grad(core.wanted, sound, decoder, step.shape)  # what does not fit is refused before the model runs
-        guided = step.when(config.start, config.end, config.every).guided(step.level.share)
+        when = step.when(config.start, config.end, config.every)
+        guided = when.guided(step.level.share)
+        looks = looks_at(step, when) if guided else 0
         inside = step.x.requires_grad  # another node goes back through this one
-        if config.rule == THROUGH and not inside and (guided or not tried):
-            z, tried = there_and_back(step, guided), True
-            return z
+        if config.rule == THROUGH and not inside and (guided or not tried) and not (looks and tried):
+            z, tried = there_and_back(step, guided and not looks), True
+            if not looks:
+                return z
         tried = True
         z = step.stock()
         if not guided:
             return z
         with torch.no_grad() if inside else contextlib.nullcontext():
-            new = step.latent(moved(step, step.frames(step.x.detach()), step.frames(z.detach())), z.detach())
+            new = step.latent(moved(step, step.frames(step.x.detach()), step.frames(z.detach()), looks), z.detach())
         return z + (new - z.detach()) if inside else new
 
     return wrapped(model, [encoder, decoder.model], predict)

@@ -59,7 +59,8 @@ def look_repeatedly(
 
     asked: x0 => its Gradient. first: that of x0, where it is known.
     """
-    start, found = x0, asked(x0) if first is None else first
+    x, start = x.detach(), x0.detach()
+    x0, found = start, asked(start) if first is None else first
     for i in range(looks):
         found = found if i == 0 else asked(x0)
         d = direction(found.g, curve, mask, found.rest)

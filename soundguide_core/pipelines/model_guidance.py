@@ -18,9 +18,10 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.types import JointSpace
-from ..diffusion.guidance import gradient
+from ..diffusion.guidance import Gradient, gradient
 from ..diffusion.levels import Level
 from ..diffusion.rules import LENGTHS, RULES, Look
+from ..diffusion.warm_up import WarmUp, look_repeatedly
 from ..losses.semantic import cosine_distance
 from ..losses.views import Views, encode_views
 from ..systems.configs.model_guidance import GuideConfig
@@ -105,14 +106,31 @@ def _mismatch(given: int, what: str, pictures: int, latents: int | None) -> tupl
 
 
 def move_estimate(
-    look: Look, x: Tensor, x0: Tensor, asked: Wanted, g: Tensor, level: Level, config: GuideConfig, unit: float = 1.0
+    look: Look,
+    x: Tensor,
+    x0: Tensor,
+    asked: Wanted,
+    gradient_of: Callable[[Tensor], Tensor],
+    level: Level,
+    config: GuideConfig,
+    *,
+    unit: float = 1.0,
+    looks: int = 0,
 ) -> Tensor:
-    """x and x0 = D(x) [N,C,...], g of `sound_gradient` => the estimate moved by the config's rule.
+    """x and x0 = D(x) [N,C,...] => the estimate moved by the config's rule, or in a warm-up by so many looks.
 
-    unit: standard deviation of a clean latent in the model's own scale.
+    gradient_of: an estimate => g of `sound_gradient`. unit: standard deviation of a clean latent in the model's own
+    scale.
     """
-    length = config.strength * LENGTHS[config.rule] * unit
     mask = None if asked.mask is None else asked.mask.to(x0).reshape(-1, *[1] * (x0.ndim - 3), *asked.mask.shape[-2:])
+    if looks:
+        length = config.strength * WarmUp.length * unit
+        with torch.no_grad():
+            return look_repeatedly(
+                look, x, x0, lambda x0: Gradient(gradient_of(x0), None, {}), level, length, looks,
+                asked.curve.to(x0), mask=mask,
+            )  # fmt: skip
+    length, g = config.strength * LENGTHS[config.rule] * unit, gradient_of(x0)
     moved = RULES[config.rule](look, x, x0, g, level, length, asked.curve.to(x0), mask=mask)
     if config.rule == "look again" and mask is not None:  # the model has looked at everything again
         moved = x0 + mask * (moved - x0)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.host
 
 RULES = ("estimate", "look again", "measured", "through")
 EVERYWHERE = ("SD1.5", "SDXL", "Wan 2.1", "Wan 2.2")  # in every version of the host that we support
-SETTINGS = {"strength": 1.0, "rule": "estimate", "start": 0.0, "end": 1.0, "every": 1, "chunk": 4}
+SETTINGS = {"strength": 1.0, "rule": "estimate", "start": 0.0, "end": 1.0, "every": 1, "chunk": 4, "warm_up": 0}
 HALF_WAY = {"denoise": 0.4, "steps": 3}  # a random U-Net predicts no noise; from pure noise its pictures grow
 
 
@@ -189,9 +189,9 @@ def test_the_interval_and_every_nth_step(world, models):
     gradients = world.pack("soundguide_core.pipelines.model_guidance")
     original = gradients.move_estimate
 
-    def noted(look, x, x0, asked, g, level, *rest):
+    def noted(look, x, x0, asked, gradient_of, level, *rest, **how):
         sigmas.append(level.ve)
-        return original(look, x, x0, asked, g, level, *rest)
+        return original(look, x, x0, asked, gradient_of, level, *rest, **how)
 
     gradients.move_estimate = noted
     try:
@@ -206,6 +206,29 @@ def test_the_interval_and_every_nth_step(world, models):
     low, high = sampling.percent_to_sigma(0.8), sampling.percent_to_sigma(0.3)
     assert all(low <= s <= high for s in euler) and 2 <= len(euler) <= 3
     assert set(euler) <= set(heun) and len(schedule) == 10
+
+
+@pytest.mark.parametrize("rule", ["estimate", "through"])
+def test_a_warm_up_where_there_is_a_source(world, models, rule):
+    """Looks in the first three guided steps of image to image and under a mask; from pure noise alone none."""
+    gradients, looks = world.pack("soundguide_core.pipelines.model_guidance"), []
+    original = gradients.look_repeatedly
+
+    def noted(*args, **how):
+        looks.append(args[6])
+        made = original(*args, **how)
+        assert not made.requires_grad
+        return made
+
+    gradients.look_repeatedly = noted
+    try:
+        everywhere = torch.ones(1, 8, 8)
+        for start, mask, expected in ((HALF_WAY, None, [2, 2, 2]), ({}, None, []), ({}, everywhere, [2, 2, 2])):
+            looks.clear()
+            guided = world.guide(models("SD1.5"), rule=rule, warm_up=2, mask=mask)
+            assert torch.isfinite(run(guided, "SD1.5", **start)).all() and looks == expected
+    finally:
+        gradients.look_repeatedly = original
 
 
 # Samplers, guiders, windows

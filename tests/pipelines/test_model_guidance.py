@@ -10,6 +10,7 @@ import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.diffusion.levels import Level
 from soundguide_core.diffusion.rules import LENGTHS, RULES
+from soundguide_core.diffusion.warm_up import WarmUp
 from soundguide_core.pipelines.model_guidance import Sound, Wanted, move_estimate, sound_gradient, wanted
 from soundguide_core.systems.configs import model_guidance as configs
 from soundguide_core.systems.configs.model_guidance import GuideConfig
@@ -130,7 +131,9 @@ def test_a_silent_frame_stays_and_a_loud_one_moves_by_the_length():
     rng = torch.Generator().manual_seed(4)
     x0, g = torch.randn(2, 5, 4, 4, generator=rng), torch.randn(2, 5, 4, 4, generator=rng)
     asked = Wanted(embeds(1), torch.tensor([0.0, 0.5]), None)
-    moved = move_estimate(lambda x: x, x0, x0, asked, g, Level.of_flow(0.5), GuideConfig(strength=2), unit=0.25)
+    moved = move_estimate(
+        lambda x: x, x0, x0, asked, lambda z: g, Level.of_flow(0.5), GuideConfig(strength=2), unit=0.25
+    )
     assert torch.equal(moved[0], x0[0])
     assert float((moved - x0)[1].square().mean().sqrt()) == pytest.approx(2 * LENGTHS["estimate"] * 0.5 * 0.5 * 0.25)
 
@@ -147,8 +150,21 @@ def test_nothing_moves_outside_the_mask(rule):
     mask = torch.zeros(1, 1, 4, 4)
     mask[..., :2] = 1
     asked = Wanted(embeds(1), torch.ones(2), mask)
-    moved = move_estimate(look, x, look(x), asked, g, Level.of_flow(0.5), GuideConfig(rule=rule))
-    assert torch.equal(moved[..., 2:], look(x)[..., 2:]) and not torch.equal(moved[..., :2], look(x)[..., :2])
+    for looks in (0, 3):
+        moved = move_estimate(
+            look, x, look(x), asked, lambda z: g, Level.of_flow(0.5), GuideConfig(rule=rule), looks=looks
+        )
+        assert torch.equal(moved[..., 2:], look(x)[..., 2:]) and not torch.equal(moved[..., :2], look(x)[..., :2])
+
+
+def test_looks_of_the_warm_up_follow_strength_and_curve():
+    rng = torch.Generator().manual_seed(6)
+    x, g = torch.randn(3, 5, 4, 4, generator=rng), torch.randn(3, 5, 4, 4, generator=rng)
+    asked, level = Wanted(embeds(1), torch.tensor([0.0, 0.5, 1.0]), None), Level.of_flow(0.5)
+    config = GuideConfig(strength=2)
+    moved = move_estimate(lambda x: x, x, x, asked, lambda z: g, level, config, unit=0.25, looks=3) - x
+    sizes = moved.square().mean(dim=(1, 2, 3)).sqrt()  # of a model that keeps everything: all looks point the same way
+    assert torch.allclose(sizes, 3 * 2 * WarmUp.length * 0.5 * 0.25 * asked.curve, atol=tol.FLOAT32)
 
 
 def test_the_rules_of_the_settings_are_those_that_there_are():

@@ -40,6 +40,13 @@ class GuideConfig:
         high=10_000, offered=(1, 100),
         tooltip="Guides each n-th step only; 2 costs half as much.",
     )  # fmt: skip
+    warm_up: int = setting(
+        6, "looks in each of the first three guided steps where sampling starts from a picture or video, or keeps one "
+        "around a mask; 0 is without", what="The number of looks of the warm-up", low=0, high=1000, offered=(0, 100),
+        tooltip="Image to image and inpainting: a source under noise resists. In the first three guided steps the "
+        "model is asked so many times more, each time of what the last one gave. Costs as many passes; 0 is without. "
+        "From pure noise there is none.",
+    )  # fmt: skip
     chunk: int = setting(
         4, "pictures, or latent frames of a video, in decoder and encoder at once",
         what="The number of frames in a chunk", low=1, high=100_000, offered=(1, 1024),
