@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
-from ..common.types import FlowEstimator
+from ..common.types import FlowEstimator, OnStep
 from ..flow.optical_flow import Flow, backward_warp, estimate_flow
-from ..media.masks import fitted
+from ..media.masks import composite, fitted
 
 
 def windows(frames: Iterable[Tensor], count: int) -> Iterator[Tensor]:
@@ -72,6 +72,37 @@ def check_count(count: int, num_frames: int, what: str, one: bool = True) -> Non
         raise InputError(
             f"{count} {what} meet {num_frames} frames.", f"Give one for each frame{', or one for all' if one else ''}."
         )
+
+
+def check_video(frames: Tensor, embeds: Tensor, mask: Tensor | None, curves: Mapping[str, Tensor]) -> None:
+    """InputError unless frames [F,3,H,W], embeds [F,D] or [1,D], mask [F,1,h,w] or [1,1,h,w] and curves [F] meet."""
+    count = check_shape(frames, "F 3 H W", name="the frames")["F"]
+    check_shape(embeds, "F D", name="the embeddings")
+    check_count(len(embeds), count, "embeddings")
+    if mask is not None:
+        check_shape(mask, "F 1 H W", name="the mask")
+        check_count(len(mask), count, "masks")
+    for name, curve in curves.items():
+        check_count(len(curve), count, f"values of the curve of {name}", one=False)
+
+
+@dataclass
+class EditedVideo:
+    """frames [F,3,H,W] in -1..1, and what was edited of each: mask [F,1,H,W] in 0..1, feathered.
+
+    history: for each step the unweighted terms, means over the frames of a window.
+    """
+
+    frames: Tensor
+    mask: Tensor
+    history: list[dict[str, float]]
+
+    @classmethod
+    def joined(cls, parts: Iterable[EditedVideo]) -> EditedVideo:
+        """Windows after one another as one video."""
+        windows = list(parts)
+        history = [terms for part in windows for terms in part.history]
+        return cls(torch.cat([part.frames for part in windows]), torch.cat([part.mask for part in windows]), history)
 
 
 class PreviousFrame(NamedTuple):
@@ -140,6 +171,24 @@ class Window:
         """With the flow of its P frames, where movement knows it, so that it is estimated once."""
         moved = self.movement(chunk, on_source)
         return self if moved is None else replace(self, flow=moved)
+
+    def flow_of(self, x: Tensor, chunk: int) -> Flow:
+        """The flow of the P frames where it is known, else that of x [P,3,h,w] in their place."""
+        if isinstance(self.flow, Flow):
+            return self.flow
+        return estimate_flow(x.detach(), cast(FlowEstimator, self.flow), chunk)
+
+    def reported(self, on_step: OnStep, history: list[dict[str, float]]) -> OnStep:
+        """on_step, told the last terms of the history, and shown an estimate with the source around the mask."""
+
+        def report(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor | None]) -> None:
+            def shown() -> Tensor | None:
+                x0_hat = preview()
+                return None if x0_hat is None else composite(self.x_src, x0_hat, self.mask)
+
+            on_step(i, n, history[-1] if history else {}, shown)
+
+        return report
 
 
 def continued(x0: Tensor, window: Window, num_frames: int) -> Tensor:

@@ -96,17 +96,11 @@ def edit_whole(frames: Tensor, heard: Heard, networks: EditNetworks, config: Edi
         raise InputError(
             f"{len(heard.embeds)} embeddings meet {len(frames)} frames.", "Give one for each frame, or one for all."
         )
-    parts = list(
-        edit_stream(
-            frames.split(1), heard, networks, config, num_frames=len(frames),
-            masks=masks if masks is None or len(masks) == 1 else masks.split(1), **how,
-        )
+    parts = edit_stream(
+        frames.split(1), heard, networks, config, num_frames=len(frames),
+        masks=masks if masks is None or len(masks) == 1 else masks.split(1), **how,
     )  # fmt: skip
-    return EditedVideo(
-        torch.cat([part.frames for part in parts]),
-        torch.cat([part.mask for part in parts]),
-        [terms for part in parts for terms in part.history],
-    )
+    return EditedVideo.joined(parts)
 
 
 class EditMeter:

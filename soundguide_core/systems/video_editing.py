@@ -10,51 +10,29 @@ loss that couples frames. Axes: F frames, D dims, H W picture; h w at the scale 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError
-from ..common.shapes import check_shape
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.warm_up import WarmUp
-from ..diffusion.windows import (
-    PreviousFrame,
-    Window,
-    check_count,
-    continued,
-    laid_on,
-    next_masks,
-    windows,
-    working_size,
-)
+from ..diffusion.windows import EditedVideo, PreviousFrame, Window, check_video, continued, laid_on, next_masks
+from ..diffusion.windows import windows, working_size
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
-from ..flow.optical_flow import Flow, estimate_flow
+from ..flow.optical_flow import Flow
 from ..losses import editing, released_editing
 from ..losses.views import SoundTerms, Views, encode_views
 from ..media.detail_transfer import transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
-
-
-@dataclass
-class EditedVideo:
-    """frames [F,3,H,W] in -1..1, and what was edited of each: mask [F,1,H,W] in 0..1, feathered.
-
-    history: for each step the unweighted terms, means over the frames of a window.
-    """
-
-    frames: Tensor
-    mask: Tensor
-    history: list[dict[str, float]]
 
 
 def edit_video(
@@ -87,24 +65,13 @@ def edit_video(
     Raises:
         InputError: shapes disagree, or a weight is set without what it needs.
     """
-    sizes = check_shape(frames, "F 3 H W", name="the frames")
-    check_shape(embeds, "F D", name="the embeddings")
-    check_count(len(embeds), sizes["F"], "embeddings")
-    if mask is not None:
-        check_shape(mask, "F 1 H W", name="the mask")
-        check_count(len(mask), sizes["F"], "masks")
-    for name, curve in (curves or {}).items():
-        check_count(len(curve), sizes["F"], f"values of the curve of {name}", one=False)
-    parts = list(
-        stream_edit(
-            frames.split(1), embeds, denoiser=denoiser, joint=joint,
-            masks=mask if mask is None or len(mask) == 1 else mask.split(1),
-            flow=flow, perceptual=perceptual, curves=curves, presence=presence, num_frames=sizes["F"], config=config,
-            on_step=on_step,
-        )
+    check_video(frames, embeds, mask, curves or {})
+    parts = stream_edit(
+        frames.split(1), embeds, denoiser=denoiser, joint=joint,
+        masks=mask if mask is None or len(mask) == 1 else mask.split(1), flow=flow, perceptual=perceptual,
+        curves=curves, presence=presence, num_frames=len(frames), config=config, on_step=on_step,
     )  # fmt: skip
-    history = [terms for part in parts for terms in part.history]
-    return EditedVideo(torch.cat([part.frames for part in parts]), torch.cat([part.mask for part in parts]), history)
+    return EditedVideo.joined(parts)
 
 
 def stream_edit(
@@ -198,14 +165,7 @@ def edit_window(
     def keep_background(x_prev: Tensor, t_prev: int) -> Tensor:
         return m * x_prev + (1 - m) * denoiser.add_noise(x_src, t_prev, noise.source(x_src, t_prev))
 
-    def report(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor | None]) -> None:
-        def shown() -> Tensor | None:
-            x0_hat = preview()
-            return None if x0_hat is None else composite(x_src, x0_hat, m)
-
-        if on_step is not None:
-            on_step(i, n, history[-1] if history else {}, shown)
-
+    report = None if on_step is None else window.reported(on_step, history)
     x_t = denoiser.add_noise(x_src, steps[0].t, noise.start(x_src))
     x0 = sample(denoise, x_t, denoiser.schedule, sampler, noise=noise, after_step=keep_background, on_step=report)
     return x0, history
@@ -221,10 +181,8 @@ def window_losses(
 ) -> guided_denoiser.Losses:
     """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
     x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
-    estimator = cast(FlowEstimator, window.flow)  # used with a weight of "flow" only, and where flow is no Flow
     before = None if window.previous is None else window.previous.image_embeds
     heard = SoundTerms(weights, joint, window.audio, views_of(config), x_src, m, before)
-    reference = window.movement(config.chunk, config.flow_on == "source") if "flow" in weights else None
 
     def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
         terms = heard(x0_hat, t)
@@ -232,7 +190,7 @@ def window_losses(
             terms["sound"] = released_editing.without_first(terms["sound"])
         if "flow" in weights:
             x = window.with_previous(x0_hat, "x0")
-            moved = estimate_flow(x.detach(), estimator, config.chunk) if reference is None else reference
+            moved = window.flow_of(x, config.chunk)
             if released:
                 mask = m if window.previous is None else torch.cat([m[:1], m])
                 terms["flow"] = released_editing.flow_distance(x, moved, mask)

@@ -31,9 +31,9 @@ from ..losses.perceptual import load_perceptual
 from ..media.images import grid, save_image
 from ..trajectory.trajectory import Trajectory, save_trajectory
 from .engine import distributed, loop
-from .engine.ema import ema_update
+from .engine.ema import RunningMean, ema_update
 from .sound_video_recipe import Settings, Stage, new_trajectory
-from .sound_video_sources import RunningMean, SoundVideoData, Sources, TrainBatch, open_data
+from .sound_video_sources import SoundVideoData, Sources, TrainBatch, open_data
 from .sound_video_terms import Rollout, adversarial_terms, kinds_term, latent_terms, picture_terms
 
 

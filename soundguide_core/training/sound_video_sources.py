@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..audio.mel import MelSpec
 from ..common.files import make_folder
@@ -127,21 +127,6 @@ class Sources:
                 return source(z), None
             shown, quiet = (self.codes.name_z(layouts, which, z) for which in (calm, torch.ones_like(calm)))
             return source(shown), source(quiet)
-
-
-class RunningMean(nn.Module):
-    """w_bar [L,D]: the mean of the codes produced so far, forgetting slowly."""
-
-    value: Tensor
-
-    def __init__(self, start: Tensor):
-        super().__init__()
-        self.register_buffer("value", start.clone())
-
-    @torch.no_grad()
-    def update(self, codes: Tensor, beta: float = 0.99) -> None:
-        """codes [B,L,D]"""
-        self.value.copy_(torch.lerp(distributed.all_reduce_mean(codes.mean(dim=0)), self.value, beta))
 
 
 @dataclass(frozen=True)

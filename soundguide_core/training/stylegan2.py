@@ -25,19 +25,9 @@ from .data.pictures import Pictures, open_pictures
 from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.adversarial import GANSettings, run_gan_training
-from .engine.ema import ema_beta, ema_update
+from .engine.ema import RunningMean, ema_beta, ema_update
 from .engine.gradients import match_grad_strides, sanitize_grads
 from .warm_start import Coded, WarmStart, warm_start_of
-
-
-class RunningMean(nn.Module):
-    """A running mean, kept in checkpoints as a buffer."""
-
-    value: Tensor
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("value", torch.zeros([]))
 
 
 class StyleGAN2Training:
@@ -70,7 +60,7 @@ class StyleGAN2Training:
         self.discriminator = with_seed(seed + 1, lambda: discriminator(config)).to(**layout)
         self.generator.mapping.requires_grad_(settings.learn_mapping)
         self.g_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.path_mean = RunningMean().to(self.device)
+        self.path_mean = RunningMean(torch.zeros([])).to(self.device)
         self.modules = {
             "generator": self.generator,
             "discriminator": self.discriminator,
