@@ -10,7 +10,7 @@ from ...common.settings import Setting, check_settings, config, seed_setting, se
 
 SCORE, PAPER, CLEAN, RELEASED = "score", "paper", "clean", "released"
 ESTIMATE, LOOK_AGAIN = "estimate", "look again"  # rules of diffusion.rules
-VARIANTS = (ESTIMATE, LOOK_AGAIN, SCORE, PAPER, CLEAN, RELEASED)
+VARIANTS = (SCORE, PAPER, CLEAN, RELEASED, ESTIMATE, LOOK_AGAIN)
 SAMPLERS = ("ddpm", "ddim", "dpm-solver")  # of diffusion.sampler
 OUTSIDE_MASK = ("source", "grey")
 FLOW_ON = ("source", "estimate")
@@ -92,23 +92,23 @@ VARIANT_DEFAULTS = {
 class EditConfig:
     """How a video is edited. The sampling goes `steps` of the way from noise to picture but for the first `skip`.
 
-    variant: "estimate" is ours and the default: after a warm-up (diffusion/warm_up.py) each step moves the clean
-    estimate by a set length, which costs no way back through the UNet. "look again" lets the UNet look at what was
-    moved in every step. Ours too, from before: "score", the gradient through the UNet shifts the score; "clean", the
-    estimate without a warm-up. "paper" and "released" name the defaults of the article and of its released code, and
-    shift the mean of a step; "released" has the code's terms as well (losses/released_editing.py).
+    variant: "score" is ours and the default: the gradient through the UNet shifts the score. "clean" is ours too: the
+    gradient is taken at the clean estimate, which costs no way back through the UNet but shows less. So are "estimate"
+    and "look again", the rules of that name (diffusion/rules.py) after a warm-up (diffusion/warm_up.py), with lengths
+    that are the same in small masks and large ones. "paper" and "released" name the defaults of the article and of its
+    released code, and shift the mean of a step; "released" has the code's terms as well (losses/released_editing.py).
     weights: lambdas, of TERMS; a term with weight 0 is not computed.
     """
 
     variant: str = setting(
-        ESTIMATE, "ours at the clean estimate, or with another look in each step; ours on the score, or without a "
-        "warm-up, as before; the article or its code, with their settings",
+        SCORE, "ours on the score; the article or its code, with their settings; ours at the clean estimate, faster: "
+        "clean, estimate and look again",
         what="variant", choices=VARIANTS,
-        tooltip="estimate: steers the estimate of the finished picture, after a warm-up in the first steps; the best "
-        "for its time. look again: asks the network about each change; milder, slower. score: steers through the "
-        "network, on its score; slow. clean: the estimate without a warm-up; shows less. paper: as published, on the "
-        "mean of a step. released: as the authors' code does it. The settings stay as they are set here; 'preset' "
-        "selects the published ones.",
+        tooltip="score: steers through the network, on its score. paper: the same on the mean of a step, as published. "
+        "clean: steers the estimate of the finished picture, the fastest; shows less. released: as the authors' code "
+        "does it. estimate: like clean, after a warm-up, and as strong in a small mask as in a large one. look again: "
+        "the same, asking the network about each change. The settings stay as they are set here; 'preset' selects the "
+        "published ones.",
     )  # fmt: skip
     sampler: str = setting(
         "ddpm", "with fresh noise in every step as published (ddpm), or none", what="sampler", choices=SAMPLERS,
