@@ -22,8 +22,17 @@ from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, Perceptu
 from ..diffusion import guided_denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.warm_up import WarmUp
-from ..diffusion.windows import EditedVideo, PreviousFrame, Window, check_video, continued, laid_on, next_masks
-from ..diffusion.windows import windows, working_size
+from ..diffusion.windows import (
+    EditedVideo,
+    PreviousFrame,
+    Window,
+    check_video,
+    continued,
+    laid_on,
+    next_masks,
+    windows,
+    working_size,
+)
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
