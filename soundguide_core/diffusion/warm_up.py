@@ -24,7 +24,7 @@ FROM_NOISE = 0.99  # share of noise at which nothing of a source is left that co
 
 @dataclass(frozen=True)
 class WarmUp:
-    """So many looks in each of the first guided steps, instead of the rule's one move. length: of a look's move of x,
+    """So many looks in each of the first guided steps, in place of the rule's one move. length: of a look's move of x,
     as a share of the noise, root mean square."""
 
     steps: int = 3
