@@ -223,7 +223,8 @@ def own_copy(inside: nn.Module) -> tuple[nn.Module, bool]:
     kind = type(inside).__name__
     dropped = [inside.encoder] if kind in ("AutoencoderKL", "AutoencodingEngine", "WanVAE") else []
     host_memory = [x for part in inside.modules() for key, x in vars(part).items() if key in ("_v", "_pin")]
-    own = copy.deepcopy(inside, {id(x): None for x in (*dropped, *host_memory)})
+    instead = {id(x): nn.Module() for x in dropped} | {id(x): None for x in host_memory}
+    own = copy.deepcopy(inside, instead)
     own = own.float() if next(own.parameters(), torch.empty(0)).dtype == torch.float16 else own
     if kind == "WanVAE":
         own.decoder = Again(cast(nn.Module, own.decoder))
