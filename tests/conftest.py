@@ -54,6 +54,42 @@ def transformers():
     return _optional("transformers")
 
 
+@pytest.fixture
+def make_clap(transformers, tmp_path):
+    """make_clap(fused) => the folder of an untrained CLAP of transformers, whose tokenizer knows letters."""
+    import json
+
+    import torch
+
+    def make(fused: bool) -> Path:
+        folder = tmp_path / "a_clap"
+        tower = {
+            "spec_size": 64, "num_mel_bins": 16, "patch_embeds_hidden_size": 8, "hidden_size": 32, "depths": [1, 1, 1],
+            "num_attention_heads": [1, 1, 1], "window_size": 4, "aff_block_r": 2,
+        }  # fmt: skip
+        text = {
+            "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 16, "max_position_embeddings": 66,
+        }  # fmt: skip
+        fusion = {"enable_fusion": True, "fusion_type": "aff_2d"} if fused else {}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            sides = {"text_config": {**text, "projection_dim": 8}, "audio_config": {**tower, **fusion}}
+            sides["audio_config"]["projection_dim"] = 8
+            config = transformers.ClapConfig(**sides, projection_dim=8)
+            transformers.ClapModel(config).eval().save_pretrained(folder)
+        letters = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(chr(i) for i in range(33, 127)), "Ġ"]
+        (folder / "vocab.json").write_text(json.dumps({x: i for i, x in enumerate(letters)}), encoding="utf-8")
+        (folder / "merges.txt").write_text("#version: 0.2\n")
+        transformers.RobertaTokenizer.from_pretrained(folder).save_pretrained(folder)
+        features = {"sampling_rate": 4000, "hop_length": 160, "fft_window_size": 256, "feature_size": 16}
+        features |= {"frequency_min": 50, "frequency_max": 1500, "max_length_s": 10}
+        (folder / "preprocessor_config.json").write_text(json.dumps(features))
+        return folder
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of real recordings beside the checkout; a test that needs it is skipped where it is absent."""

@@ -23,6 +23,7 @@ THINGS = {
     "sound-video": "training.sound_video",
     "styleganv": "training.styleganv",
     "pixel-diffusion": "training.pixel_diffusion",
+    "bridge": "training.bridge",
 }
 
 

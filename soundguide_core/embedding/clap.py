@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from ..checkpoints.formats.keys import flat_tensors
 from ..common.errors import InputError, check_number
 from ..common.files import read_json
 from ..common.typed import check_types
+from .bridge import Head
 
 FOLDER = "clap"  # beside the head's file, with
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -42,27 +42,6 @@ LARGEST = {  # what a file may ask for
     "frequency_min": 96_000,
     "frequency_max": 96_000,
 }
-
-
-def _perceptron(dim: int) -> nn.ModuleDict:
-    first = nn.Sequential(nn.Linear(dim, 2 * dim), nn.BatchNorm1d(2 * dim), nn.ReLU())
-    return nn.ModuleDict({"net1": first, "net2": nn.Sequential(nn.Linear(2 * dim, dim), nn.BatchNorm1d(dim))})
-
-
-class Head(nn.Module):
-    """CLAP's embeds [B,D], unit norm => CLIP's [B,D], unit norm. Keys as in ex_clap.pt."""
-
-    def __init__(self, dim: int = 512) -> None:
-        super().__init__()
-        self.Head1 = nn.Linear(dim, dim)
-        self.Head2 = nn.ModuleDict({"mlp1": _perceptron(dim), "mlp2": _perceptron(dim)})
-
-    def forward(self, embeds: Tensor) -> Tensor:
-        x = self.Head1(embeds)
-        for perceptron in self.Head2.values():
-            perceptron = cast(nn.ModuleDict, perceptron)
-            x = perceptron["net2"](perceptron["net1"](x))
-        return F.normalize(x, dim=-1)
 
 
 class LogMel(nn.Module):
@@ -146,7 +125,7 @@ class Encoder(nn.Module):
         for module in self.clap.modules():  # computed, and in some of the files only
             if INDEX in dict(module.named_buffers(recurse=False)):
                 module.register_buffer(INDEX, module.get_buffer(INDEX), persistent=False)
-        self.head = Head(dim)
+        self.head = Head(dim, int(config.projection_dim))
         self.config = clap
 
     @property

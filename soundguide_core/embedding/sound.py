@@ -24,7 +24,7 @@ from ..common.errors import InputError, check_number, check_whole
 from ..common.typed import check_types, fits
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
-NETWORKS = {"timm": ".sound", "wav2clip": ".wav2clip", "clap": ".clap"}
+NETWORKS = {"timm": ".sound", "wav2clip": ".wav2clip", "clap": ".clap", "bridge": ".bridge"}
 
 
 @dataclass(frozen=True)

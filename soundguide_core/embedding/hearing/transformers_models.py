@@ -51,10 +51,14 @@ class ClapEars(ComparingEars):
         return F.normalize(_pooled(found), dim=-1)
 
     def embed_words(self, words: Sequence[str]) -> Tensor:
+        return self.embed_texts([TEXT.format(word) for word in words])
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Texts as they are => [K,D], unit norm."""
         rows = []
-        for first in range(0, len(words), TEXTS_AT_ONCE):
-            texts = [TEXT.format(word) for word in words[first : first + TEXTS_AT_ONCE]]
-            tokens = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt").to(self.device)
+        for first in range(0, len(texts), TEXTS_AT_ONCE):
+            part = list(texts[first : first + TEXTS_AT_ONCE])
+            tokens = self.tokenizer(part, padding=True, truncation=True, return_tensors="pt").to(self.device)
             rows.append(F.normalize(_pooled(self.model.get_text_features(**tokens)), dim=-1))
         return torch.cat(rows)
 

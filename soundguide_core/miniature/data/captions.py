@@ -118,6 +118,12 @@ def vocabulary() -> list[str]:
     return [*phrases, "and then together with mixed with"]
 
 
+def caption_texts(count: int, seed: int) -> list[str]:
+    """Captions of sounds and pairs of sounds, for a bridge between two spaces."""
+    first, _ = draw_captions([], count, np.random.default_rng(seed))
+    return [caption.text for caption in first]
+
+
 def draw_captions(
     shown: Sequence[SceneContent], extra: int, rng: np.random.Generator
 ) -> tuple[list[Caption], list[Caption]]:

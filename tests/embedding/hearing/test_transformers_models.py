@@ -16,16 +16,6 @@ from soundguide_core.embedding.hearing.loading import load_ears
 from soundguide_core.embedding.hearing.vocabulary import read_vocabulary
 
 RATE = 4000
-FEATURES = {"sampling_rate": RATE, "hop_length": 160, "fft_window_size": 256, "feature_size": 16, "frequency_max": 1500}
-FEATURES |= {"max_length_s": 10, "frequency_min": 50}
-TOWER = {
-    "spec_size": 64, "num_mel_bins": 16, "patch_embeds_hidden_size": 8, "hidden_size": 32, "depths": [1, 1, 1],
-    "num_attention_heads": [1, 1, 1], "projection_dim": 8, "window_size": 4, "aff_block_r": 2,
-}  # fmt: skip
-TEXT = {
-    "vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
-    "max_position_embeddings": 66, "projection_dim": 8,
-}  # fmt: skip
 AST = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "num_mel_bins": 16,
     "max_length": 128, "patch_size": 8, "frequency_stride": 8, "time_stride": 8,
@@ -43,24 +33,13 @@ def heard(ears, words, wave, rate):
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "fused"])
-def clap_folder(request, transformers, tmp_path):
-    """A CLAP with a tokenizer that knows letters."""
-    fusion = {"enable_fusion": True, "fusion_type": "aff_2d"} if request.param else {}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = transformers.ClapConfig(text_config=TEXT, audio_config={**TOWER, **fusion}, projection_dim=8)
-        transformers.ClapModel(config).eval().save_pretrained(tmp_path)
-    marks = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    letters = [*marks, *(chr(i) for i in range(33, 127)), "Ġ"]
-    (tmp_path / "vocab.json").write_text(json.dumps({x: i for i, x in enumerate(letters)}), encoding="utf-8")
-    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    transformers.RobertaTokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(FEATURES))
-    return tmp_path
+def clap_folder(request, make_clap):
+    return make_clap(fused=request.param)
 
 
 @torch.no_grad()
 def test_clap_scores_are_those_of_transformers(transformers, clap_folder):
+    features = json.loads((clap_folder / "preprocessor_config.json").read_text())
     ears = load_ears(clap_folder)
     wave = noise(3.3, RATE)
     found, listener = heard(ears, ["rain", "a brass band"], wave, RATE)
@@ -69,7 +48,7 @@ def test_clap_scores_are_those_of_transformers(transformers, clap_folder):
 
     model = transformers.ClapModel.from_pretrained(clap_folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(clap_folder)
-    extractor = transformers.ClapFeatureExtractor(**FEATURES)
+    extractor = transformers.ClapFeatureExtractor(**features)
     fused = model.config.audio_config.enable_fusion
     words = ["rain", "a brass band", *(word for word in EVERYDAY if word != "rain")]
     tokens = tokenizer([f"This is a sound of {word}." for word in words], padding=True, return_tensors="pt")

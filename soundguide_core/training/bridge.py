@@ -1,0 +1,158 @@
+"""A bridge: a head from the space of one hearing model into that of a picture and text model, both frozen.
+
+Z. Wang et al., "Extending Multi-modal Contrastive Representations" (Ex-MCR), NeurIPS 2024: the same captions in the
+text towers of both spaces are pairs, without any sound or picture; or sounds and pictures that belong together are.
+Noise on what comes in makes the head carry over sounds too, which lie beside the texts of their own space:
+
+    L = L_nce(h(s + n), t) + w mean(1 - <h(s + n), t>)        s, t: the two embeddings of a pair, n: noise, h: the head
+
+Features are encoded once and kept. Axes: N pairs, D dims.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..checkpoints import registry
+from ..common.errors import InputError
+from ..common.files import make_folder, replacing
+from ..common.rng import with_seed
+from ..embedding.bridge import Head
+from ..embedding.clip import ClipTowers, load_clip
+from ..embedding.joint import load_joint
+from ..losses.contrastive import Temperature, alignment, info_nce
+from .bridge_pairs import Pairs, open_pairs
+from .bridge_sources import open_source
+from .engine import loop
+from .engine.schedules import warmup_cosine
+from .engine.settings import from_table
+
+
+@dataclass(frozen=True)
+class BridgeSettings:
+    """The recipe's [training].
+
+    batch: pairs a step. noise: the length of the noise beside an embedding's own length of 1. tau: the temperature at
+    first. alignment: w. held_out: the share of pairs that retrieval is measured on.
+    """
+
+    steps: int = 2000
+    batch: int = 256
+    lr: float = 1e-3
+    warmup: int = 50
+    weight_decay: float = 0.01
+    noise: float = 0.5
+    tau: float = 0.07
+    alignment: float = 1.0
+    held_out: float = 0.1
+    save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.batch < 2:
+            raise InputError(f"The recipe's batch is {self.batch}.", "A head normalises over at least 2 pairs.")
+
+
+class BridgeTraining:
+    """A head, and one update per step. source [N,D1], target [N,D2]: unit norm."""
+
+    def __init__(
+        self, source: Tensor, target: Tensor, settings: BridgeSettings, device: str | torch.device, seed: int
+    ) -> None:
+        self.settings, self.seed, self.device = settings, seed, torch.device(device)
+        self.source, self.target = source.to(self.device), target.to(self.device)
+        self.head = with_seed(seed, lambda: Head(target.shape[1], source.shape[1])).to(self.device).train()
+        self.temperature = Temperature(settings.tau).to(self.device)
+        learned = [*self.head.parameters(), *self.temperature.parameters()]
+        self.optimiser = torch.optim.AdamW(learned, lr=settings.lr, weight_decay=settings.weight_decay)
+        self.modules = {"head": self.head, "temperature": self.temperature}
+        self.optimisers = {"adamw": self.optimiser}
+
+    def step(self, i: int) -> dict[str, float]:
+        s, rng = self.settings, loop.step_rng(self.seed, i)
+        rows = torch.randperm(len(self.source), generator=rng)[: s.batch].to(self.device)
+        source, target = self.source[rows], self.target[rows]
+        noise = torch.randn(source.shape, generator=rng).to(source) / source.shape[1] ** 0.5
+        made = self.head(F.normalize(source + s.noise * noise, dim=-1))
+        same = target @ target.T > 1 - 1e-4  # two captions of one meaning are no negatives of each other
+        losses = {
+            "nce": info_nce(made, target, self.temperature(), mask=same),
+            "alignment": s.alignment * alignment(made, target, targets=torch.eye(len(rows), device=self.device)),
+        }
+        for group in self.optimiser.param_groups:
+            group["lr"] = s.lr * warmup_cosine(i, s.steps, s.warmup)
+        self.optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        self.optimiser.step()
+        return loop.to_floats(losses)
+
+
+def retrieval(made: Tensor, target: Tensor) -> dict[str, float]:
+    """How often the nearest of N targets is one's own, and the mean place of one's own (0 best, 0.5 by chance)."""
+    nearness = made @ target.T
+    own = nearness.diagonal()[:, None]
+    ahead = (nearness > own + 1e-6).sum(dim=1).float()
+    return {
+        "first": float((ahead == 0).float().mean()),
+        "place": float(ahead.mean() / max(len(target) - 1, 1)),
+        "cosine": float(own.mean()),
+    }
+
+
+def split(pairs: Pairs, share: float, seed: int) -> tuple[Pairs, Pairs]:
+    """(to learn from, held out)"""
+    order = torch.randperm(len(pairs.source), generator=torch.Generator().manual_seed(seed))
+    count = round(share * len(order))
+    if len(order) - count < 2:
+        raise InputError(f"There are {len(order)} pairs.", "Give more captions, or more sounds with pictures.")
+    return pairs.of(order[count:]), pairs.of(order[:count])
+
+
+def run(
+    *, config: Mapping, out: Path, resume: bool = False, device: str = "cpu", seed: int = 0,
+    on_step: loop.OnStep | None = None,
+) -> Path:  # fmt: skip
+    """Train by a recipe; writes into out: clip.safetensors and sound.safetensors, which are a joint encoder as they lie
+    there, the features that were learned from, scores.json and a checkpoint.
+
+    config: source (a joint encoder or the folder of a CLAP: whose ears), target (a joint encoder, or a file or name of
+    a picture and text model: into whose space), [data] (bridge_pairs.open_pairs) and [training] (BridgeSettings).
+    """
+    settings = from_table(BridgeSettings, config.get("training", {}), "training")
+    source, target = open_source(config.get("source"), device), _towers(config["target"], device)
+    out = make_folder(out)
+    pairs = open_pairs(config.get("data", {}), source, target, out, seed=seed, on_step=on_step)
+    learned, held_out = split(pairs, settings.held_out, seed)
+    training = BridgeTraining(learned.source, learned.target, settings, device, seed)
+    scores: dict[str, Any] = {"pairs": len(learned.source), "held_out": len(held_out.source)}
+    measured = held_out if len(held_out.source) else learned
+    scores["before"] = _measured(training, measured)
+    loop.run(training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step)
+    scores["after"] = _measured(training, measured)
+
+    source.save(out / "sound.safetensors", training.head.eval().cpu(), target.dim)
+    target.save(out / "clip.safetensors")
+    with replacing(out / "scores.json") as temporary:
+        temporary.write_text(json.dumps(scores, indent=2), encoding="utf-8")
+    return out / "sound.safetensors"
+
+
+@torch.no_grad()
+def _measured(training: BridgeTraining, pairs: Pairs) -> dict[str, float]:
+    training.head.eval()
+    found = retrieval(training.head(pairs.source.to(training.device)), pairs.target.to(training.device))
+    training.head.train()
+    return found
+
+
+def _towers(name: str, device: str | torch.device) -> ClipTowers:
+    """A picture and text model: that of a joint encoder, or a file or row of its own."""
+    here = any(row.name == name for row in registry.rows() if row.kind == "joint") or Path(name).is_dir()
+    return load_joint(name, device).clip if here else load_clip(registry.find("clip", name).files["clip"], device)
