@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.checkpoints import registry
+from ..soundguide_core.embedding.hearing.names import ears_kind, ears_names
 from ..soundguide_core.flow.estimators import METHODS, flow_names, load_flow
 from . import sockets
 from .host import Model, advanced, check_choice, half_is_better, io, model_stamp, search_aliases
@@ -124,8 +125,6 @@ class LoadSoundClassifier(Loader):
 
     @classmethod
     def names(cls):
-        from ..soundguide_core.embedding.hearing.loading import ears_names
-
         return ears_names()
 
     @classmethod
@@ -141,8 +140,6 @@ class LoadSoundClassifier(Loader):
 
     @classmethod
     def _kind(cls, name):
-        from ..soundguide_core.embedding.hearing.loading import ears_kind
-
         return ears_kind(name)
 
     @classmethod

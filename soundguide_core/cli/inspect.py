@@ -18,6 +18,7 @@ KEYS = {
     "encoder": "sound",
     "vision_cfg": "clip",
     "open_clip": "clip",
+    "classifier": "sound-classifier",
     "classes": "scene-classifier",
     "motion_z_dim": "video-generator",
     "resolution": "generator",

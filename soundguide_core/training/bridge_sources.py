@@ -17,7 +17,8 @@ from ..audio.wave_windows import CLAP
 from ..checkpoints import safetensors_io
 from ..common.errors import InputError
 from ..embedding.bridge import Encoder, Head
-from ..embedding.hearing.loading import ears_kind, load_ears
+from ..embedding.hearing.loading import load_ears
+from ..embedding.hearing.names import ears_kind
 from ..embedding.hearing.transformers_models import ClapEars
 from ..embedding.joint import JointEncoder, load_joint
 from ..embedding.sound import save_sound

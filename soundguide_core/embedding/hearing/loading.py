@@ -12,27 +12,10 @@ from ...checkpoints.bounded_build import bounded_build
 from ...checkpoints.loading import build_network
 from . import transformers_models
 from .listening import Ears
+from .names import KIND, ears_kind, is_model
 
-KIND = "sound-classifier"
 # config["classifier"]["architecture"] -> the module and the class
 NETWORKS = {"yamnet": (".yamnet", "YAMNet")}
-
-
-def ears_names() -> list[str]:
-    """What load_ears answers to and is on disk: joint encoders after classifiers."""
-    return list(dict.fromkeys([*registry.names(KIND), *registry.names("joint")]))
-
-
-def ears_kind(name_or_path: str | os.PathLike | None) -> str:
-    """ "sound-classifier" or "joint", whichever has this name; None is the default joint encoder."""
-    if name_or_path is None:
-        return "joint"
-    name = os.fspath(name_or_path)
-    known = {kind: {row.name for row in registry.rows() if row.kind == kind} for kind in (KIND, "joint")}
-    if name in known[KIND] or (name not in known["joint"] and name in registry.names(KIND)):
-        return KIND
-    joint = name in known["joint"] or name in registry.names("joint") or (os.path.isdir(name) and not _is_model(name))
-    return "joint" if joint else KIND
 
 
 def load_ears(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Ears:
@@ -47,15 +30,11 @@ def load_ears(name_or_path: str | os.PathLike | None = None, device: str | torch
 
         return JointEars(load_joint(name_or_path, device)).eval()
     name = name_or_path
-    if name is not None and _is_model(name):
+    if name is not None and is_model(name):
         name = os.path.join(os.fspath(name), "model.safetensors")
     path = registry.find(KIND, name).files["classifier"]
     ears = transformers_models.of_file(path) or _of_weights(path)
     return ears.eval().requires_grad_(False).to(device)
-
-
-def _is_model(name: str | os.PathLike) -> bool:
-    return os.path.isfile(os.path.join(os.fspath(name), transformers_models.CONFIG))
 
 
 def _of_weights(path: str | os.PathLike) -> Ears:

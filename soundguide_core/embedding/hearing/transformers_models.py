@@ -20,8 +20,9 @@ from ...common.errors import InputError
 from ...common.files import read_json
 from ..clap import FEATURES, LogMel, audio_inputs, needs_transformers
 from .listening import ClassifyingEars, ComparingEars, Ears
+from .names import CONFIG
 
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+PREPROCESSOR = "preprocessor_config.json"
 TEXT = "This is a sound of {}."
 TEXTS_AT_ONCE = 64
 

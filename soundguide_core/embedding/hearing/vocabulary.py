@@ -8,7 +8,6 @@ told) and also (other words for the same, separated by commas).
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 import re
 from collections import Counter
@@ -82,6 +81,8 @@ class Vocabulary:
         found = [i for i, name in enumerate(classes) if wanted & {plain(name)}]
         found = found or [i for i, name in enumerate(classes) if wanted & set(names_of(name))]
         if not found:
+            import difflib
+
             known = sorted({name for each in classes for name in names_of(each)} | set(self.names))
             near = difflib.get_close_matches(plain(word), known, n=SUGGESTED, cutoff=0.5)
             hint = f"Say {' or '.join(near)}" if near else "Choose among its classes"
