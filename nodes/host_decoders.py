@@ -70,7 +70,8 @@ def _make(model, choice: str, vae) -> PreviewDecoder:
     if choice == FACTORS or vae is None:
         raise InputError(
             f"There is no latent2rgb for {name}" + (" and no tiny decoder." if choice == AUTO else "."),
-            "Connect the VAE of this model to vae" + (" and choose the full VAE." if choice == FACTORS else "."),
+            "Connect the VAE of this model to vae of Load Preview Decoder"
+            + (", and choose the full VAE." if choice == FACTORS else "."),
         )
     return _full(latents, vae)
 

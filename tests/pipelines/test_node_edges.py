@@ -215,3 +215,23 @@ def test_the_class_of_sampled_pictures(execute, model, refused, tiny, tmp_path):
         sample(class_index=3)
     with refused("this generator has none"):
         sample(generator=model("generators.loading.load_generator", tiny.generator), class_index=0)
+
+
+def test_encoders_of_one_space_meet_and_others_are_refused_by_name(nodes, refused):
+    Embeds = nodes("sockets").Embeds
+    one, two = torch.eye(2)[:1], torch.eye(2)[1:]
+    heard = Embeds(one, "rain", "wav2clip", space="OpenAI CLIP ViT-B/32 aa")
+    read = Embeds(two, "fire", "clap", space="OpenAI CLIP ViT-B/32 aa")
+    mixed = nodes("embedding").mix([heard, read], [1.0, 1.0])
+    assert mixed.label == "rain + fire" and mixed.space == heard.space
+    elsewhere = dataclasses.replace(read, space="CLIP ViT-B/32 bb")
+    with refused("made with encoder 'clap' meets encoder 'wav2clip'.*CLIP ViT-B/32 bb and OpenAI CLIP ViT-B/32 aa"):
+        nodes("embedding").mix([heard, elsewhere], [1.0, 1.0])
+    with refused("another space"):
+        nodes("embedding").mix([heard, dataclasses.replace(read, space="")], [1.0, 1.0])
+    network = torch.nn.Module()
+    network.space = heard.space  # pyright: ignore[reportAttributeAccessIssue]
+    encoder = nodes("host").Model("clip-b-32-cvpr2022", lambda device: network)
+    nodes("embedding").check_encoder([heard, read], encoder)
+    with refused("meets encoder 'clip-b-32-cvpr2022', which has another space"):
+        nodes("embedding").check_encoder([elsewhere], encoder)
