@@ -47,7 +47,7 @@ def config_of(config: type[T], sockets: Mapping[str, Any], **fixed: Any) -> T:
     paths = {leaf.socket: path for path, leaf in leaves(config).items()}
     values = {paths[name]: value for name, value in sockets.items() if name in paths} | fixed
     preset = sockets.get(PRESET, AS_SET)
-    if preset != AS_SET:
+    if preset in preset_names(config):
         published = preset_fields(config, preset)
         return build(config, {path: x for path, x in values.items() if _field(path) not in published} | published)
     chosen = {"variant": values.pop("variant")} if "variant" in values else {}
