@@ -124,6 +124,7 @@ def tiny_models(tmp_path_factory) -> Path:
     from soundguide_core.checkpoints import safetensors_io
     from soundguide_core.diffusion.unet import UNet
     from soundguide_core.embedding.clip import ClipTowers
+    from soundguide_core.embedding.ir_se import ArcFace, IRSEConfig
     from soundguide_core.embedding.sound import SoundEncoder, SoundEncoderConfig, save_sound
     from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
     from soundguide_core.trajectory.trajectory import Trajectory, TrajectoryConfig, save_trajectory
@@ -145,6 +146,11 @@ def tiny_models(tmp_path_factory) -> Path:
         save_trajectory(
             folder / "trajectory" / "tiny.safetensors",
             Trajectory(TrajectoryConfig(num_ws=8, w_dim=16, encoder=encoder, hidden=8), spec),
+        )
+        (folder / "identity").mkdir()
+        faces = IRSEConfig((4, 4, 4, 4, 8), (1, 1, 1, 1), 4, dim=6, side=16)
+        safetensors_io.save(
+            folder / "identity" / "tiny.safetensors", ArcFace(faces).state_dict(), {"arcface": faces.to_dict()}
         )
         for name in ("tiny", "other"):
             place = folder / "joint" / name

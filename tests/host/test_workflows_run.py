@@ -59,6 +59,7 @@ EDIT |= dict(
     follow_changes=0.1, variant="clean", sampler="ddpm", surroundings="grey", crops=1, feather=1, invert_mask=True
 )
 EDIT |= dict(window=5, chunk=2, size=0)
+GUIDE = dict(strength=1.0, rule="look again", start=0.0, end=1.0, every=1, chunk=1, warm_up=0)
 SAY = dict(words="rain, a brass band", vocabulary="birds", table="AudioSet", smoothing=0.5, hold=0.25)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
@@ -110,8 +111,23 @@ def tiny_prompt() -> dict:
         "styles": node("MixStyles", base=["draw", 0], donor=["find", 0], layers="fine", first_layer=0, last_layer=1),
         "change": node(
             "SoundManipulate", generator=["G", 0], encoder=["J", 0], latents=["styles", 0], embeds=["mix", 0],
-            also=["text", 0], also_weight=1.0, **CHANGE,
+            also=["text", 0], also_weight=1.0, identity=["face", 0], keep_identity=0.004, **CHANGE,
         ),
+        "face": node("LoadIdentityEncoder", name="tiny.safetensors"),
+        "mini": node("LoadMiniatureModel", name="miniature"),
+        "look": node("LoadPreviewDecoder", model=["mini", 0], decoder="auto"),
+        "guided": node(
+            "GuideModel", model=["mini", 0], encoder=["J", 0], embeds=["text", 0], decoder=["look", 0], **GUIDE
+        ),
+        "nothing": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["mini", 1], "text": ""}},
+        "empty": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+        "same": node("FramesOfOneNoise", latent=["empty", 0], num_frames=2),
+        "listen": {"class_type": "KSampler", "inputs": {
+            "model": ["guided", 0], "positive": ["nothing", 0], "negative": ["nothing", 0],
+            "latent_image": ["same", 0], **SAMPLE,
+        }},
+        "listened": {"class_type": "VAEDecode", "inputs": {"samples": ["listen", 0], "vae": ["mini", 2]}},
+        "see_listened": {"class_type": "PreviewImage", "inputs": {"images": ["listened", 0]}},
         "render": node("StyleGANRender", generator=["G", 0], latents=["change", 0], chunk=1),
         "T": node("LoadSoundVideo", name="tiny.safetensors"),
         "start": node("SampleLatents", generator=["G", 0], seed=1, batch_size=1, psi=0.7),
@@ -171,6 +187,7 @@ def test_every_node_works(server, node_infos):
     assert "The same space" in run.outputs["see_rows"]["text"][0]
     assert "image_embeds" in run.outputs["see_unclip"]["text"][0] or "unclip" in run.outputs["see_unclip"]["text"][0]
     assert "one pass for 3 prompts" in run.outputs["see_how"]["text"][0]
+    assert len(run.outputs["see_listened"]["images"]) == 2
     assert "%" in run.outputs["see_heard"]["text"][0]
     said = json.loads(run.outputs["see_said"]["text"][0])
     assert len(said["words"]) == 23 and {"rain", "a brass band", "Owl"} <= {each["word"] for each in said["words"]}
