@@ -36,8 +36,11 @@ def as_image_embeds(encoder: Model, embeds: Embeds, clip_vision: Any, curve: Any
         if len(values) not in (1, len(rows)) and len(rows) != 1:
             raise InputError(f"{len(values)} values of the curve meet {len(rows)} rows.", "Give one for each frame.")
         rows = rows * values[:, None]
-    return rows, torch.zeros_like(rows), _output(F.normalize(embeds.whole.float(), dim=-1) * length), (
-        f"The same space: test pictures are {alike:.3f} alike, {rows.shape[1]} numbers, length {length:.2f}."
+    return (
+        rows,
+        torch.zeros_like(rows),
+        _output(F.normalize(embeds.whole.float(), dim=-1) * length),
+        (f"The same space: test pictures are {alike:.3f} alike, {rows.shape[1]} numbers, length {length:.2f}."),
     )
 
 

@@ -9,7 +9,20 @@ INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config",
 # read too: paths, or names in the registry
 MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity", "encoder")
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
-NEITHER = ("text", "labels", "words", "groups", "name", "kind", "folds", "variant", "device", "seed", "sound_layers")
+NEITHER = (
+    "text",
+    "labels",
+    "words",
+    "sampler",
+    "groups",
+    "name",
+    "kind",
+    "folds",
+    "variant",
+    "device",
+    "seed",
+    "sound_layers",
+)
 # commands that add files to the folder --out as they go on, and read from it where they are told to resume
 INTO_A_FOLDER = ("demo", "train")
 

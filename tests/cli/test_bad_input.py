@@ -177,7 +177,6 @@ def test_commands(what, files, tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     "command",
     [
-        "classify a.wav",
         "classify --labels a,b",
         "manipulate --text rain",
         "manipulate --text rain --out a.png --steps many",

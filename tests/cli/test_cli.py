@@ -221,7 +221,11 @@ def test_ctrl_c_that_meets_a_generator_as_it_is_cleared_away(monkeypatch, capsys
         return 0
 
     monkeypatch.setattr("soundguide_core.cli.models.run", run)
-    assert main(["models"]) == 130
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    try:
+        assert main(["models"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -132,6 +132,7 @@ USUAL = {
         "--judge=../weights/scene_classifier.safetensors",
     ],
     "sound-video": ["--sounds=1", "--seconds=0.5", f"--joint={JOINT}", f"--generator={GENERATOR}", "--trajectory=none"],
+    "told-pictures": ["--pictures=1", "--steps=1", f"--joint={JOINT}", "--unet=none"],
     "video-edit": ["--videos=1", "--frames=2", "--steps=1", f"--joint={JOINT}", "--unet=none"],
     "train": ["stylegan2", "--config=../in/types.toml", "--out=run"],
     "models": [],
@@ -176,8 +177,12 @@ class Lines:
     """next() => one line, as a list of arguments. The same seed gives the same lines."""
 
     def __init__(self, parser: argparse.ArgumentParser, seed: int):
-        self.parsers = commands(parser)
-        names = [name for name in self.parsers if name[-1] not in ("demo", "seeing", "sound-video", "video-edit")]
+        self.parsers = {name: each for name, each in commands(parser).items() if name != ("live",)}  # it never ends
+        names = [
+            name
+            for name in self.parsers
+            if name[-1] not in ("demo", "seeing", "sound-video", "video-edit", "told-pictures")
+        ]
         self.names = names * 3 + sorted(self.parsers)  # those that are only ever refused less often
         self.rng = random.Random(seed)
 

@@ -173,7 +173,7 @@ def test_a_code_is_where_a_coded_generator_has_its_scene():
     """The written mapping puts the same scene to the same place."""
     from soundguide_core.generators.generator import Mapping
 
-    mapping = Mapping(SimpleNamespace(mapping_layers=3, z_dim=128, w_dim=128))
+    mapping = Mapping(SimpleNamespace(mapping_layers=3, z_dim=128, w_dim=128, c_dim=0))
     codes.write_mapping(mapping)
     clip = list(scene_clips.synthesised(1, fps=12.0, frames=24, size=32, seed=3))[2]
     z = torch.ones(1, 128)

@@ -57,7 +57,9 @@ def _convolution(keys: Keys, theirs: str, ours: str) -> None:
 
 def _named(content) -> dict[str, Tensor] | None:
     """Tensors by layer and part: Keras repeats a layer's name inside its group, and numbers the dense one freely."""
-    if not isinstance(content, dict) or not all(isinstance(x, Tensor) for x in content.values()):
+    if not isinstance(content, dict):
+        return None
+    if not all(isinstance(key, str) and isinstance(x, Tensor) for key, x in content.items()):
         return None
     names = {}
     for key, x in content.items():

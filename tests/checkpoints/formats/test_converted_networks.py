@@ -9,7 +9,7 @@ import tolerances as tol
 from soundguide_core.checkpoints import weights
 from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.clip import load_clip
-from soundguide_core.embedding.joint import load_joint
+from soundguide_core.embedding.joint import JointEncoder, load_joint
 from soundguide_core.embedding.sound import load_sound
 from soundguide_core.losses.identity import load_identity
 
@@ -60,7 +60,11 @@ def test_a_joint_encoder_of_published_files(parity, tiny, tmp_path):
     state |= {key: state[key][:16] for key in ("feature_extractor.head.weight", "feature_extractor.head.bias")}
     torch.save(state, tmp_path / "sound.pth")
     (tmp_path / "clip.safetensors").write_bytes((tiny.joint / "clip.safetensors").read_bytes())
-    joint = load_joint(tmp_path)
+    with pytest.raises(InputError, match="hears in the space of OpenAI CLIP"):
+        load_joint(tmp_path)
+    sound, spec = load_sound(tmp_path / "sound.pth")
+    sound.space = ""  # of the published size none is at hand
+    joint = JointEncoder(load_clip(tmp_path / "clip.safetensors"), sound, spec)
     wave = 0.1 * torch.randn(30_000, generator=torch.Generator().manual_seed(0))
     embeds, frames = joint.encode_audio(wave, 16000), joint.encode_audio_frames(wave, 16000, fps=2, num_frames=3)
     assert (
