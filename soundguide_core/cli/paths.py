@@ -10,7 +10,6 @@ INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config",
 MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity", "encoder")
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
 NEITHER = (
-    *(
         "text",
         "labels",
         "words",
