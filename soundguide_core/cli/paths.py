@@ -10,20 +10,18 @@ INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config",
 MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity", "encoder")
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
 NEITHER = (
-        "text",
-        "labels",
-        "words",
-        "sampler",
-        "groups",
-        "name",
-        "kind",
-        "folds",
-        "variant",
-        "device",
-        "seed",
-        "sound_layers",
-    ),
-    *(),
+    "text",
+    "labels",
+    "words",
+    "sampler",
+    "groups",
+    "name",
+    "kind",
+    "folds",
+    "variant",
+    "device",
+    "seed",
+    "sound_layers",
 )
 # commands that add files to the folder --out as they go on, and read from it where they are told to resume
 INTO_A_FOLDER = ("demo", "train")
