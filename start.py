@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -25,6 +26,7 @@ STAMP = VENV / "soundguide.json"
 PYTORCH = ["torch", "torchvision"]  # ComfyUI brings these along; alone we fetch them
 FOR_PROCESSORS = "https://download.pytorch.org/whl/cpu"  # PyTorch without CUDA; both packages, as they fit each other
 FOR_TESTS = ["pytest"]
+QUIET = ["--disable-pip-version-check"]
 
 COMMANDS = {
     "demo": ["-m", "soundguide_core", "demo"],
@@ -67,6 +69,14 @@ def cuda_is_of_no_use():
     return sys.platform == "linux" and not (shutil.which("nvidia-smi") or Path("/proc/driver/nvidia").exists())
 
 
+def answers(url):
+    try:
+        urllib.request.urlopen(url, timeout=10).close()
+    except OSError:
+        return False
+    return True
+
+
 def install(command):
     wanted = requirements(command)
     stamp = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.exists() else {}
@@ -77,14 +87,14 @@ def install(command):
     pip = [PYTHON, "-m", "pip"]
     if not works(*pip, "--version"):
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
-    pip += ["install", "--disable-pip-version-check"]
-    if cuda_is_of_no_use() and not set(PYTORCH) <= set(installed):
+    if cuda_is_of_no_use() and not set(PYTORCH) <= set(installed) and answers(FOR_PROCESSORS + "/torch/"):
         say("Installing PyTorch for processors, about 250 MB to fetch, as there is no NVIDIA driver here")
-        quickly = ["--timeout", "15", "--retries", "1"]
-        if subprocess.run([*pip, *quickly, "--index-url", FOR_PROCESSORS, *PYTORCH]).returncode:
-            say("That place does not answer; pip's usual PyTorch is taken, about 3 GB to fetch")
+        done = subprocess.run([*pip, "install", *QUIET, "--index-url", FOR_PROCESSORS, *PYTORCH]).returncode == 0
+        if not (done and works(PYTHON, "-c", "import torchvision")):  # a pip with places of its own may mix two builds
+            say("That did not give a PyTorch that works; pip's usual one is taken, about 3 GB to fetch")
+            works(*pip, "uninstall", "--yes", *PYTORCH)
     say(f"Installing {len(wanted)} packages, some minutes the first time; below, what is fetched and how much")
-    if subprocess.run([*pip, *wanted]).returncode:
+    if subprocess.run([*pip, "install", *QUIET, *wanted]).returncode:
         sys.exit("pip could not install the packages; its last lines say why. Mend that and run the command again.")
     stamp = {"python": sys.version, "installed": sorted({*installed, *wanted})}
     STAMP.write_text(json.dumps(stamp, indent=1), encoding="utf-8")

@@ -38,6 +38,7 @@ def ran(start, monkeypatch):
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(start, "subprocess", SimpleNamespace(run=pretend, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr(start, "answers", lambda url: url.startswith(start.FOR_PROCESSORS))
     return commands
 
 
@@ -92,16 +93,26 @@ def test_pytorch_for_processors_where_there_is_no_gpu(start, ran, monkeypatch, u
         assert not [command for command in ran if start.FOR_PROCESSORS in command], "once"
 
 
-def test_where_the_small_pytorch_is_out_of_reach_the_usual_one_is_taken(start, ran, monkeypatch, capsys):
+@pytest.mark.parametrize("fails", [["--index-url"], ["import torchvision"]])
+def test_where_the_small_pytorch_does_not_work_the_usual_one_is_taken(start, ran, monkeypatch, capsys, fails):
     run = start.subprocess.run
     monkeypatch.setattr(start, "cuda_is_of_no_use", lambda: True)
     monkeypatch.setattr(
         start.subprocess,
         "run",
-        lambda c, **k: SimpleNamespace(returncode=1) if start.FOR_PROCESSORS in c else run(c, **k),
+        lambda c, **k: run(c, **k) if not set(fails) & set(map(str, c)) else SimpleNamespace(returncode=1),
     )
     assert start.main(["demo"]) == 0
-    assert "does not answer" in capsys.readouterr().out and start.STAMP.exists()
+    assert "usual one is taken" in capsys.readouterr().out and start.STAMP.exists()
+    uninstalled = next(i for i, command in enumerate(ran) if "uninstall" in command)
+    assert {"torch", "torchvision", "open_clip_torch"} <= set(ran[uninstalled + 1]), "both anew, beside the rest"
+
+
+def test_where_the_place_does_not_answer_pip_is_not_sent_there(start, ran, monkeypatch):
+    monkeypatch.setattr(start, "cuda_is_of_no_use", lambda: True)
+    monkeypatch.setattr(start, "answers", lambda url: False)
+    assert start.main(["demo"]) == 0
+    assert not [command for command in ran if start.FOR_PROCESSORS in command or "uninstall" in command]
 
 
 def test_what_the_tests_need_is_enough_for_the_demo(start, ran):
