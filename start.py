@@ -88,7 +88,7 @@ def install(command):
     if not works(*pip, "--version"):
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
     if cuda_is_of_no_use() and not set(PYTORCH) <= set(installed) and answers(FOR_PROCESSORS + "/torch/"):
-        say("Installing PyTorch for processors, about 250 MB to fetch, as there is no NVIDIA driver here")
+        say("Installing PyTorch for processors, much smaller than the usual one, as there is no NVIDIA driver here")
         done = subprocess.run([*pip, "install", *QUIET, "--index-url", FOR_PROCESSORS, *PYTORCH]).returncode == 0
         if not (done and works(PYTHON, "-c", "import torchvision")):  # a pip with places of its own may mix two builds
             say("That did not give a PyTorch that works; pip's usual one is taken, about 3 GB to fetch")

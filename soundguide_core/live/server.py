@@ -10,6 +10,7 @@ Loopback only: another machine cannot connect, and a page of another origin is r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import struct
@@ -90,7 +91,8 @@ def make_app(
 async def _send(connection: web.WebSocketResponse, session: LiveSession, latest: list, news: asyncio.Event) -> None:
     """The newest picture, whenever the last one has gone out."""
     while not connection.closed:
-        await asyncio.wait({asyncio.ensure_future(news.wait())}, timeout=1)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(news.wait(), timeout=1)
         if session.error is not None:
             await connection.send_json({"error": str(session.error)})
             return
