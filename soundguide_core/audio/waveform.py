@@ -290,18 +290,6 @@ def resampled_blocks(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> 
     yield torch.from_numpy(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).reshape(-1))
 
 
-def fit_length(wave: Tensor, n: int, policy: str = "loop") -> Tensor:
-    """wave [...,N] => [...,n]: cut at the end, or filled by playing it again ("loop") or by zeros ("silence")."""
-    have = wave.shape[-1]
-    if have >= n:
-        return wave[..., :n]
-    if policy == "loop":
-        return wave.repeat(*[1] * (wave.ndim - 1), -(-n // have))[..., :n]
-    if policy == "silence":
-        return torch.nn.functional.pad(wave, (0, n - have))
-    raise InputError(f"There is no way to lengthen a sound called {policy!r}.", 'Use "loop" or "silence".')
-
-
 def frame_span(frame: int, sample_rate: float, fps: float) -> tuple[int, int]:
     """The samples that are heard during video frame i: [round(i sample_rate / fps), round((i+1) sample_rate / fps))."""
     return round(frame * sample_rate / fps), round((frame + 1) * sample_rate / fps)

@@ -1,6 +1,6 @@
 """How the latents of a model hold the frames of a video: along the batch, along time, or packed with other things.
 
-Axes: F pictures, N latent frames, B batch, C channels, T latent time, ... height and width or none.
+Axes: N latent frames, B batch, C channels, T latent time, ... height and width or none.
 """
 
 from __future__ import annotations
@@ -53,23 +53,3 @@ class Layout:
         sizes = [math.prod(shape[1:]) for shape in self.shapes]
         start = sum(sizes[: self.part])
         return start, start + sizes[self.part]
-
-
-@dataclass(frozen=True)
-class TimeMap:
-    """How many pictures a latent frame stands for: the first for one, each other for `stride` of them."""
-
-    stride: int = 1
-
-    def pictures(self, latents: int) -> int:
-        """F of N latent frames: 1 + stride (N - 1)."""
-        return 1 + self.stride * (latents - 1)
-
-    def latents(self, pictures: int) -> int:
-        """The fewest latent frames that hold so many pictures."""
-        return 1 + math.ceil((pictures - 1) / self.stride)
-
-    def of_pictures(self, values: Tensor) -> Tensor:
-        """values [F,...] of pictures, a curve or masks => [N,...] of latent frames, means over their pictures."""
-        rest = [part.mean(dim=0, keepdim=True) for part in values[1:].split(self.stride)] if len(values) > 1 else []
-        return torch.cat([values[:1], *rest])

@@ -55,13 +55,6 @@ def test_resample_keeps_a_sine(to_hz):
     assert (out - expected)[500:-500].abs().max() < 2e-3
 
 
-def test_fit_length():
-    x = torch.tensor([1.0, 2, 3])
-    assert w.fit_length(x, 7).tolist() == [1, 2, 3, 1, 2, 3, 1]
-    assert w.fit_length(x, 5, "silence").tolist() == [1, 2, 3, 0, 0]
-    assert w.fit_length(x, 2).tolist() == [1, 2]
-
-
 def test_frame_spans_tile_the_sound():
     spans = [w.frame_span(i, 44100, 24000 / 1001) for i in range(50)]
     assert spans[0][0] == 0 and all(a[1] == b[0] for a, b in pairwise(spans))

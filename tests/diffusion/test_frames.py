@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.diffusion.frames import Layout, TimeMap
+from soundguide_core.diffusion.frames import Layout
 
 
 def test_frames_of_a_batch_of_times_and_of_a_pack():
@@ -35,13 +35,3 @@ def test_in_a_pack_the_rest_stays():
     assert torch.equal(layout.frames_of(found), other) and torch.equal(found[..., 20:], z[..., 20:])
     with pytest.raises(InputError, match="smaller than its parts"):
         layout.frames_of(z[..., :10])
-
-
-def test_four_latent_frames_of_wan_are_thirteen_pictures():
-    time = TimeMap(4)
-    assert [time.pictures(n) for n in (1, 2, 4, 21)] == [1, 5, 13, 81]
-    assert [time.latents(f) for f in (1, 2, 5, 6, 13, 81)] == [1, 2, 2, 3, 4, 21]
-    curve = torch.arange(13.0)
-    assert time.of_pictures(curve).tolist() == [0.0, 2.5, 6.5, 10.5]
-    assert TimeMap().of_pictures(curve).tolist() == curve.tolist()
-    assert time.of_pictures(torch.rand(6, 1, 2, 2)).shape == (3, 1, 2, 2)
