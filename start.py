@@ -112,7 +112,9 @@ def main(arguments):
     install(command)
     say(f"Running: {command}")
     # paths given to a command are relative to where the user stands, the tests' to the project
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SOUNDGUIDE_CALLED": f"python {sys.argv[0]} run"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if command == "run":
+        environment["SOUNDGUIDE_CALLED"] = f"python {sys.argv[0]} run"  # for the usage line of --help
     folder = ROOT if command == "test" else None
     return subprocess.run([PYTHON, *COMMANDS[command], *rest], env=environment, cwd=folder).returncode
 

@@ -76,6 +76,9 @@ def test_runs_any_command_where_the_user_stands(start, ran, monkeypatch):
     assert start.main(["run", "classify", "rain.wav", "--labels", "rain,wind"]) == 0
     assert ran[-1][1:] == ["-m", "soundguide_core", "classify", "rain.wav", "--labels", "rain,wind"]
     assert seen["cwd"] is None and seen["env"]["PYTHONPATH"] == str(ROOT)
+    assert seen["env"]["SOUNDGUIDE_CALLED"].endswith(" run")
+    start.main(["test"])
+    assert "SOUNDGUIDE_CALLED" not in seen["env"], "the tests start commands in their own way"
 
 
 @pytest.mark.parametrize("useless", [True, False])
