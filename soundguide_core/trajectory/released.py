@@ -1,8 +1,8 @@
 """The released networks of S. H. Lee et al., "Sound-Guided Semantic Video Generation", ECCV 2022 (ours: trajectory.py).
 
-    mel [B,1,M,T] -> SoundInversion -> ws [B,L,D] -> LatentRNN for each group of layers, again and again -> ws
+    mel [B,1,M,T] -> StylePyramid -> ws [B,L,D] -> LatentRNN for each group of layers, again and again -> ws
 
-SoundInversion is embedding/style_pyramid.py. Sizes are data, by default those of the released files.
+StylePyramid is embedding/style_pyramid.py. Sizes are data, by default those of the released files.
 Axes: B batch, L layers, D dims, S states of an RNN, H hidden.
 """
 
@@ -23,7 +23,7 @@ from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
 from ..common.typed import check_types
-from .style_pyramid import InversionConfig, SoundInversion
+from ..embedding.style_pyramid import InversionConfig, StylePyramid
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -87,7 +87,7 @@ class LatentRNN(nn.Module):
 class SoundVideo(nn.Module):
     """The four networks: sound => the first latents, and three groups of layers, coarse to fine, that move on."""
 
-    def __init__(self, inversion: SoundInversion, groups: list[LatentRNN], spec: MelSpec) -> None:
+    def __init__(self, inversion: StylePyramid, groups: list[LatentRNN], spec: MelSpec) -> None:
         super().__init__()
         layers = sum(rnn.config.num_ws for rnn in groups)
         if inversion.config.num_ws != layers or any(rnn.config.w_dim != inversion.config.w_dim for rnn in groups):
@@ -127,8 +127,8 @@ def load_sound_video(name_or_path: str | os.PathLike, device: str | torch.device
     return video.eval().requires_grad_(False).to(device)
 
 
-def _inversion(path: Path) -> tuple[SoundInversion, MelSpec]:
-    network, config = _network(path, "inversion", lambda values: SoundInversion(InversionConfig.from_dict(values)))
+def _inversion(path: Path) -> tuple[StylePyramid, MelSpec]:
+    network, config = _network(path, "inversion", lambda values: StylePyramid(InversionConfig.from_dict(values)))
     return network, MelSpec.from_dict(config.get("mel", "inversion"))
 
 

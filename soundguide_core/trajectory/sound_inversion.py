@@ -22,8 +22,8 @@ from ..common.errors import InputError, check_number, check_whole
 from ..common.settings import from_mapping
 from ..common.shapes import check_shape
 from ..embedding.ir_se import IRSEConfig
+from ..embedding.style_pyramid import InversionConfig, StyleHead, StylePyramid
 from .sound_events import SoundEvents
-from .style_pyramid import InversionConfig, SoundInversion, StyleHead
 
 WHAT = "The config of the sound inversion"
 
@@ -110,7 +110,7 @@ class PyramidInversion(nn.Module):
                 f"The styles {list(config.groups)} are not the generator's {num_ws} layers.",
                 "Give [trajectory.encoder] groups that add up to them.",
             )
-        self.styles = SoundInversion(config)
+        self.styles = StylePyramid(config)
         for head in cast("list[StyleHead]", list(self.styles.styles)):
             nn.init.zeros_(head.linear.weight)
             nn.init.zeros_(head.linear.bias)

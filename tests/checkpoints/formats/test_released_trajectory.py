@@ -12,11 +12,10 @@ from soundguide_core.audio import mel
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.checkpoints.formats import latent_rnn, open_foreign, psp
 from soundguide_core.common.errors import InputError
+from soundguide_core.embedding.style_pyramid import InversionConfig, StylePyramid
 from soundguide_core.trajectory.released import (
-    InversionConfig,
     LatentRNN,
     LatentRNNConfig,
-    SoundInversion,
     load_sound_video,
 )
 
@@ -33,7 +32,7 @@ def moves(parity):
 
 def network(content):
     tensors, config = psp.convert(content)
-    built = SoundInversion(InversionConfig.from_dict(config["inversion"])).eval()
+    built = StylePyramid(InversionConfig.from_dict(config["inversion"])).eval()
     safetensors_io.fill(built, tensors, "file")
     return built
 
@@ -54,7 +53,7 @@ def test_the_original_has_other_heads(styles, parity, tmp_path):
     checkpoint = {"state_dict": states["original"] | decoder, "latent_avg": mean, "opts": argparse.Namespace(lr=1e-4)}
     torch.save(checkpoint, tmp_path / "psp.pt")
     found = open_foreign(tmp_path / "psp.pt")
-    ours = SoundInversion(InversionConfig.from_dict(found.config["inversion"])).eval()
+    ours = StylePyramid(InversionConfig.from_dict(found.config["inversion"])).eval()
     safetensors_io.fill(ours, found.tensors, "file")
     assert parity.far(ours(tensors["original.x"].float()) - mean, tensors["original.out"]) < 1e-6
 
@@ -62,7 +61,7 @@ def test_the_original_has_other_heads(styles, parity, tmp_path):
 def test_sizes_of_the_released_files(styles, moves):
     tensors, config = psp.convert(styles[1]["full"])
     with torch.device("meta"):
-        inversion = SoundInversion(InversionConfig.from_dict(config["inversion"]))
+        inversion = StylePyramid(InversionConfig.from_dict(config["inversion"]))
     assert inversion.config == InversionConfig() and len(tensors) == 593
     assert sum(p.numel() for p in inversion.parameters()) == 238_293_696
     for group, layers, numbers in (("coarse", 4, 55_088_128), ("mid", 4, 55_088_128), ("fine", 8, 63_478_784)):
@@ -94,7 +93,7 @@ def folder(styles, moves, tmp_path):
     """The four files as DataParallel saves them, 16 styles of 16 dims in narrow networks."""
     rng = torch.Generator().manual_seed(0)
     tiny = {"network": {"widths": [4, 4, 8, 12, 16], "units": [1, 1, 1, 1], "reduction": 4}, "w_dim": 16}
-    inversion = SoundInversion(InversionConfig.from_dict({**tiny, "groups": [3, 4, 9], "sides": [4, 8, 16]}))
+    inversion = StylePyramid(InversionConfig.from_dict({**tiny, "groups": [3, 4, 9], "sides": [4, 8, 16]}))
     for x in inversion.state_dict().values():
         if x.is_floating_point() and x.ndim > 1:
             x.copy_(0.2 * torch.randn(x.shape, generator=rng))
