@@ -22,6 +22,7 @@ from . import (
     sound_prompt,
     sound_regions,
     sound_to_video,
+    stems,
     video_editing,
 )
 from .checks import check_inputs
@@ -35,6 +36,7 @@ GROUPS = (
     examples,
     audio,
     curves,
+    stems,
     hear_words,
     embedding,
     sound_prompt,

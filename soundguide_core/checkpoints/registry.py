@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "perceptual": ("trunk",),
     "scene-classifier": ("classifier",),
     "sound-classifier": ("classifier",),
+    "stem-separator": ("separator",),
 }
 
 _folders: dict[str, list[Path]] = {kind: [] for kind in KINDS}

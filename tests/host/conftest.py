@@ -260,8 +260,19 @@ class Run:
         return self.messages.get("execution_error", {}).get("exception_message", "").strip()
 
 
+TINY_STEMS = """
+import sys, torch
+from torchaudio.models import HDemucs
+stems = ["drums", "bass", "other", "vocals"]
+torch.save(HDemucs(stems, channels=8, nfft=1024, depth=5).state_dict(), sys.argv[1])
+"""
+
+
 @pytest.fixture(scope="session")
 def server(host_path, host_python, tiny_models, tmp_path_factory):
+    separators = tiny_models / "stem-separator"
+    separators.mkdir(exist_ok=True)
+    subprocess.run([host_python, "-c", TINY_STEMS, separators / "tiny.pt"], check=True)  # torchaudio is the host's
     running = Server(host_path, host_python, tmp_path_factory.mktemp("comfy"), tiny_models)
     yield running
     running.stop()

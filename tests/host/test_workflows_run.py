@@ -150,6 +150,9 @@ def tiny_prompt() -> dict:
             "SoundiniSampler", diffusion=["U", 0], encoder=["J", 0], image=["film", 0], embeds=["hear", 0],
             mask=["mask", 0], flow=["moves", 0], also=["text", 0], curve=["loud", 0], **EDIT,
         ),
+        "apart": node("SplitStems", audio=["sound", 0], separator="tiny.pt"),
+        "voice": node("SoundSchedule", audio=["apart", 3], **CURVE),
+        "see_voice": {"class_type": "PreviewAny", "inputs": {"source": ["voice", 2]}},
         "loud": node("SoundSchedule", audio=["sound", 0], **{**CURVE, "curve": "loudness", "num_frames": 12}),
         "see_edit": {"class_type": "PreviewImage", "inputs": {"images": ["edit", 0]}},
         "see_moves": {"class_type": "PreviewImage", "inputs": {"images": ["moves", 1]}},
@@ -191,6 +194,7 @@ def test_every_node_works(server, node_infos):
     assert "%" in run.outputs["see_heard"]["text"][0]
     said = json.loads(run.outputs["see_said"]["text"][0])
     assert len(said["words"]) == 23 and {"rain", "a brass band", "Owl"} <= {each["word"] for each in said["words"]}
+    assert run.outputs["see_voice"]["text"][0] == "7"
     assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
     assert len(run.outputs["see_plot"]["images"]) == 1
     assert len(run.outputs["see_edit"]["images"]) == 12 and len(run.outputs["see_moves"]["images"]) == 11

@@ -36,6 +36,7 @@ FORMATS: tuple[str, ...] = (
     "stylegan_v",
     "tensorflow_stylegan2",
     "yamnet",
+    "hdemucs",
 )
 
 SHOWN = 4  # names in a message
