@@ -1,7 +1,7 @@
 """A piece of music taken apart: drums, bass, voice, and the rest.
 
-Hybrid Demucs (A. Défossez, "Hybrid Spectrograms and Waveforms for Music Source Separation", MDX workshop at ISMIR 2021),
-as torchaudio has it, which ComfyUI installs. Axes: S stems, C channels, N samples.
+Hybrid Demucs (A. Défossez, "Hybrid Spectrograms and Waveforms for Music Source Separation", MDX workshop of ISMIR
+2021), as torchaudio has it, which ComfyUI installs. Axes: S stems, C channels, N samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEGMENT_SEC, OVERLAP_SEC = 10.0, 1.0  # as torchaudio's own tutorial cuts
 
 
 class StemSeparator(nn.Module):
-    """Mixtures [B,C,N] of SAMPLE_RATE => their stems [B,S,C,N] in the order of STEMS; their sum is about the mixture."""
+    """Mixtures [B,C,N] of SAMPLE_RATE => stems [B,S,C,N] in the order of STEMS; their sum is about the mixture."""
 
     def __init__(self, network: nn.Module, audio_channels: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def load_stem_separator(name_or_path: str | os.PathLike, device: str | torch.dev
 
 def _builder() -> Callable[[dict], nn.Module]:
     try:
-        from torchaudio.models import HDemucs
+        from torchaudio.models import HDemucs  # pyright: ignore[reportMissingImports] ComfyUI's
     except (ImportError, OSError) as error:  # OSError: its library was built for another PyTorch
         raise InputError(
             "Stems need torchaudio, which is not installed here or does not fit this PyTorch.",
