@@ -18,12 +18,12 @@ class SoundSchedule(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="SoundGuideSoundSchedule",
-            display_name="Sound Curve",
+            display_name="Audio Curve (Loudness, Beat)",
             **search_aliases(
                 "audio reactive, amplitude, volume, loudness, envelope, fft, spectrum, bpm, beat, onset, "
                 "music, stem, keyframes, audio to schedule, audio to float"
             ),
-            category="SoundGuide/audio",
+            category="audio",
             description="Follows one property of a sound, one number for each video frame, to drive anything that "
             "takes a list of numbers.",
             inputs=[

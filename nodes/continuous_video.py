@@ -38,7 +38,7 @@ class StyleGANVRender(io.ComfyNode):
                     optional=True,
                     force_input=True,
                     tooltip="A list of numbers from 0 to 1, one for each frame at fps, in place of the sound; from "
-                    "Sound Curve, for example.",
+                    "Audio Curve, for example.",
                 ),
                 sockets.Joint.Input(
                     "encoder",

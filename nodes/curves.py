@@ -22,7 +22,7 @@ class CurveShape(io.ComfyNode):
                 "audio reactive, envelope, attack release, gate, threshold, easing, beat, bpm, mask from "
                 "audio, float list, keyframes"
             ),
-            category="SoundGuide/audio",
+            category="audio",
             description="Shapes a curve (gate, beats, attack and release, easing, range) and gives it out on every "
             "socket "
             "that takes one: a list, a number, masks, keyframes, a schedule of noise.",
@@ -33,11 +33,11 @@ class CurveShape(io.ComfyNode):
                     min=-1e6,
                     max=1e6,
                     force_input=True,
-                    tooltip="The values of Sound Curve, or any list of numbers, one for each frame.",
+                    tooltip="The values of Audio Curve, or any list of numbers, one for each frame.",
                 ),
                 io.Float.Input(
                     "fps", default=12.0, min=0.1, max=240.0, step=0.5,
-                    tooltip="Frames a second. Connect the fps of Sound Curve, so that it is typed once.",
+                    tooltip="Frames a second. Connect the fps of Audio Curve, so that it is typed once.",
                 ),
                 *config_inputs(
                     Shape, "gate", "threshold", "division", "attack", "hold", "release", "easing", "invert",
@@ -75,7 +75,7 @@ class CurveShape(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Float.Output("listed", display_name="values", tooltip="A list in one FLOAT, as Sound Curve gives "
+                io.Float.Output("listed", display_name="values", tooltip="A list in one FLOAT, as Audio Curve gives "
                 "it: "
                                 "curve inputs of this pack, weights of IP-Adapter Batch, LatentKeyframe groups."),
                 io.Float.Output("each", display_name="each", is_output_list=True,

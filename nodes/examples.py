@@ -18,7 +18,7 @@ class ExampleSound(io.ComfyNode):
     def define_schema(cls):
         return io.Schema(
             node_id="SoundGuideExampleSound",
-            display_name="Example Sound",
+            display_name="Example Sound (Rain, Fire, Birds)",
             **search_aliases("audio, sound, rain, fire, thunder, waves, wind, birds, test audio, sample audio"),
             category="SoundGuide/examples",
             description="Synthesises rain, waves, fire, wind, thunder, birds or crickets. Nothing is downloaded. "

@@ -75,7 +75,7 @@ class GuideModel(io.ComfyNode):
         config = config_of(GuideConfig, settings)
         values = None if curve is None else torch.as_tensor(curve, dtype=torch.float32).reshape(-1)
         if values is not None and not (len(values) and torch.isfinite(values).all()):
-            raise InputError("The curve holds no numbers, or some that are not finite.", "Connect a Sound Curve.")
+            raise InputError("The curve holds no numbers, or some that are not finite.", "Connect a Audio Curve.")
         decoder = auto_decoder(model) if decoder is None else decoder
         if decoder.latents != latents_of(model):
             raise InputError(

@@ -7,7 +7,7 @@ from ..soundguide_core.embedding.hearing.vocabulary import SHIPPED, read_vocabul
 from ..soundguide_core.systems.configs.hear_words import HearWordsConfig
 from . import plots, sockets
 from .embedding import WORDS
-from .host import check_choice, io, on_step, recording_of
+from .host import check_choice, io, on_step, recording_of, search_aliases
 from .settings import config_inputs, config_of
 
 BELOW, ALL = "only the words below", "all words of the table"
@@ -21,7 +21,10 @@ class HearWords(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideHearWords",
             display_name="Hear Words",
-            category="SoundGuide/audio",
+            **search_aliases(
+                "audio reactive, audio to text, audio tagging, sound classifier, caption audio, yamnet, clap, hear"
+            ),
+            category="audio",
             description="Listens to a sound and says in words what is heard, when, and how surely. Sounds at the same "
             "time are each heard by themselves.",
             inputs=[

@@ -13,7 +13,7 @@ class SoundToImageEmbeds(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundToImageEmbeds",
             display_name="Sound to Image Embeds",
-            category="SoundGuide/conditioning",
+            category="model/conditioning",
             **search_aliases("audio reactive, ip-adapter, ipadapter embeds, unclip, clip vision, image prompt"),
             description="Gives a sound's meaning to what takes the embedding of a picture: IP-Adapters that are no "
             "'plus' "
@@ -27,7 +27,7 @@ class SoundToImageEmbeds(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "curve", optional=True, force_input=True, default=1.0, min=0.0, max=100.0,
-                    tooltip="Values of Sound Curve or Curve Shape, one for each frame; they multiply the rows.",
+                    tooltip="Values of Audio Curve or Curve Shape, one for each frame; they multiply the rows.",
                 ),
             ],
             outputs=[

@@ -13,7 +13,7 @@ class FramesOfOneNoise(io.ComfyNode):
             node_id="SoundGuideFramesOfOneNoise",
             display_name="Frames of One Noise",
             **search_aliases("repeat latent batch, same noise, fixed noise, batch index, flicker, consistent frames"),
-            category="SoundGuide/latents",
+            category="model/latent/batch",
             description="Makes a batch of frames that all start from the same noise, so that they differ by what they "
             "are told alone: for models of pictures that paint the frames of a video.",
             inputs=[
@@ -26,7 +26,7 @@ class FramesOfOneNoise(io.ComfyNode):
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="How many frames, as Sound Curve counts them; 0 takes as many as there are.",
+                    tooltip="How many frames, as Audio Curve counts them; 0 takes as many as there are.",
                 ),
             ],
             outputs=[

@@ -18,7 +18,7 @@ class LoadMiniatureModel(io.ComfyNode):
             node_id="SoundGuideLoadMiniatureModel",
             display_name="Load Miniature Model",
             **search_aliases("load checkpoint, checkpoint, pixel diffusion, unet, tiny model"),
-            category="SoundGuide/models",
+            category="model/loaders",
             description="Loads a small diffusion model of pictures for ComfyUI's own nodes, in the place of Load "
             "Checkpoint: prompts, KSampler, picture to picture, inpainting. 'miniature' paints landscapes of 64 x 64 "
             "pixels and comes with SoundGuide.",

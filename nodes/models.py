@@ -116,6 +116,9 @@ class LoadSoundClassifier(Loader):
         return cls.schema(
             node_id="SoundGuideLoadSoundClassifier",
             display_name="Load Sound Classifier",
+            **search_aliases(
+                "yamnet, audioset, clap, audio spectrogram transformer, audio tagging, load audio classifier"
+            ),
             description="Loads ears that hear in words, for Hear Words.",
             tooltip="Every encoder of Load Sound Encoder, which hears the words that it has learned. Others go to "
             "ComfyUI/models/soundguide/sound-classifier: yamnet.h5 (521 kinds of sound), or a folder of CLAP (any "

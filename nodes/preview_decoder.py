@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import sockets
-from .host import check_choice, io
+from .host import check_choice, io, search_aliases
 
 
 class LoadPreviewDecoder(io.ComfyNode):
@@ -12,6 +12,7 @@ class LoadPreviewDecoder(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideLoadPreviewDecoder",
             display_name="Load Preview Decoder",
+            **search_aliases("taesd, taehv, tiny vae, latent2rgb, live preview, approximate vae"),
             category="SoundGuide/models",
             description="Loads what makes pictures of a model's latents while it samples, so that a sound can be "
             "compared with them. Guide Model by Sound takes the best one by itself; this node is for choosing.",

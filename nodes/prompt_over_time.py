@@ -15,7 +15,7 @@ class PromptOverTime(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuidePromptOverTime",
             display_name="Prompt over Time",
-            category="SoundGuide/conditioning",
+            category="model/conditioning",
             **search_aliases("audio reactive, prompt travel, prompt relay, video prompt schedule, wan prompt, ltx "
             "prompt"),
             description="Changes the prompt of a video model along the video, as the sound does. Wan and LTX take "

@@ -20,7 +20,7 @@ class SoundPrompt(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundPrompt",
             display_name="Sound Prompt",
-            category="SoundGuide/conditioning",
+            category="model/conditioning",
             **search_aliases(
                 "audio reactive, prompt travel, prompt schedule, batch prompt schedule, audio to prompt, animatediff"
             ),
@@ -68,7 +68,7 @@ class SoundPrompt(io.ComfyNode):
                 io.Audio.Input("audio", optional=True, tooltip="The same sound, for its loudness."),
                 io.Float.Input(
                     "curve", optional=True, force_input=True, default=1.0, min=0.0, max=1.0,
-                    tooltip="Values of Sound Curve or Curve Shape, one for each frame; they multiply the strength.",
+                    tooltip="Values of Audio Curve or Curve Shape, one for each frame; they multiply the strength.",
                 ),
                 io.Latent.Input(
                     "latent", optional=True,
@@ -130,7 +130,7 @@ class WordsOnACurve(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideWordsOnACurve",
             display_name="Words on a Curve",
-            category="SoundGuide/conditioning",
+            category="model/conditioning",
             **search_aliases("audio reactive, prompt travel, prompt blend, prompt interpolation, prompt schedule"),
             description="Prompts that a curve moves through, from the first line where it is 0 to the last where it "
             "is 1. "
@@ -142,11 +142,11 @@ class WordsOnACurve(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "curve", default=0.0, min=0.0, max=1.0, force_input=True,
-                    tooltip="Values of Sound Curve or Curve Shape in 0..1, one for each frame.",
+                    tooltip="Values of Audio Curve or Curve Shape in 0..1, one for each frame.",
                 ),
                 io.Float.Input(
                     "fps", default=12.0, min=0.1, max=240.0, step=0.5,
-                    tooltip="Frames a second. Connect the fps of Sound Curve, so that it is typed once.",
+                    tooltip="Frames a second. Connect the fps of Audio Curve, so that it is typed once.",
                 ),
             ],
             outputs=[

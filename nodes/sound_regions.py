@@ -14,7 +14,7 @@ class SoundRegions(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundRegions",
             display_name="Sound Regions",
-            category="SoundGuide/conditioning",
+            category="model/conditioning",
             **search_aliases("audio reactive, regional prompt, attention couple, regional conditioning, area, mask"),
             description="Puts what is heard in its place: up to four words over time, each with a mask of the "
             "picture, as one. "

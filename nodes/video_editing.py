@@ -16,7 +16,7 @@ class FlowGuidance(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideFlowGuidance",
             display_name="Video Movement",
-            **search_aliases("optical flow, raft, motion vectors"),
+            **search_aliases("optical flow, raft, motion vectors, video motion"),
             category="SoundGuide/video",
             description="Finds out how a video moves, in both directions, and what its frames hide from each other. "
             "Change Video by Sound follows it, so that what it paints moves along.",

@@ -33,7 +33,7 @@ class CurveShape:
 
     normalise: bool = setting(
         False, "stretch the curve to 0..1 first",
-        tooltip="Stretch what comes in to the whole of 0..1 first. A curve of Sound Curve already lies there.",
+        tooltip="Stretch what comes in to the whole of 0..1 first. A curve of Audio Curve already lies there.",
     )  # fmt: skip
     gate: str = setting(
         OFF, "what the threshold does", what="gate", choices=GATES,

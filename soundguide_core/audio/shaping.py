@@ -45,11 +45,11 @@ def as_curve(values: Sequence[float] | np.ndarray | float) -> np.ndarray:
     try:
         x = np.asarray(values, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError) as error:
-        raise InputError("The curve is no list of numbers.", "Connect the values of Sound Curve.") from error
+        raise InputError("The curve is no list of numbers.", "Connect the values of Audio Curve.") from error
     if not len(x) or not np.isfinite(x).all():
         raise InputError(
             "The curve has no values." if not len(x) else "The curve holds values that are not numbers.",
-            "Connect the values of Sound Curve, or any list of numbers.",
+            "Connect the values of Audio Curve, or any list of numbers.",
         )
     return x
 

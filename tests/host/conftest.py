@@ -288,3 +288,18 @@ def node_infos(server) -> dict:
 def workflows() -> dict[str, dict]:
     folder = ROOT / "workflows" / "api"
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, for tests of what the host's page shows."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    from browser import find_chromium
+
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium here")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

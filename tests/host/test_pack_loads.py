@@ -55,7 +55,8 @@ def described(name: str, spec: list) -> list:
     return [kind, {key: options[key] for key in kept if key in options}]
 
 
-PLACES_OF_THE_HOST = {"model/patch", "model/conditioning"}  # where people look for what changes a MODEL or CONDITIONING
+# where people look for what takes and gives the host's own types
+PLACES_OF_THE_HOST = {"audio", "model/patch", "model/conditioning", "model/loaders", "model/latent/batch"}
 
 
 def test_every_node_explains_itself(node_infos):
@@ -81,6 +82,7 @@ def test_nodes_are_found_by_what_people_search_for(node_infos):
     for wanted in SEARCHED.split(", "):
         assert [name for name, known in words.items() if wanted in known], wanted
     for name, known in words.items():
+        assert known, f"{name} is found by its name alone"
         assert len(set(known)) == len(known) and all(word.strip() == word for word in known), name
 
 

@@ -125,7 +125,7 @@ class MotionConfig:
     )  # fmt: skip
     feature: str = setting(
         "loudness", "what is listened to", what="feature", choices=FEATURES,
-        tooltip="What is listened to; see Sound Curve.",
+        tooltip="What is listened to; see Audio Curve.",
     )  # fmt: skip
     strength: float | None = None
 
