@@ -18,7 +18,9 @@ class SoundReport(io.ComfyNode):
         return io.Schema(
             node_id="SoundGuideSoundReport",
             display_name="Sound Report",
-            **search_aliases("audio reactive, audio analysis, sync, lip sync, beat sync, audio video similarity, reactivity, metrics"),
+            **search_aliases(
+                "audio reactive, audio analysis, sync, lip sync, beat sync, audio video similarity, reactivity, metrics"
+            ),
             category="SoundGuide/analysis",
             description="Measures how a video follows its sound: nearness to its meaning frame by frame, movement with "
             "its loudness held against 200 shuffled sounds, and how even it is beside how much moves.",

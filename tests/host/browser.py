@@ -53,7 +53,8 @@ class Page:
         self.settings = {
             "Comfy.TutorialCompleted": True, "Comfy.UseNewMenu": "Top", "Comfy.Locale": locale,
             "Comfy.Workflow.Persist": False, "Comfy.VueNodes.Enabled": nodes2, "Comfy.InstalledVersion": "1.35.9",
-            "Comfy.Release.Version": "9.9.9", "Comfy.Release.Status": "skipped", "Comfy.NodeBadge.NodeIdBadgeMode": "None",
+            "Comfy.Release.Version": "9.9.9", "Comfy.Release.Status": "skipped",
+            "Comfy.NodeBadge.NodeIdBadgeMode": "None",
         }  # fmt: skip
         self.page = page = browser.new_page(viewport={"width": size[0], "height": size[1]})
         page.on("pageerror", lambda error: self.errors.append(str(error)))
