@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .. import __version__
-from ..common.errors import InputError, shown
+from ..common.errors import InputError, Stopped, printable, shown
 from . import (
     classify,
     continuous,
@@ -123,8 +123,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return status
     except InputError as error:
         return _refused(error)
-    except KeyboardInterrupt:
-        return _stopped()
+    except KeyboardInterrupt as stop:
+        return _stopped(str(stop) if isinstance(stop, Stopped) else "")
     except BrokenPipeError:
         _discard_output()
         return 0
@@ -171,8 +171,9 @@ def _noticing_ctrl_c() -> Iterator[list[int]]:
         sys.unraisablehook = said
 
 
-def _stopped() -> int:
-    print("\nStopped; nothing half done was written.", file=sys.stderr)
+def _stopped(kept: str = "") -> int:
+    """kept: of the work, in words."""
+    print(f"\nStopped; {printable(kept) or 'nothing half done was written'}.", file=sys.stderr)
     return STOPPED
 
 

@@ -1,39 +1,41 @@
-"""Say which of the given words a recording sounds like, as a whole or over time."""
+"""Say which of the given words a recording sounds like, as a whole or over time.
+
+Several files, or a folder of them, become a table of one line each; one that cannot be heard does not end the rest.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ..common.errors import InputError
 from ..systems.configs.hear_words import HearWordsConfig
-from .common import (
-    add_common,
-    add_encoder,
-    add_joint,
-    add_json_flag,
-    emit_json,
-    pick_device,
-    progress,
-    say,
-    split_list,
-)
+from .batch import Batch, expanded, heard_each, table
+from .common import add_common, add_encoder, add_joint, add_json_flag, emit_json, pick_device, say, split_list
 from .settings import add_config_arguments, config_from
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 60  # columns of a word's course in the terminal
 TOLD = 10  # words in the terminal
+IN_FULL = 3  # files whose words are all shown; of more, and of a folder, a table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("audio", nargs="+", metavar="AUDIO", help="sound files; the sound of a video works too")
-    parser.add_argument("--labels", metavar="a,b,c", help="the words to choose from")
+    parser.add_argument(
+        "audio", nargs="+", metavar="AUDIO", help="sound files, or folders of them; the sound of a video works too"
+    )
+    parser.add_argument(
+        "--labels", metavar="a,b,c", help="the words to choose from (default: none; one of these three is needed)"
+    )
     parser.add_argument(
         "--vocabulary", metavar="FILE.csv",
-        help="a table of words with groups and prompts, in place of AudioSet's that comes with the package",
+        help="a table of words with groups and prompts, in place of AudioSet's, which comes along (default)",
     )  # fmt: skip
     parser.add_argument(
-        "--groups", metavar="a,b,c", help="take all words of these groups of the table, such as weather,water,birds"
+        "--groups",
+        metavar="a,b,c",
+        help="take all words of these groups of the table, such as weather,water,birds (default: none)",
     )
     parser.add_argument("--over-time", action="store_true", help="say when each word is heard, each by itself")
     add_config_arguments(parser, HearWordsConfig, "smoothing", "hold")
@@ -57,18 +59,31 @@ def _as_wholes(args: argparse.Namespace) -> int:
     from ..pipelines.classification import classify_files
 
     joint = load_joint(args.joint, device=pick_device(args))
-    with progress("listening") as on_step:
-        results = classify_files(joint, args.audio, labels, on_step)
-    if args.json:
-        settings = {"joint": args.joint, "labels": labels, "device": str(joint.device), "seed": args.seed}
-        emit_json({"results": results, "settings": settings}, args.json)
+    batch = heard_each(expanded(args.audio), lambda path, on_step: classify_files(joint, [path], labels, on_step)[0])
+    settings = {"joint": args.joint, "labels": labels, "device": str(joint.device), "seed": args.seed}
+    if _told(args, batch, settings):
         return 0
     width, block = max(map(len, labels)), "█" if _shows("█") else "#"
-    for result in results:
+    for result in batch.results:
         say(result["audio"])
         for label, score in sorted(result["scores"].items(), key=lambda item: -item[1]):
             say(f"  {label:<{width}}  {score:6.1%}  {block * round(score * 40)}")
+    batch.check()
     return 0
+
+
+def _told(args: argparse.Namespace, batch: Batch, settings: dict) -> bool:
+    """Whether all is said: as JSON, or as a table where there are many files."""
+    if args.json:
+        report = {"results": batch.results, "settings": settings}
+        emit_json(report | ({"refused": batch.refused_rows()} if batch.refused else {}), args.json)
+    elif len(batch.results) + len(batch.refused) > IN_FULL or any(map(os.path.isdir, args.audio)):
+        for line in table(batch, args.audio):
+            say(line)
+    else:
+        return False
+    batch.check()
+    return True
 
 
 def _in_words(args: argparse.Namespace) -> int:
@@ -86,25 +101,27 @@ def _in_words(args: argparse.Namespace) -> int:
     ears = load_ears(name, device)
     if groups or not labels:
         labels += [word for word in ready_words(vocabulary, groups, ears) if word not in labels]
-    results = []
-    for path in args.audio:
-        with progress("listening") as on_step:
-            heard = hear_words(ears, Recording.of_file(path), labels, vocabulary, config, name=name, on_step=on_step)
+
+    def hear(path: str, on_step) -> dict:
+        heard = hear_words(ears, Recording.of_file(path), labels, vocabulary, config, name=name, on_step=on_step)
         mean = dict(zip(labels, heard.scores.mean(dim=0).tolist()))
+        courses[path] = heard
         result = {"audio": path, "label": max(mean, key=lambda word: mean[word]), "scores": mean}
-        results.append({**result, **to_report(heard, rows=args.over_time)} if args.over_time else result)
-        if args.json:
-            continue
+        return {**result, **to_report(heard, rows=args.over_time)} if args.over_time else result
+
+    courses: dict = {}
+    batch = heard_each(expanded(args.audio), hear)
+    words = {"encoder": name, "labels": labels, "vocabulary": args.vocabulary, "groups": groups}
+    steadied = {"smoothing": config.smoothing, "hold": config.hold}
+    if _told(args, batch, {**words, **steadied, "device": str(device), "seed": args.seed}):
+        return 0
+    for path, heard in courses.items():
         say(path)
         for line in described(heard, TOLD).splitlines():
             say(f"  {line}")
         if args.over_time:
             _draw(heard)
-    if args.json:
-        words = {"encoder": name, "labels": labels, "vocabulary": args.vocabulary, "groups": groups}
-        steadied = {"smoothing": config.smoothing, "hold": config.hold}
-        settings = {**words, **steadied, "device": str(device), "seed": args.seed}
-        emit_json({"results": results, "settings": settings}, args.json)
+    batch.check()
     return 0
 
 

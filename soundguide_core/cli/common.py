@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def add_common(parser: argparse.ArgumentParser) -> None:
     """--seed and --device, which every command has."""
     parser.add_argument("--seed", type=_seed, default=0, help="the same seed gives the same result (default 0)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps (default auto: a GPU if there is one)")
 
 
 def _seed(text: str) -> int:
@@ -53,14 +53,16 @@ def add_encoder(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--encoder", metavar="E",
         help="hear with a sound classifier such as yamnet, or a folder of a CLAP or AST of transformers, in place of "
-        "a joint encoder's own way",
+        "a joint encoder's own way (default: --joint)",
     )  # fmt: skip
 
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
     """--generator, --psi and --class."""
     add_model(parser, "--generator", "generator", "a registry name or a file of weights", "G")
-    parser.add_argument("--psi", type=float, default=0.7, help="how far random pictures are from the average (0.7)")
+    parser.add_argument(
+        "--psi", type=float, default=0.7, help="how far random pictures are from the average (default 0.7)"
+    )
     parser.add_argument(
         "--class", dest="class_index", type=int, metavar="N",
         help="the class of random pictures, from 0, of a class-conditional generator (default: drawn with the seed)",
@@ -76,11 +78,23 @@ def load_models(args: argparse.Namespace) -> tuple[JointEncoder, StyleGenerator]
     return load_joint(args.joint, device), load_generator(args.generator, device)
 
 
+def add_video_out(parser: argparse.ArgumentParser) -> None:
+    """--out of a command that makes a video."""
+    endings = "MP4, MOV, MKV, WEBM, GIF, WEBP, or a folder of PNG frames"
+    parser.add_argument("--out", required=True, metavar="MP4", help=endings)
+
+
+def add_report(parser: argparse._ActionsContainer) -> None:
+    """--json REPORT of a command whose result is a file."""
+    help = "where a report of figures and settings goes (default: nowhere)"
+    parser.add_argument("--json", metavar="REPORT", help=help)
+
+
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
     """--json [FILE.json]: one JSON object to stdout, or to a file."""
     parser.add_argument(
         "--json", nargs="?", const="-", type=_json_target, metavar="FILE.json",
-        help="print one JSON object with the figures and the settings (or write it to FILE.json)",
+        help="print one JSON object with the figures and the settings (or write it to FILE.json; default: no report)",
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import InputError, check_number
 from ..latents.schedule import Schedule
 from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, ContinuousEditConfig, MotionConfig
-from .common import add_common, add_joint, add_model, emit_json, pick_device, progress, say
+from .common import add_common, add_joint, add_model, add_report, add_video_out, emit_json, pick_device, progress, say
 from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--audio", metavar="A", help="a sound or video file, of any length")
-    parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
+    parser.add_argument("--audio", metavar="A", help="a sound or video file, of any length (default: no sound)")
+    add_video_out(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="length (default: of the sound; without one, 4)")
     add_config_arguments(parser, ContinuousConfig, "fps", "loop", "closed")
     parser.add_argument("--motion-seed", type=int, metavar="N", help="of the motion alone (default: --seed)")
     parser.add_argument(
         "--content", choices=("sound", "seed"), help="whose content: the sound's, or --seed's (default: the sound's)"
     )
-    parser.add_argument("--text", metavar="T", help="words for the content, in place of the sound")
+    parser.add_argument("--text", metavar="T", help="words for the content, in place of the sound (default: none)")
     add_config_arguments(parser, MotionConfig, "drive")
-    parser.add_argument("--strength", type=float, metavar="W", help="how much it moves it (codes 1, others 2)")
+    parser.add_argument("--strength", type=float, metavar="W", help="how much it moves it (default: codes 1, others 2)")
     add_config_arguments(parser, MotionConfig, "feature")
     parser.add_argument(
         "--edit",
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, "--generator", "video-generator", "a registry name or a StyleGAN-V file", "G")
     add_config_arguments(parser, ContentConfig, "psi")
     add_joint(parser)
-    parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
+    add_report(parser)
     add_common(parser)
 
 
@@ -103,7 +103,7 @@ def make(
     meter, curve, ends, steps = (ReportMeter(config.fps, joint) if args.json else None), [], [], []
     sound = None if heard is None else stream_audio(args.audio)
     with (
-        writing(args.out, config.fps, sound, overwrite=args.overwrite) as write,
+        writing(args.out, config.fps, sound, overwrite=args.overwrite, keep=True) as write,
         progress("rendering") as on_step,
     ):
         for part in made.render(on_step):

@@ -11,8 +11,8 @@ from .common import add_common, add_json_flag, emit_json, progress, say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a name that `models` lists")
-    parser.add_argument("--kind", help="needed only where two kinds of weights share a name")
-    parser.add_argument("--folder", type=Path, help="save to this folder, not where SoundGuide looks for weights")
+    parser.add_argument("--kind", help="where two kinds of weights share a name (default: the only one)")
+    parser.add_argument("--folder", type=Path, help="save to this folder (default: where SoundGuide looks)")
     add_json_flag(parser)
     add_common(parser)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
 from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
-from .common import add_common, add_joint, add_model, emit_json, pick_device, progress, say
+from .common import add_common, add_joint, add_model, add_report, add_video_out, emit_json, pick_device, progress, say
 from .settings import add_config_arguments, config_from, dest_of
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ OFF = "off"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", required=True, metavar="V", help="a video, or a folder of PNG frames")
     parser.add_argument("--audio", required=True, metavar="A", help="a sound or video file that edits it")
-    parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
+    add_video_out(parser)
     mask = parser.add_argument_group("where")
     mask.add_argument("--mask", metavar="M", help="picture, video or folder, white where to edit (default: everything)")
     add_config_arguments(mask, EditConfig, "invert", "feather", invert="edit what is black")
     mask.add_argument("--soft-mask", action="store_true", help="take grey as a part; without it a mask is cut at half")
     what = parser.add_argument_group("what is heard")
-    what.add_argument("--text", metavar="T", help="words that are meant as well")
-    what.add_argument("--text-weight", type=float, default=1.0, metavar="W", help="of these words beside the sound (1)")
+    what.add_argument("--text", metavar="T", help="words that are meant as well (default: none)")
+    what.add_argument(
+        "--text-weight", type=float, default=1.0, metavar="W", help="of these words beside the sound (default 1)"
+    )
     what.add_argument("--whole", action="store_true", help="one meaning for all frames, not one for each moment")
     add_config_arguments(what, LeadConfig, "strength", "loudness")
     what.add_argument(
@@ -47,19 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     add_config_arguments(how, EditConfig, "variant", "steps", "skip", "sampler", "weights")
     how.add_argument(
-        "--flow", default="tv-l1", metavar="NAME", help="estimator of movement: tv-l1, a RAFT file, or off"
+        "--flow", default="tv-l1", metavar="NAME", help="who finds movement: tv-l1, a RAFT file, off (default tv-l1)"
     )
     add_config_arguments(how, EditConfig, "window", "chunk", "size", "keep_detail")
     add_model(how, "--unet", "unet", "pixel diffusion: a registry name or a file", "U")
     add_joint(how)
     result = parser.add_argument_group("the result")
-    result.add_argument("--seconds", type=float, metavar="S", help="edit only the beginning of the video")
+    result.add_argument(
+        "--seconds", type=float, metavar="S", help="edit only the beginning (default: all of the video)"
+    )
     result.add_argument("--fps", type=float, metavar="F", help="frames a second (default: as they are; of a folder 12)")
     result.add_argument(
         "--sound", choices=("video", "audio", "none"), default="video",
         help="which is kept: the video's own, or --audio if it has none (default); --audio; none",
     )  # fmt: skip
-    result.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
+    add_report(result)
     add_common(parser)
 
 

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import check_number
 from ..systems.configs.sound_to_video import VideoConfig
-from .common import add_common, add_generator, add_joint, add_model, emit_json, load_models, pick_device, progress, say
+from .common import (
+    add_common,
+    add_generator,
+    add_joint,
+    add_model,
+    add_report,
+    add_video_out,
+    emit_json,
+    load_models,
+    pick_device,
+    progress,
+    say,
+)
 from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
@@ -23,17 +35,17 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", required=True, metavar="A", help="a sound or video file, of any length")
-    parser.add_argument("--out", required=True, metavar="MP4", help="MP4, MOV, MKV, WEBM, or a folder of PNG frames")
+    add_video_out(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="length of the video (default: of the sound)")
     add_config_arguments(parser, VideoConfig, "fps")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--image", metavar="I", help="the picture to start from, instead of a random one")
-    start.add_argument("--text", metavar="T", help="words for the picture to start from")
+    start.add_argument("--image", metavar="I", help="the picture to start from (default: a random one)")
+    start.add_argument("--text", metavar="T", help="words for the picture to start from (default: none)")
     add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "chunk")
     add_model(parser, "--trajectory", "trajectory", "a registry name or a .safetensors file", "J")
     add_generator(parser)
     add_joint(parser)
-    parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
+    add_report(parser)
     add_common(parser)
 
 
@@ -77,7 +89,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     ws_src = _start(args, generator, joint)
     meter = ReportMeter(config.fps, joint, heard_at(joint, recording, config.fps)) if args.json else None
     with (
-        writing(args.out, config.fps, stream_audio(args.audio), overwrite=args.overwrite) as write,
+        writing(args.out, config.fps, stream_audio(args.audio), overwrite=args.overwrite, keep=True) as write,
         progress("generating") as on_step,
     ):
         video, num_frames = generate(

@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="W,W",
         help="what is listened for, commas between (default %(default)s)",
     )
-    parser.add_argument("--video", metavar="V", help="a StyleGAN-V by name or file, whose motion the loudness drives")
+    parser.add_argument(
+        "--video", metavar="V", help="a StyleGAN-V by name or file, whose motion the loudness drives (default: none)"
+    )
     add_generator(parser)
     add_joint(parser)
     add_config_arguments(parser, LiveConfig, "strength", "smoothing", "drift", "max_fps")

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 from ..common.errors import InputError, check_number
 from ..common.files import check_writable
 from ..systems.configs.image_manipulation import ManipulationConfig
-from .common import add_common, add_generator, add_joint, emit_json, encode_files, load_models, progress, say
+from .common import (
+    add_common,
+    add_generator,
+    add_joint,
+    add_report,
+    emit_json,
+    encode_files,
+    load_models,
+    progress,
+    say,
+)
 from .settings import add_config_arguments, add_preset_argument, config_from
 
 if TYPE_CHECKING:
@@ -23,8 +33,12 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--audio", action="append", default=[], metavar="A", help="a sound file; may be repeated")
-    parser.add_argument("--text", action="append", default=[], metavar="T", help="words; may be repeated")
+    parser.add_argument(
+        "--audio", action="append", default=[], metavar="A", help="a sound file; may be repeated (default: none)"
+    )
+    parser.add_argument(
+        "--text", action="append", default=[], metavar="T", help="words; may be repeated (default: none)"
+    )
     parser.add_argument(
         "--weight", action="append", type=float, default=[], metavar="W",
         help="weight of each --audio, then of each --text, in order (default: all equal)",
@@ -37,12 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sound-layers", metavar="LAYERS",
         help="with --mix layers: those of the sound, such as 0-8, or coarse+mid (default: the coarser half)",
     )  # fmt: skip
-    parser.add_argument("--image", metavar="I", help="the picture to change, instead of a random one")
+    parser.add_argument("--image", metavar="I", help="the picture to change (default: a random one)")
     add_generator(parser)
     add_joint(parser)
     parser.add_argument(
         "--identity", metavar="R",
-        help="face recogniser that keeps a person's face: a registry name (ir-se50) or a file of weights",
+        help="face recogniser that keeps a person's face: a registry name (ir-se50) or a file of weights "
+        "(default: none)",
     )  # fmt: skip
     add_config_arguments(
         parser, ManipulationConfig,
@@ -51,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_preset_argument(parser, ManipulationConfig)
     parser.add_argument("--out", required=True, metavar="PNG", help="where the changed picture goes")
-    parser.add_argument("--before", metavar="PNG", help="where the picture as it was goes")
-    parser.add_argument("--json", metavar="REPORT", help="where a report of figures and settings goes")
+    parser.add_argument("--before", metavar="PNG", help="where the picture as it was goes (default: nowhere)")
+    add_report(parser)
     add_common(parser)
 
 

@@ -25,9 +25,14 @@ def add_config_arguments(parser: argparse._ActionsContainer, config: type, *path
             _add_one(parser, leaf, dest_of(config, path), help, _under_variants(config, path))
         else:
             setting = config.__dataclass_fields__[path].metadata[KEY]  # type: ignore[attr-defined]
+            usual = ", ".join(
+                f"{leaf.name}={leaf.default:g}"
+                for leaf in known.values()
+                if leaf.default and leaf.path.startswith(f"{path}.")
+            )
             parser.add_argument(
                 f"--{setting.option or path}", action="append", type=_named_number, metavar="NAME=W",
-                dest=dest_of(config, path), help=helps.get(path, setting.help),
+                dest=dest_of(config, path), help=f"{helps.get(path, setting.help)} (default {usual})",
             )  # fmt: skip
 
 
@@ -35,7 +40,8 @@ def add_preset_argument(parser: argparse._ActionsContainer, config: type) -> Non
     """--preset."""
     parser.add_argument(
         "--preset", choices=preset_names(config), dest=dest_of(config, PRESET),
-        help="all settings of the published article or of its authors' code at once; other options go before them",
+        help="all settings of the published article or of its authors' code at once; other options go before them "
+        "(default: none)",
     )  # fmt: skip
 
 

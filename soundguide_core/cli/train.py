@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", metavar="PATH",
-        help="learn from this folder (pictures, clips, captioned pictures, sounds), table of sounds, or x.tar shards",
+        help="learn from this folder (pictures, clips, captioned pictures, sounds), table of sounds, or x.tar shards "
+        "(default: what the recipe says)",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--out", metavar="DIR", help="where checkpoints and weights go (default: runs/THING)")

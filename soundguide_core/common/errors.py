@@ -28,6 +28,10 @@ class InputError(ValueError):
         return InputError, (self.cause, self.remedy)
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, with what was kept of the work as its message: part of a sentence, without a full stop."""
+
+
 def printable(text: object) -> str:
     """text on one line, with every control character, lone surrogate and terminal escape as an escape sequence."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))

@@ -1,6 +1,7 @@
 """Videos out, a few frames at a time, with their sound: a file, or a folder of PNG frames with sound.wav beside them.
 
-Colours are written and tagged as BT.709 from 720 lines on, below as BT.601. Axes: F frames, C channels, H W, N samples.
+Colours are written and tagged as BT.709 from 720 lines on, below as BT.601. Animated GIF and WebP have no sound and
+play for ever. Axes: F frames, C channels, H W, N samples.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..common.errors import InputError, check_number
+from ..common.errors import InputError, Stopped, check_number
 from ..common.files import check_name, check_writable, replacing
 from ..common.outputs import check_folder, replacing_folder
 from ..common.shapes import check_shape
 from .container import file_url
 from .images import to_uint8, write_png
+from .palettes import in_255_colours
 from .times import exact_rate
 from .video import SOUND_FILE, Sound
 
@@ -34,7 +37,12 @@ WRITERS = {
     ".mov": ("mov", "aac", H264),
     ".mkv": ("matroska", "aac", H264),
     ".webm": ("webm", "libopus", (("libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4"}),)),
+    ".gif": ("gif", None, (("gif", {}),)),
+    ".webp": ("webp", None, (("libwebp_anim", {"quality": "90"}),)),
 }
+FAST_START, FOR_EVER = {"movflags": "+faststart"}, {"loop": "0"}
+CONTAINER_OPTIONS = {"mp4": FAST_START, "mov": FAST_START, "gif": FOR_EVER, "webp": FOR_EVER}
+MOST_FPS = {".gif": 50}  # programs show a GIF of shorter frames slowly
 
 
 def check_video_target(path: str | os.PathLike, *, overwrite: bool = False) -> Path:
@@ -53,16 +61,17 @@ def check_video_target(path: str | os.PathLike, *, overwrite: bool = False) -> P
 
 @contextlib.contextmanager
 def writing(
-    path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False
+    path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False, keep: bool = False
 ) -> Iterator[Callable[[Tensor], None]]:
     """Yields write(frames [F,3,H,W] in -1..1), to be called as often as there are frames.
 
     The sound is cut where the pictures end. Frames are encoded as they come, into a file (or folder) beside `path` that
     takes its name when the block ends well, and goes when it does not. A picture of odd size gets one more row or
-    column. overwrite: put frames into a folder that holds other files, too.
+    column. overwrite: put frames into a folder that holds other files, too. keep: where Ctrl-C ends the block, what was
+    written so far is kept under a name of its own, which the Stopped that goes on says.
     """
     path = check_video_target(path, overwrite=overwrite)
-    check_number(fps, "The frame rate", low=0.01, high=1000)
+    check_number(fps, "The frame rate", low=0.01, high=MOST_FPS.get(path.suffix.lower(), 1000))
     if path.suffix and not path.is_dir():
         place, writer = replacing(path), _FileWriter
     else:
@@ -74,8 +83,22 @@ def writing(
             if not out.count:
                 raise InputError("A video of no frames cannot be written.", "Ask for one frame or more.")
             out.close()
+        except KeyboardInterrupt:
+            if keep and out.count:
+                with contextlib.suppress(Exception):  # what cannot be finished is not kept
+                    raise Stopped(_kept(out, part, path)) from None
+            raise
         finally:
             out.abandon()
+
+
+def _kept(out: _FileWriter | _FolderWriter, part: Path, path: Path) -> str:
+    """Finishes what was begun under a free name beside `path`, a.unfinished.mp4 say; what to tell about it."""
+    out.close()
+    names = (f"{path.stem}.unfinished{n}{path.suffix}" for n in ("", *map(str, range(2, 1000))))
+    kept = next(each for name in names if not os.path.lexists(each := path.with_name(name)))
+    os.rename(part, kept)
+    return f"the {out.count} frames made so far are in {kept}"
 
 
 class _FileWriter:
@@ -85,16 +108,18 @@ class _FileWriter:
         import av
 
         self.av = av
-        kind, sound_codec, codecs = WRITERS[path.suffix.lower()]
+        self.kind, sound_codec, codecs = WRITERS[path.suffix.lower()]
         self.codec, options = next((c for c in codecs if c[0] in av.codecs_available), (None, {}))
         if self.codec is None:
             raise InputError(f"This FFmpeg cannot write {path.suffix} videos.", "Use a name that ends in .mp4.")
         self.rate = exact_rate(fps)
-        container_options = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
-        self.container = av.open(file_url(part), "w", format=kind, container_options=container_options)
+        container_options = CONTAINER_OPTIONS.get(self.kind, {})
+        self.container = av.open(file_url(part), "w", format=self.kind, container_options=container_options)
         self.video = self.container.add_stream(self.codec, rate=self.rate, options=dict(options))
-        self.video.pix_fmt = "yuv420p"
-        self.sound = None if sound is None else _SoundTrack(av, self.container, sound_codec, sound)
+        self.video.pix_fmt = "pal8" if self.kind == "gif" else "yuv420p"
+        self.sound = None
+        if sound is not None and sound_codec is not None:
+            self.sound = _SoundTrack(av, self.container, sound_codec, sound)
         self.count = 0
 
     def write(self, frames: Tensor) -> None:
@@ -105,18 +130,28 @@ class _FileWriter:
         elif (self.video.height, self.video.width) != tuple(frames.shape[2:]):
             raise InputError("The frames of a video differ in size.", "Scale them to one size.")
         for pixels in to_uint8(frames).cpu().numpy():
-            frame = self.av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace=self.matrix)
-            frame.colorspace, frame.color_range = self.matrix, LIMITED_RANGE
+            frame = self._in_palette(pixels) if self.kind == "gif" else self._in_yuv(pixels)
             frame.pts, frame.time_base = self.count, 1 / self.rate
             self.container.mux(self.video.encode(frame))
             self.count += 1
         if self.sound is not None:
             self.sound.write_until(float(self.count / self.rate))
 
+    def _in_yuv(self, pixels: np.ndarray):
+        frame = self.av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=self.matrix)
+        frame.colorspace, frame.color_range = self.matrix, LIMITED_RANGE
+        return frame
+
+    def _in_palette(self, pixels: np.ndarray):
+        return self.av.VideoFrame.from_ndarray(in_255_colours(pixels), format="pal8")
+
     def _begin(self, height: int, width: int) -> None:
         self.video.height, self.video.width = height, width
-        self.matrix, primaries, transfer = MATRICES["hd" if height >= HD_LINES else "sd"]
+        hd = height >= HD_LINES and self.kind != "webp"  # whose pictures are BT.601 always
+        self.matrix, primaries, transfer = MATRICES["hd" if hd else "sd"]
+        if self.kind == "gif":
+            return
         context = self.video.codec_context
         context.colorspace, context.color_primaries, context.color_trc = self.matrix, primaries, transfer
         context.color_range = LIMITED_RANGE

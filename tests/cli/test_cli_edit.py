@@ -183,7 +183,7 @@ MISTAKES = {
     "an unknown term": ({"weight": "colour=1"}, "There is no term 'colour'"),
     "an unknown flow": ({"flow": "fast"}, "no flow called 'fast'"),
     "a joint encoder as diffusion": ({"unet": "{joint}/clip.safetensors"}, "a diffusion UNet"),
-    "an unknown ending": ({"out": "{out}/a.gif"}, "does not end like a video"),
+    "an unknown ending": ({"out": "{out}/a.tiff"}, "does not end like a video"),
     "over the source": ({"out": "{frames}"}, "is also read"),
     "no such place": ({"out": "{out}/none/a.mp4"}, ""),
 }

@@ -61,7 +61,7 @@ def test_other_starts(models, tiny, tmp_path, start, monkeypatch):
 
 MISTAKES = {
     "no sound": ["--audio", "none.wav", "--out", "{out}/a.mp4"],
-    "unknown ending": ["--audio", "{sound}", "--out", "{out}/a.gif"],
+    "unknown ending": ["--audio", "{sound}", "--out", "{out}/a.tiff"],
     "no such folder": ["--audio", "{sound}", "--out", "{out}/none/a.mp4"],
     "a picture as sound": ["--audio", "{out}/a.png", "--out", "{out}/a.mp4"],
     "no length": ["--audio", "{sound}", "--out", "{out}/a.mp4", "--seconds", "0"],

@@ -11,9 +11,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from soundguide_core.audio.waveform import load_audio
-from soundguide_core.common.errors import InputError
+from soundguide_core.common.errors import InputError, Stopped
 from soundguide_core.media import video, video_writing
 from soundguide_core.media.images import save_image
 
@@ -130,7 +131,7 @@ def test_what_is_no_video_is_refused_in_two_sentences(tmp_path):
 def test_bad_targets_are_refused_before_the_work(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    for name in ("a.gif", "none/a.mp4", "mine"):
+    for name in ("a.png", "none/a.mp4", "mine"):
         with pytest.raises(InputError):
             video_writing.check_video_target(tmp_path / name)
     with pytest.raises(InputError, match="no frames"), video_writing.writing(tmp_path / "a.mp4", 12.0):
@@ -139,6 +140,45 @@ def test_bad_targets_are_refused_before_the_work(tmp_path):
         put(ramp(1))
         put(ramp(1, 64, 64))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_animations_are_of_the_frames_and_play_for_ever(tmp_path, ending):
+    frames = torch.stack([torch.zeros(3, 32, 48), torch.zeros(3, 32, 48)] + [torch.zeros(3, 32, 48)] * 4)
+    for i, img in enumerate(frames):
+        img[0], img[1, :, 4 * i : 4 * i + 16], img[2] = 0.6, 0.9, torch.linspace(-1, 1, 48)
+    path = write(tmp_path / f"a{ending}", frames, sound=noise(1.0))
+    with Image.open(path) as img:
+        assert img.n_frames == 6 and img.info["loop"] == 0 and img.size == (48, 32)
+        durations = []
+        for i in range(6):
+            img.seek(i)
+            found = torch.from_numpy(np.array(img.convert("RGB"))).permute(2, 0, 1) / 127.5 - 1
+            assert (found - frames[i]).abs().mean() < 0.06, i
+            durations.append(img.info["duration"])
+    assert sum(durations) == pytest.approx(500, abs=11), "six frames at 12 a second"
+    assert [p.name for p in tmp_path.iterdir()] == [f"a{ending}"]
+
+
+def test_a_gif_has_no_more_frames_a_second_than_programs_show(tmp_path):
+    with pytest.raises(InputError, match="at most 50"):
+        write(tmp_path / "a.gif", ramp(2), fps=60)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ""])
+def test_what_was_made_before_ctrl_c_is_kept_under_another_name(tmp_path, ending):
+    path = write(tmp_path / f"a{ending}", ramp(2))
+    for _ in range(2):
+        with (
+            pytest.raises(Stopped, match=r"^the 5 frames made so far are in .*unfinished"),
+            video_writing.writing(path, 12.0, noise(1.0), keep=True) as put,
+        ):
+            put(ramp(5))
+            raise KeyboardInterrupt
+    names = [f"a{ending}", f"a.unfinished{ending}", f"a.unfinished2{ending}"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)
+    if ending != ".gif":
+        assert [len(video.read_video(tmp_path / name)) for name in names] == [2, 5, 5]
 
 
 @pytest.mark.parametrize("ending", [".mp4", ""])

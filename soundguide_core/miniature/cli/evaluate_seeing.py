@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--steps", type=int, help="optimisation steps (default 10)")
     add_model(parser, "--judge", "scene-classifier", "a scene classifier, by name or path", "J")
-    parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes")
+    parser.add_argument("--out", metavar="PNG", help="where the grid of pictures goes (default: nowhere)")
     add_generator(parser)
     add_joint(parser)
     add_json_flag(parser)

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trajectory", action="append", metavar="J", help="a name or path; may be repeated")
+    parser.add_argument(
+        "--trajectory", action="append", metavar="J", help="a name or path; may be repeated (default: the miniature)"
+    )
     parser.add_argument("--sounds", type=int, default=21, help="how many (default 21: three of each phenomenon)")
     parser.add_argument(
         "--natural",
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sounds as they come, some quite even, not ones that rise and fall",
     )
     parser.add_argument(
-        "--recordings", metavar="DIR", help="real ones in place of synthesised: a folder in the layout of ESC-50"
+        "--recordings", metavar="DIR", help="real ones: a folder in the layout of ESC-50 (default: synthesised)"
     )
     parser.add_argument(
         "--folds", type=int, nargs="+", default=[4, 5], metavar="N", help="of the recordings (default 4 5)"
@@ -47,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each (default 10)")
     parser.add_argument("--fps", type=float, default=12.0, help="frames a second (default 12)")
     add_model(parser, "--judge", "scene-classifier", "a scene classifier, by name or path", "J")
-    parser.add_argument("--out", metavar="PNG", help="where a sheet of frames goes, a row for each sound")
+    parser.add_argument(
+        "--out", metavar="PNG", help="where a sheet of frames goes, a row for each sound (default: nowhere)"
+    )
     add_generator(parser)
     add_joint(parser)
     add_json_flag(parser)

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", default="dpm-solver", help="ddpm, ddim or dpm-solver (default dpm-solver)")
     parser.add_argument("--steps", type=int, default=15, help="diffusion steps (default 15)")
     add_model(parser, "--judge", "scene-classifier", "a scene classifier, by name or path", "J")
-    parser.add_argument("--out", metavar="PNG", help="where a sheet goes: a picture of each prompt at each scale")
+    parser.add_argument(
+        "--out", metavar="PNG", help="where a sheet goes: a picture of each prompt at each scale (default: nowhere)"
+    )
     add_joint(parser)
     add_json_flag(parser)
     add_common(parser)

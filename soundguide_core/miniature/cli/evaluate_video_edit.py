@@ -19,11 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--videos", type=int, default=20, help="pairs of a video and a sound (default 20)")
     parser.add_argument("--frames", type=int, default=16, help="of each (default 16)")
     parser.add_argument("--fps", type=float, default=2.0, help="frames a second (default 2)")
-    parser.add_argument("--variant", action="append", metavar="V", help="clean, paper or score; may be repeated")
-    parser.add_argument("--flow-weight", action="append", type=float, metavar="W", help="may be repeated; 0 is without")
-    parser.add_argument("--steps", type=int, help="diffusion steps")
+    parser.add_argument(
+        "--variant", action="append", metavar="V", help="clean, paper or score; may be repeated (default: score)"
+    )
+    parser.add_argument(
+        "--flow-weight", action="append", type=float, metavar="W", help="may be repeated; 0 is without (default: 0.5)"
+    )
+    parser.add_argument("--steps", type=int, help="diffusion steps (default: the variant's)")
     add_model(parser, "--judge", "scene-classifier", "a scene classifier, by name or path", "J")
-    parser.add_argument("--out", metavar="PNG", help="where a sheet goes: of each pair sources above edits")
+    parser.add_argument(
+        "--out", metavar="PNG", help="where a sheet goes: of each pair sources above edits (default: nowhere)"
+    )
     add_joint(parser)
     add_json_flag(parser)
     add_common(parser)
