@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.embedding.hearing.names import ears_kind, ears_names
 from ..soundguide_core.flow.estimators import METHODS, flow_names, load_flow
+from ..soundguide_core.trajectory.loading import kind_of, load_trajectory, trajectory_names
 from . import sockets
 from .host import Model, advanced, check_choice, half_is_better, io, model_stamp, search_aliases
 
@@ -187,16 +188,30 @@ class LoadSoundVideo(Loader):
             **search_aliases("sound to video, audio to video model"),
             description="Loads the networks that turn a sound into the movement of a generator's pictures.",
             tooltip="'miniature' comes with SoundGuide and belongs to the miniature's generator. Others are "
-            ".safetensors files in ComfyUI/models/soundguide/trajectory.",
+            ".safetensors files in ComfyUI/models/soundguide/trajectory. The four files that the paper's authors "
+            "published make a folder in soundguide/released-trajectory, for StyleGAN3 landscapes.",
             output=sockets.Trajectory.Output(
                 "trajectory", display_name="trajectory", tooltip="For Sound Inversion and Latent Path."
             ),
         )
 
     @classmethod
-    def load(cls, name, device):
-        from ..soundguide_core.trajectory.trajectory import load_trajectory
+    def names(cls):
+        return trajectory_names()
 
+    @classmethod
+    def check(cls, name):
+        kind = kind_of(name)
+        if any(row.name == name and row.kind == kind for row in registry.rows()):
+            registry.find(kind, name)
+        check_choice(cls.kind, name, cls.names())
+
+    @classmethod
+    def fingerprint_inputs(cls, name):
+        return model_stamp(kind_of(name), name)
+
+    @classmethod
+    def load(cls, name, device):
         return load_trajectory(name, device)
 
 

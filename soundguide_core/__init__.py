@@ -21,7 +21,7 @@ _HOMES = {
     "mix_styles": ".systems.image_manipulation",
     "Manipulation": ".systems.image_manipulation",
     "ManipulationConfig": ".systems.configs.image_manipulation",
-    "load_trajectory": ".trajectory.trajectory",
+    "load_trajectory": ".trajectory.loading",
     "generate_video": ".systems.sound_to_video",
     "stream_video": ".systems.sound_to_video",
     "start_from_text": ".systems.sound_to_video",

@@ -52,7 +52,7 @@ def generated(folder: Path, generator, seed: int) -> None:
     from ..pipelines.recording import Recording
     from ..pipelines.sound_to_video import generate
     from ..systems.configs.sound_to_video import VideoConfig
-    from ..trajectory.trajectory import load_trajectory
+    from ..trajectory.loading import load_trajectory
 
     path = _crossfade(folder)
     with progress("generating") as on_step:

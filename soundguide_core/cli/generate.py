@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--image", metavar="I", help="the picture to start from (default: a random one)")
     start.add_argument("--text", metavar="T", help="words for the picture to start from (default: none)")
     add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "chunk")
-    add_model(parser, "--trajectory", "trajectory", "a registry name or a .safetensors file", "J")
+    kinds = "a registry name, a .safetensors file, or a folder with the paper's four files"
+    add_model(parser, "--trajectory", "trajectory", kinds, "J")
     add_generator(parser)
     add_joint(parser)
     add_report(parser)
@@ -76,7 +77,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     from ..pipelines.recording import Recording
     from ..pipelines.report import ReportMeter
     from ..pipelines.sound_to_video import generate, heard_part
-    from ..trajectory.trajectory import load_trajectory
+    from ..trajectory.loading import load_trajectory
 
     device = pick_device(args)
     if device.type == "cpu":

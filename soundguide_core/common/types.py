@@ -6,7 +6,7 @@ Axes: B batch, F frames, C channels, L layers (num_ws), D dims, A anchors, V mot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -174,28 +174,39 @@ State = TypeVar("State")
 
 
 class TrajectoryModel(Protocol[State]):
-    """Sound inversion and recurrent modules: segments of mel, one a frame => a path of latents ws [F,L,D]."""
+    """Sound inversion and recurrent modules: a recording => codes w_hat, one a frame => a path of latents ws [F,L,D].
+
+    How much of a recording each code hears is the model's own affair.
+    """
 
     @property
     def spec(self) -> Any:
-        """The MelSpec of its segments."""
+        """The MelSpec of the recordings (audio/track.MelTrack) that it hears."""
         ...
 
     @property
-    def events(self) -> Any:
-        """The SoundEvents that tell kinds of sound apart along a recording, None where a segment is all there is."""
+    def num_ws(self) -> int:
+        """L"""
+        ...
+
+    @property
+    def w_dim(self) -> int:
+        """D"""
         ...
 
     def check(self, generator: ImageGenerator) -> None:
         """InputError where the generator's latents are of another size."""
         ...
 
-    def invert(self, mel: Tensor, ws: Tensor, heard: Tensor | None = None) -> Tensor:
-        """mel [B,1,M,T], source ws [B,L,D], log p(k | x) [B,K] or None => w_hat [B,L,D]."""
+    def segments(self, track: Any, ws: Tensor, num_frames: int, config: Any) -> Iterator[Tensor]:
+        """Sound inversion along a MelTrack: the codes w_hat of the frames, chunks [F,L,D] of config.chunk frames.
+
+        ws [1,L,D]: the source. config: a VideoConfig, of which a model takes what concerns it.
+        """
         ...
 
     def init_state(self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None) -> State:
-        """The state before the first frame, from the source and the first segment's w_hat, [B,L,D] each."""
+        """The state before the first frame, from the source and the first frame's w_hat, [B,L,D] each."""
         ...
 
     def rollout(self, w_hats: Tensor, state: State) -> tuple[Tensor, State]:

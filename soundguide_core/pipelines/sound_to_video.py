@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
+from ..common.types import TrajectoryModel
 from ..systems.configs.sound_to_video import VideoConfig
 from ..systems.sound_to_video import (
     GeneratedVideo,
@@ -31,7 +32,6 @@ from .recording import Recording, frame_count
 if TYPE_CHECKING:
     from ..embedding.joint import JointEncoder
     from ..generators.generator import StyleGenerator
-    from ..trajectory.trajectory import Trajectory
 
 
 def start_latents(
@@ -63,7 +63,7 @@ def start_latents(
 def invert(
     recording: Recording,
     ws_src: Tensor,
-    trajectory: Trajectory,
+    trajectory: TrajectoryModel,
     *,
     num_frames: int | None = None,
     seconds: float | None = None,
@@ -77,7 +77,7 @@ def invert(
     return invert_sound(track, ws_src, trajectory, count, config), count
 
 
-def latent_path(segments: Tensor, ws_src: Tensor, trajectory: Trajectory, config: VideoConfig) -> Iterator[Tensor]:
+def latent_path(segments: Tensor, ws_src: Tensor, trajectory: TrajectoryModel, config: VideoConfig) -> Iterator[Tensor]:
     """The path along segments [F,L,D]: chunks [F,L,D]."""
     check_start(ws_src, trajectory)
     return stream_path((part.to(ws_src) for part in segments.split(config.chunk)), ws_src, trajectory, config)
@@ -88,7 +88,7 @@ def generate(
     ws_src: Tensor,
     *,
     generator: StyleGenerator,
-    trajectory: Trajectory,
+    trajectory: TrajectoryModel,
     num_frames: int | None = None,
     seconds: float | None = None,
     config: VideoConfig,
@@ -112,11 +112,11 @@ def heard_part(recording: Recording, fps: float, *, num_frames: int | None, seco
     return recording if length is None or recording.most_sec is not None else recording.first(length)
 
 
-def check_start(ws_src: Tensor, trajectory: Trajectory) -> None:
+def check_start(ws_src: Tensor, trajectory: TrajectoryModel) -> None:
     """Refuse more than one start picture, or one of a generator that these networks were not trained for."""
     if len(ws_src) != 1:
         raise InputError(f"{len(ws_src)} start pictures have no one video.", "Send one picture.")
-    wanted = (trajectory.config.num_ws, trajectory.config.w_dim)
+    wanted = (trajectory.num_ws, trajectory.w_dim)
     if tuple(ws_src.shape[1:]) != wanted:
         raise InputError(
             f"The start picture's latents are {list(ws_src.shape[1:])}, these networks move {list(wanted)}.",

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
 from torch import Tensor
 
-from ..audio.smoothing import moving_average, recording_prior, sharpen
 from ..audio.track import MelTrack
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
-from ..trajectory.sound_events import event_posteriors
 from ..trajectory.trajectory import smooth
 from .configs.sound_to_video import VideoConfig
 
@@ -100,26 +97,7 @@ def invert_sound(
 ) -> Iterator[Tensor]:
     """w_hat = E_a(x_a) + w, of every frame's segment: chunks [F,L,D]."""
     check_shape(ws_src, "1 L D", name="the source latents")
-    fps, events = config.fps, trajectory.events
-    chunks = [(first, min(config.chunk, num_frames - first)) for first in range(0, num_frames, config.chunk)]
-
-    def raw() -> Iterator[Tensor]:
-        for first, count in chunks:
-            with torch.no_grad():  # left before each yield: the consumer keeps its own mode
-                p = event_posteriors(events, track, first, count, fps, ws_src.device)
-            yield p
-
-    def smoothed() -> Iterator[Tensor]:
-        likely = recording_prior(raw(), round(config.context_sec * fps)) if config.context_sec else raw()
-        sharp = (sharpen(p, config.sharpness) for p in likely)
-        return moving_average(sharp, round(config.smooth_sec * fps))
-
-    posteriors = repeat(None, len(chunks)) if events is None else smoothed()
-    for (first, count), p in zip(chunks, posteriors, strict=True):
-        with torch.no_grad():
-            mel = track.windows(first, count, fps).to(ws_src)
-            w_hat = trajectory.invert(mel, ws_src, None if p is None else p.clamp(min=1e-9).log())
-        yield w_hat
+    return trajectory.segments(track, ws_src, num_frames, config)
 
 
 def stream_path(

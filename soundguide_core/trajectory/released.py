@@ -1,29 +1,40 @@
 """The released networks of S. H. Lee et al., "Sound-Guided Semantic Video Generation", ECCV 2022 (ours: trajectory.py).
 
-    mel [B,1,M,T] -> StylePyramid -> ws [B,L,D] -> LatentRNN for each group of layers, again and again -> ws
+    w^0     = E(x)                                          the recording as a whole, heard once
+    w^{t+1} = (1 - beta) w^t + beta (R_coarse, R_mid, R_fine)(w^t)      beta = 0.4: a drift that the sound has begun
 
-StylePyramid is embedding/style_pyramid.py. Sizes are data, by default those of the released files.
-Axes: B batch, L layers, D dims, S states of an RNN, H hidden.
+as `run` of gen_sound2video.py has it, https://github.com/anonymous5584/sound-guided-semantic-video-generation at
+78ef97f04729e1897d73faebd3b456bf03757211. The paper hears a segment for each frame; what is published does not.
+E is StylePyramid of embedding/style_pyramid.py. Sizes are data, by default those of the released files.
+Axes: B batch, F frames, L layers, D dims, S states of an RNN, H hidden, M mels, T mel time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from ..audio.mel import MelSpec
+from ..audio.mel import MelSpec, arrange
+from ..audio.track import MelTrack
 from ..checkpoints import registry
 from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
 from ..common.shapes import check_shape
 from ..common.typed import check_types
+from ..common.types import ImageGenerator
 from ..embedding.style_pyramid import InversionConfig, StylePyramid
+from .steadying import chunks_of
+from .trajectory import check_sizes
+
+KIND = "released-trajectory"
+BETA = 0.4  # share of the recurrent networks' answer in the next frame's latents
+PLACE = 0  # the layer that turns and shifts a StyleGAN3's picture, and does nothing else
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -84,8 +95,21 @@ class LatentRNN(nn.Module):
         return (x + self.fc(out)).view_as(ws), state.transpose(0, 1)
 
 
+@dataclass(frozen=True)
+class Drift:
+    """All that a drift needs to go on: ws [B,L,D] of the next frame, the source [B,L,D], the networks' states."""
+
+    ws: Tensor
+    source: Tensor
+    states: list[Tensor] = field(repr=False)
+
+
 class SoundVideo(nn.Module):
-    """The four networks: sound => the first latents, and three groups of layers, coarse to fine, that move on."""
+    """The four networks as a TrajectoryModel: sound => the first latents, and three groups of layers that move on.
+
+    The source picture gives its place in the frame alone: the script makes the generator's input deaf to w, here that
+    layer of the path is the source's. Without a draw of noise: the released networks take none.
+    """
 
     def __init__(self, inversion: StylePyramid, groups: list[LatentRNN], spec: MelSpec) -> None:
         super().__init__()
@@ -102,6 +126,10 @@ class SoundVideo(nn.Module):
         return self.inversion.config.num_ws
 
     @property
+    def w_dim(self) -> int:
+        return self.inversion.config.w_dim
+
+    @property
     def _rnns(self) -> list[LatentRNN]:
         return cast("list[LatentRNN]", list(self.groups))
 
@@ -115,13 +143,46 @@ class SoundVideo(nn.Module):
         moved, after = zip(*(rnn(part, state) for rnn, part, state in zip(self._rnns, parts, states)))
         return torch.cat(moved, dim=1), list(after)
 
+    def check(self, generator: ImageGenerator) -> None:
+        """InputError where the generator's latents are of another size."""
+        check_sizes(self, generator)
+
+    def hear(self, track: MelTrack) -> Tensor:
+        """E of the middle ten seconds of a recording: w^0 [1,L,D]. What is shorter lies at their beginning."""
+        columns, have = self.spec.columns, track.level_db.shape[1]
+        first = max(have - columns, 0) // 2
+        mel = track.stretch(first, first + columns)
+        mel = nn.functional.pad(mel, (0, columns - mel.shape[-1]))  # 0: 80 dB below the loudest
+        return self.inversion(arrange(mel, self.spec).to(next(self.inversion.parameters())))
+
+    def segments(self, track: MelTrack, ws: Tensor, num_frames: int, config: Any) -> Iterator[Tensor]:
+        """w^0 for every frame: see TrajectoryModel."""
+        w_hat = None
+        for _, count in chunks_of(num_frames, config.chunk):
+            with torch.no_grad():  # left before each yield: the consumer keeps its own mode
+                w_hat = self.hear(track) if w_hat is None else w_hat
+            yield w_hat.expand(count, -1, -1)
+
+    def init_state(self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None) -> Drift:
+        """The state before the first frame, which shows w_hat. seed: of no effect."""
+        return Drift(w_hat, ws, self.start(len(w_hat)))
+
+    def rollout(self, w_hats: Tensor, state: Drift) -> tuple[Tensor, Drift]:
+        """As many frames as there are w_hats [B,F,L,D] => ws [B,F,L,D], and the state to go on from."""
+        path, ws, states = [], state.ws, state.states
+        for _ in range(w_hats.shape[1]):
+            path.append(torch.cat([state.source[:, : PLACE + 1], ws[:, PLACE + 1 :]], dim=1))
+            moved, states = self.step(ws, states)
+            ws = BETA * moved + (1 - BETA) * ws
+        return torch.stack(path, dim=1), Drift(ws, state.source, states)
+
 
 def load_sound_video(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> SoundVideo:
     """A frozen SoundVideo: a registry name, or the path of a folder with its four files.
 
     Those are called inversion, coarse, mid and fine, with the ending that they have.
     """
-    files = registry.find("released-trajectory", name_or_path).files
+    files = registry.find(KIND, name_or_path).files
     inversion, spec = _inversion(files["inversion"])
     video = SoundVideo(inversion, [_latent_rnn(files[part]) for part in ("coarse", "mid", "fine")], spec)
     return video.eval().requires_grad_(False).to(device)
@@ -139,4 +200,4 @@ def _latent_rnn(path: Path) -> LatentRNN:
 def _network(path: Path, part: str, build: Callable[[dict], Network]) -> tuple[Network, dict]:
     """(the network that config[part] describes, with its weights; config)"""
     what = f"a {part.replace('_', ' ')} network"
-    return load_network(path, "released-trajectory", what, lambda config: build(config[part]), meta=True)
+    return load_network(path, KIND, what, lambda config: build(config[part]), meta=True)

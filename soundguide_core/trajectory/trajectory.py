@@ -15,23 +15,27 @@ Axes: B batch, F frames, L layers, D dims, M mels, T mel time.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import ClassVar
+from itertools import repeat
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..audio.mel import MelSpec
+from ..audio.track import MelTrack
 from ..checkpoints import registry, safetensors_io
 from ..checkpoints.loading import build_network
 from ..common.errors import InputError, check_number, check_whole
 from ..common.shapes import check_shape
 from ..common.typed import check_types
-from ..common.types import ImageGenerator
+from ..common.types import ImageGenerator, TrajectoryModel
 from ..generators.latents import layer_groups
 from .sound_events import SoundEvents
 from .sound_inversion import SoundInversionEncoder
+from .steadying import chunks_of, heard_kinds
 
 GROUPS = ("three", "one")
 WARMUP = 12  # steps on the first segment before the first frame, so that no video begins with a jump
@@ -130,6 +134,14 @@ class Trajectory(nn.Module):
         self.register_buffer("w_scale", torch.ones(config.w_dim))
 
     @property
+    def num_ws(self) -> int:
+        return self.config.num_ws
+
+    @property
+    def w_dim(self) -> int:
+        return self.config.w_dim
+
+    @property
     def events(self) -> SoundEvents | None:
         """The part of E_a that tells kinds of sound apart, None where a segment is all there is."""
         return self.encoder.events
@@ -141,16 +153,21 @@ class Trajectory(nn.Module):
 
     def check(self, generator: ImageGenerator) -> None:
         """InputError where the generator's latents are of another size."""
-        if (generator.num_ws, generator.w_dim) != (self.config.num_ws, self.config.w_dim):
-            raise InputError(
-                f"This trajectory moves latents [{self.config.num_ws},{self.config.w_dim}], the generator has "
-                f"[{generator.num_ws},{generator.w_dim}].",
-                "Use the generator that it was trained with.",
-            )
+        check_sizes(self, generator)
 
     def invert(self, mel: Tensor, ws: Tensor, heard: Tensor | None = None) -> Tensor:
         """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard: see the encoder."""
         return ws + self.w_scale * self.encoder(mel, heard)
+
+    def segments(self, track: MelTrack, ws: Tensor, num_frames: int, config: Any) -> Iterator[Tensor]:
+        """Every frame's own segment, inverted: see TrajectoryModel."""
+        chunks = chunks_of(num_frames, config.chunk)
+        heard = repeat(None) if self.events is None else heard_kinds(self.events, track, chunks, config, ws.device)
+        for (first, count), p in zip(chunks, heard):
+            with torch.no_grad():  # left before each yield: the consumer keeps its own mode
+                mel = track.windows(first, count, config.fps).to(ws)
+                w_hat = self.invert(mel, ws, None if p is None else p.clamp(min=1e-9).log())
+            yield w_hat
 
     def init_state(
         self, ws: Tensor, w_hat: Tensor, *, seed: int | None = None, warmup: int = WARMUP
@@ -193,6 +210,16 @@ class Trajectory(nn.Module):
             state = self.step(state, w_hat, None if noise is None else noise[:, i])
             path.append(state.ws)
         return torch.stack(path, dim=1), state
+
+
+def check_sizes(trajectory: TrajectoryModel, generator: ImageGenerator) -> None:
+    """InputError where a generator's latents are of another size than those that a trajectory moves."""
+    ours, theirs = (f"[{x.num_ws},{x.w_dim}]" for x in (trajectory, generator))
+    if ours != theirs:
+        raise InputError(
+            f"This trajectory moves latents {ours}, the generator has {theirs}.",
+            "Use the generator that it was trained with.",
+        )
 
 
 def smooth(ws: Tensor, last: Tensor | None, share: float) -> Tensor:

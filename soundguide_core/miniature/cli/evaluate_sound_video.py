@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from ...common.memory import tune_malloc
     from ...media.images import check_suffix
     from ...systems.sound_to_video import VideoConfig
-    from ...trajectory.trajectory import load_trajectory
+    from ...trajectory.loading import load_trajectory
     from ..evaluation.scene_classifier import load_scene_classifier
     from ..evaluation.sound_video import Models, measure, new_sounds
 
