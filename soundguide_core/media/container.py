@@ -25,6 +25,7 @@ FORMATS = (
 MOST_PIXELS = 2**26  # of a frame
 FARTHEST_SEC = 600  # between the starts of sound and picture, or of two packets; what is farther is a broken time
 TRIES = 100  # unreadable packets in a row, after which a file is at its end
+UNSEEN = 20_000  # packets in a row that show nothing, as an edit list's may: more than ten minutes without a key frame
 
 
 def file_url(path: str | os.PathLike) -> str:
@@ -100,8 +101,8 @@ def decode(container, stream) -> Iterator:
     from av.error import FFmpegError
 
     decoder = _alpha_decoder(stream) if stream.type == "video" else None
-    failures, packets = 0, container.demux(stream)
-    while failures < TRIES:
+    failures, unseen, packets = 0, 0, container.demux(stream)
+    while failures < TRIES and unseen < UNSEEN:
         try:
             packet = next(packets, None)
             if packet is None:
@@ -114,7 +115,7 @@ def decode(container, stream) -> Iterator:
             packets = container.demux(stream)
             yield None
             continue
-        failures = 0 if frames else failures
+        failures, unseen = (0, 0) if frames else (failures, unseen + 1)
         yield from frames
 
 

@@ -27,6 +27,8 @@ KEPT_PIXELS = 24_000_000  # larger pictures are shrunk by a whole factor, before
 MOST_PROFILE = 8 << 20  # bytes
 BLACK_POINT = 0x2000  # of Little CMS: compensate it
 ORIENTATION = 0x0112  # the EXIF tag
+PHOTOMETRIC, SAMPLE_FORMAT, BITS = 262, 339, 258  # tags of TIFF 6.0
+WHITE_IS_ZERO, UNSIGNED, SIGNED = 0, 1, 2  # of their values
 HDR = 8.0  # how bright lights are in pictures whose white is 1
 OTHERWISE = "Save it as PNG or JPEG with an image editor and try again."
 WHITE = {"I;16": 65535.0, "I;16L": 65535.0, "I;16B": 65535.0, "I;16N": 65535.0}  # white, of modes that say it
@@ -55,7 +57,7 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
             with PIL.Image.open(source, formats=FORMATS) as picture:
                 _fit(picture, name)
                 profile = picture.info.get("icc_profile")
-                return _pixels(_srgb(_upright(_shrunk(picture)), profile), name)
+                return _pixels(_srgb(_upright(_shrunk(_of_tiff(picture))), profile), name)
     except PIL.Image.DecompressionBombError as error:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
@@ -83,6 +85,27 @@ def _fit(picture: Image, name: object) -> None:
         raise _too_large(name)
 
 
+def _of_tiff(picture: Image) -> Image:
+    """A TIFF of one channel of more than 8 bits, with what Pillow does not tell: its sign, and what is white."""
+    import PIL.Image
+
+    if picture.format != "TIFF" or not (picture.mode in ("I", "F") or picture.mode.startswith("I;")):
+        return picture
+    tags: Any = getattr(picture, "tag_v2", {})
+    bits, sign = tags.get(BITS, (1,))[0], tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0]
+    known: dict[str, object] = {}
+    if picture.mode == "I" and (bits, sign) == (32, UNSIGNED):  # Pillow's are signed: half of the range is negative
+        values = np.asarray(picture).view(np.uint32)
+        known["white"] = _white(values, floats=False)
+        picture = PIL.Image.fromarray(values.astype(np.float32))
+    elif picture.mode == "I" and (bits, sign) == (16, SIGNED):
+        known["white"] = 32767.0 if np.asarray(picture).max() > 255 else 255.0
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        known["white is zero"] = True
+    picture.info |= known
+    return picture
+
+
 def _shrunk(picture: Image) -> Image:
     factor = math.ceil(math.sqrt(picture.width * picture.height / KEPT_PIXELS))
     if factor <= 1:
@@ -93,15 +116,11 @@ def _shrunk(picture: Image) -> Image:
         picture = picture.convert("L")
     elif picture.mode.startswith("I;"):
         picture = picture.convert("I")
-        picture.info["white"] = 65535.0
+        picture.info["white"] = 65535.0  # of this mode, which I does not say
     premultiplied = {"LA": "La", "RGBA": "RGBa"}.get(picture.mode)  # a colour counts as far as it is seen
     if premultiplied:
         return picture.convert(premultiplied).reduce(factor).convert(picture.mode)
-    white = picture.info.get("white")
-    picture = picture.reduce(factor)
-    if white:
-        picture.info["white"] = white
-    return picture
+    return picture.reduce(factor)
 
 
 def _upright(picture: Image) -> Image:
@@ -159,6 +178,8 @@ def _pixels(picture: Image, name: object) -> np.ndarray:
             raise InputError(f"The picture {name} holds values that are not numbers.", OTHERWISE)
         white = WHITE.get(mode) or picture.info.get("white") or _white(values, floats=mode == "F")
         grey = np.clip(values / white, 0, 1)
+        if picture.info.get("white is zero"):
+            grey = 1 - grey
         clear = picture.info.get("transparency")  # of 16 bits: one value, all of which is clear
         return np.where(values == clear, np.float32(1), grey) if isinstance(clear, int) else grey
     if mode == "1":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +232,8 @@ class _SoundTrack:
             wave = wave.mean(dim=0, keepdim=True)
         packed = wave.detach().float().cpu().clamp(-1, 1).T.reshape(1, -1).contiguous().numpy()
         frame = self.av.AudioFrame.from_ndarray(packed, format="flt", layout=self.layout)
-        frame.sample_rate, frame.pts = self.sample_rate, None
+        # with its time, a container knows that what an encoder puts before the first sample is not to be heard
+        frame.sample_rate, frame.pts, frame.time_base = self.sample_rate, self.done, Fraction(1, self.sample_rate)
         for part in self.resampler.resample(frame):
             self.container.mux(self.stream.encode(part))
 

@@ -159,6 +159,45 @@ def test_thirty_two_bits_are_as_painted(tmp_path):
     torch.testing.assert_close(load_image(path)[0, 0] / 2 + 0.5, torch.from_numpy(RAMP), atol=tol.PARITY, rtol=0)
 
 
+def tiff(values: np.ndarray, *, sign: int, white_is_zero: bool = False, order: str = "<") -> bytes:
+    """A TIFF of one channel as other programs write them. sign: 1 unsigned, 2 signed, 3 floats."""
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    height, width = values.shape
+    tags = ((256, width), (257, height), (258, values.itemsize * 8), (259, 1), (262, int(not white_is_zero)), (273, 8),
+            (277, 1), (278, height), (279, len(data)), (339, sign))  # fmt: skip
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(data))
+    return head + data + struct.pack(f"{order}H", len(tags)) + entries + b"\0" * 4
+
+
+@pytest.mark.parametrize("white", [255, 65535, 2**31 - 1, 2**32 - 1])
+@pytest.mark.parametrize("shrunk", [False, True])
+def test_unsigned_thirty_two_bits_do_not_wrap(tmp_path, monkeypatch, white, shrunk):
+    """ImageJ and microscopes write them; Pillow hands them over as signed."""
+    values = (np.linspace(0, 1, 64).reshape(8, 8) * white).round()
+    if shrunk:
+        values = values.repeat(2, axis=0).repeat(2, axis=1)
+        monkeypatch.setattr(picture_file, "KEPT_PIXELS", 64)
+    (tmp_path / "a.tiff").write_bytes(tiff(values.astype(np.uint32), sign=1))
+    img = load_image(tmp_path / "a.tiff")[0, 0] / 2 + 0.5
+    torch.testing.assert_close(img, torch.from_numpy(RAMP), atol=3e-3 if white == 255 else tol.PARITY, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "kind, sign, white, order, white_is_zero",
+    [(np.uint16, 1, 65535, "<", False), (np.uint16, 1, 65535, ">", False), (np.uint16, 1, 65535, "<", True),
+     (np.int16, 2, 32767, "<", False), (np.int16, 2, 32767, ">", False),
+     (np.float32, 3, 1, "<", False), (np.float32, 3, 1, ">", False), (np.float32, 3, 1, "<", True)],
+)  # fmt: skip
+def test_one_channel_of_a_tiff_is_as_painted(tmp_path, kind, sign, white, order, white_is_zero):
+    values = (1 - RAMP if white_is_zero else RAMP) * white
+    values = values.round() if sign < 3 else values
+    contents = tiff(values.astype(kind), sign=sign, white_is_zero=white_is_zero, order=order)
+    (tmp_path / "a.tiff").write_bytes(contents)
+    img = load_image(tmp_path / "a.tiff")[0, 0] / 2 + 0.5
+    torch.testing.assert_close(img, torch.from_numpy(RAMP), atol=tol.PARITY, rtol=0)
+
+
 def test_palettes_bits_and_printing_colours(tmp_path):
     colours = Image.new("RGB", (8, 8), (255, 0, 0))
     for path in (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import struct
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -57,6 +59,21 @@ def turn(path: Path) -> Path:
     return path
 
 
+def edit(path: Path, *edits: tuple[int, int]) -> Path:
+    """The MP4 with this edit list in its picture track: (milliseconds, from which time of the track; -1 for none)."""
+    content = path.read_bytes()
+    body = struct.pack(">II", 0, len(edits)) + b"".join(struct.pack(">IiI", *each, 1 << 16) for each in edits)
+    at = content.find(b"elst") - 4
+    size = int.from_bytes(content[at : at + 4], "big")
+    new = bytearray(content[:at] + struct.pack(">I4s", 8 + len(body), b"elst") + body + content[at + size :])
+    for name in (b"moov", b"trak", b"edts"):  # behind the samples, whose places stay
+        box = new.find(name) - 4
+        grown = int.from_bytes(new[box : box + 4], "big") + 8 + len(body) - size
+        new[box : box + 4] = struct.pack(">I", grown)
+    path.write_bytes(new)
+    return path
+
+
 def greys(count: int, height=32, width=48) -> list[np.ndarray]:
     return [np.full((height, width, 3), 20 + round(220 * i / max(count - 1, 1)), np.uint8) for i in range(count)]
 
@@ -104,6 +121,18 @@ def test_an_offset_between_sound_and_picture_stays(tmp_path, late, ending):
     assert moments(copy) == pytest.approx((flash, flash), abs=0.06)
 
 
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm", ""])
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+def test_sound_that_is_written_keeps_its_time(tmp_path, ending, rate):
+    """An encoder of AAC puts 1024 samples before the first one, 21 ms, which are not to be heard."""
+    click = torch.zeros(1, 2 * rate)
+    click[:, rate : rate + rate // 100] = 0.9
+    with video_writing.writing(tmp_path / f"a{ending}", 12.0, (click.split(1000, dim=1), rate)) as write:
+        write(torch.zeros(24, 3, 32, 48))
+    wave, again = load_audio(tmp_path / f"a{ending}" if ending else tmp_path / "a" / video.SOUND_FILE)
+    assert int((wave[0].abs() > 0.3).nonzero()[0]) / again == pytest.approx(1.0, abs=0.002)
+
+
 @pytest.mark.parametrize(
     "aspect, size", [(Fraction(2), (32, 96)), (Fraction(1, 2), (32, 24)), (Fraction(64, 45), (32, 68))]
 )
@@ -129,6 +158,28 @@ def test_a_turned_square_of_wide_pixels(tmp_path):
     pictures = [np.full((32, 32, 3), 128, np.uint8)] * 3
     path = turn(encode(tmp_path / "a.mov", pictures, aspect=Fraction(2)))
     assert tuple(video.read_video(path).shape[2:]) == (64, 32)  # 64 wide before it was turned
+
+
+@pytest.mark.parametrize(
+    "edits, shown",
+    [([(1000, 8)], range(8, 20)),  # trimmed on a phone, in the middle of a group of pictures
+     ([(500, None), (1000, 0)], [0] * 6 + list(range(12))), ([(500, 6), (500, 0)], [*range(6, 12), *range(6)])],
+)  # fmt: skip
+def test_edit_lists_of_mp4(tmp_path, edits, shown):
+    path = encode(tmp_path / "a.mp4", greys(24), sound=np.zeros(96000))
+    content = path.read_bytes()
+    begin, ticks = int.from_bytes(content[content.find(b"elst") + 16 :][:4], "big"), 12288 // 12
+    edit(path, *((length, -1 if first is None else begin + first * ticks) for length, first in edits))
+    levels = [20 + round(220 * i / 23) for i in shown]
+    assert brightness(video.read_video(path)) == pytest.approx(levels, abs=3)
+
+
+def test_an_edit_list_that_shows_nothing_ends(tmp_path):
+    path = edit(encode(tmp_path / "a.mp4", greys(4)), *[(1, 0)] * 100_000)
+    began = time.process_time()
+    with pytest.raises(InputError, match="no frame that can be read"):
+        video.read_video(path)
+    assert time.process_time() - began < 15  # a second and a half; all of it would be minutes
 
 
 def test_two_files_in_a_row_keep_their_rate(tmp_path):

@@ -1,4 +1,4 @@
-"""Hostile and damaged files of every kind, opened under watch: python tests/robustness/hostile_files.py --count 160
+"""Hostile and damaged files of every kind, opened under watch: python tests/robustness/hostile_files.py --count 240
 
 A file is opened as the loaders would open it, in a forked process whose audit hook notes every program started, every
 connection, every file opened for writing. Counted against us: any of these, an exception other than InputError, more
@@ -23,6 +23,7 @@ import tempfile
 import time
 import traceback
 import wave
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -75,6 +76,23 @@ def sound(rate: int, channels: int, samples: int, said: int | None = None) -> by
     return bytes(data)
 
 
+def tiff(kind: int, bits: int, width: int, height: int, data: bytes, packing: int = 1) -> bytes:
+    """A grey TIFF that says that size. kind: 1 unsigned, 2 signed, 3 floats. packing: 1 none, 8 deflate."""
+    tags = ((256, width), (257, height), (258, bits), (259, packing), (262, 1), (273, 8), (277, 1), (278, height),
+            (279, len(data)), (339, kind))  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+
+
+def animation(form: str, frames: int, side: int) -> bytes:
+    """Frames of one colour, one after the other."""
+    from PIL import Image
+
+    out, pictures = io.BytesIO(), [Image.new("RGB", (side, side), (i % 256, 0, 0)) for i in range(frames)]
+    pictures[0].save(out, form, save_all=True, append_images=pictures[1:], duration=40)
+    return out.getvalue()
+
+
 def pictures(folder: Path, rng: random.Random, count: int) -> dict[str, bytes]:
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (64 << 20), 9))
     made = {
@@ -96,6 +114,16 @@ def pictures(folder: Path, rng: random.Random, count: int) -> dict[str, bytes]:
         "ico.png": b"\0\0\1\0\1\0\0\0\0\0\1\0\x20\0\xff\xff\xff\x7f\x16\0\0\0",
         "gif.png": b"GIF89a\xff\xff\xff\xff\xf7\0\0" + b"\0" * 768 + b",\0\0\0\0\xff\xff\xff\xff\0\x08\0;",
     }
+    made |= {
+        "half a million rows.tiff": tiff(1, 32, 2**16, 2**19, b"\0" * 64),
+        "wrapped.tiff": tiff(1, 32, 4, 4, b"\xff" * 64),
+        "deflate bomb.tiff": tiff(1, 8, 7000, 7000, zlib.compress(b"\0" * 49_000_000, 9), packing=8),
+        "no numbers.tiff": tiff(3, 32, 4, 4, struct.pack("<f", float("nan")) * 16),
+        "ring.tiff": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
+        "moving.webp": animation("WEBP", 300, 200),
+        "moving.gif": animation("GIF", 2000, 50),
+        "wide.webp": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\xff\xff\xff\xff\xff\xff",
+    }
     return made | _damaged([folder / "in" / f"picture.{end}" for end in ("png", "jpg", "webp")], rng, count - len(made))
 
 
@@ -112,6 +140,46 @@ def sounds(folder: Path, rng: random.Random, count: int) -> dict[str, bytes]:
         "flac of 36 bits.flac": b"fLaC\0\0\0\x22" + b"\xff" * 34,
     }
     return made | _damaged([folder / "in" / f"rain.{end}" for end in ("wav", "flac", "ogg")], rng, count - len(made))
+
+
+ONE = 1 << 16  # the usual speed
+EDITS = {  # (how long, of which time, how fast), in an MP4's edit list
+    "very many": [(1, 0, ONE)] * 200_000, "one beyond the end": [(500, 2**31 - 1, ONE)], "nothing": [(500, -1, ONE)],
+    "of no length": [(0, 0, ONE)] * 1000, "a hole of weeks": [(2**32 - 1, -1, ONE), (500, 0, ONE)],
+    "backwards": [(300, 0, -ONE)], "standing": [(500, 0, 0)],
+}  # fmt: skip
+
+
+def edited(mp4: bytes, edits: list[tuple[int, int, int]]) -> bytes:
+    """The MP4 with this edit list in its picture track; boxes grow, and so do the places of samples behind them."""
+    body = struct.pack(">II", 0, len(edits)) + b"".join(struct.pack(">Iii", *edit) for edit in edits)
+    at = mp4.find(b"elst") - 4
+    grown = len(body) + 8 - int.from_bytes(mp4[at : at + 4], "big")
+    data = bytearray(mp4[:at] + struct.pack(">I4s", len(body) + 8, b"elst") + body + mp4[at:][8 + len(body) - grown :])
+    for name in (b"moov", b"trak", b"edts"):
+        start = data.find(name) - 4
+        data[start : start + 4] = struct.pack(">I", int.from_bytes(data[start : start + 4], "big") + grown)
+    place = data.find(b"stco")
+    while place > 0 and data.find(b"mdat") > place:
+        for i in range(int.from_bytes(data[place + 8 : place + 12], "big")):
+            at = place + 12 + 4 * i
+            data[at : at + 4] = struct.pack(">I", int.from_bytes(data[at : at + 4], "big") + grown)
+        place = data.find(b"stco", place + 4)
+    return bytes(data)
+
+
+def words_alone() -> bytes:
+    """A Matroska file of subtitles and nothing else."""
+    import av
+
+    srt, out = io.BytesIO(b"1\n00:00:00,000 --> 00:00:01,000\nrain\n\n"), io.BytesIO()
+    with av.open(srt, format="srt") as source, av.open(out, "w", format="matroska") as target:
+        track = target.add_stream_from_template(source.streams.subtitles[0])
+        for packet in source.demux(source.streams.subtitles[0]):
+            if packet.dts is not None:
+                packet.stream = track
+                target.mux(packet)
+    return out.getvalue()
 
 
 def videos(folder: Path, rng: random.Random, count: int) -> dict[str, bytes]:
@@ -131,9 +199,47 @@ def videos(folder: Path, rng: random.Random, count: int) -> dict[str, bytes]:
     at = whole.find(b"dref")
     made["another file.mp4"] = whole[:at] + whole[at:].replace(b"url \0\0\0\1", b"url \0\0\0\0", 1)
     made["gif.mp4"] = b"GIF89a\xff\xff\xff\xff\xf7\0\0" + b"\0" * 768 + b",\0\0\0\0\xff\xff\xff\xff\0\x08\0;"
+    made |= {f"edits, {name}.mp4": edited(whole, edits) for name, edits in EDITS.items()}
+    made["words alone.mkv"] = words_alone()
+    webm = (folder / "in" / "clip.webm").read_bytes()
+    made["alpha that is not there.webm"] = webm.replace(b"ENCODER", b"ALPHA_M").replace(b"Lavf", b"1\0\0\0")
     made["avi.avi"] = b"RIFF\xff\xff\xff\xffAVI LIST\xff\xff\xff\xffhdrlavih" + b"\xff" * 80
     ends = ("mp4", "mkv", "webm")
     return made | _damaged([folder / "in" / f"clip.{end}" for end in ends], rng, count - len(made))
+
+
+def archives(good: bytes) -> dict[str, bytes]:
+    """Zip archives that grow, hold one another or one thing many times; pickles inside pickles. good: a .pt file."""
+
+    def packed(entries: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", method) as archive:
+            for name, data in entries.items():
+                archive.writestr(name, data)
+        return out.getvalue()
+
+    zeros = bytes(256 << 20)
+    bomb = packed({"archive/data.pkl": zeros, "archive/data/0": zeros, "archive/version": b"3\n"})
+    inner = packed({"archive/data.pkl": bomb, "archive/version": b"3\n"}, zipfile.ZIP_STORED)
+    many = packed({f"archive/data/{i}": b"" for i in range(60_000)}, zipfile.ZIP_STORED)
+    same = bytearray(packed({f"archive/data/{i}": b"\0" * (1 << 20) for i in range(20)}, zipfile.ZIP_STORED))
+    first = same.find(b"PK\1\2")
+    for i in range(1, 20):  # every entry of the directory begins where the first one does
+        at = first
+        for _ in range(i):
+            at = same.find(b"PK\1\2", at + 4)
+        same[at + 42 : at + 46] = b"\0\0\0\0"
+    loads = b"\x80\x03c_pickle\nloads\nC%c" + b"%s\x85R."
+    nested = b"\x80\x02cos\nsystem\nX\x02\0\0\0id\x85R."
+    for _ in range(4):
+        nested = loads.replace(b"%c", bytes([len(nested)])).replace(b"%s", nested)
+    return {
+        "zip bomb.pt": bomb, "zip in a zip.pt": inner, "60,000 entries.pt": many,
+        "one entry twenty times.pt": bytes(same),
+        "two archives.pt": good + good, "pickle in a pickle.pkl": nested, "cut archive.pt": good[:-30],
+        "wide.pkl": b"\x80\x02(" + b"K\1" * 3_000_000 + b"t.",
+        "ring.pkl": b"\x80\x02]q\0h\0a.", "key of itself.pkl": b"\x80\x02}q\0(]q\1h\1ah\1u.",
+    }  # fmt: skip
 
 
 def checkpoints(rng: random.Random, count: int) -> dict[str, bytes]:
@@ -153,6 +259,7 @@ def checkpoints(rng: random.Random, count: int) -> dict[str, bytes]:
         "long string.pkl": b"\x80\x04\x8d" + struct.pack("<Q", 2**60) + b".",
         "doubling.pkl": b"\x80\x02]q\0" + b"(h\0h\0l" * 60 + b".",
     }
+    made |= archives(whole["torch.pt"] if "torch.pt" in whole else next(x for x in whole.values() if x[:2] == b"PK"))
     for i in range(max(count - len(made), 0)):
         name = names[i % len(names)]
         stem, end = os.path.splitext(name)
@@ -297,7 +404,7 @@ def run(count: int, seed: int) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=160)
+    parser.add_argument("--count", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     report = run(args.count, args.seed)

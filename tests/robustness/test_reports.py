@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -42,6 +43,30 @@ def test_music_with_a_cover_is_no_video(cover):
     assert load_audio(cover)[0].shape[-1] >= 16000
     with pytest.raises(InputError, match="no picture track"):
         probe(cover)
+
+
+# a file of subtitles alone, as MKVToolNix extracts them, is neither a video nor a sound
+def test_subtitles_are_no_video(tmp_path):
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nrain\n")
+    with av.open(str(tmp_path / "a.srt")) as words, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        track = out.add_stream_from_template(words.streams.subtitles[0])
+        for packet in words.demux(words.streams.subtitles[0]):
+            if packet.dts is not None:
+                packet.stream = track
+                out.mux(packet)
+    with pytest.raises(InputError, match="no picture track"):
+        probe(tmp_path / "a.mkv")
+    with pytest.raises(InputError, match="no sound track"):
+        load_audio(tmp_path / "a.mkv")
+
+
+# animated WebP, APNG and GIF: of a moving picture the first one is taken
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "GIF"])
+def test_the_first_of_a_moving_picture(tmp_path, kind):
+    first, *rest = (Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue"))
+    first.save(tmp_path / "a.png", kind, save_all=True, append_images=rest, duration=100)
+    img = load_image(tmp_path / "a.png")[0].mean(dim=(1, 2))
+    assert img[0] > 0.9 and img[1:].max() < -0.9
 
 
 # Geektoolkit/Dynaframe3 49: hidden ._ files of a Mac among the pictures; Kosinkadink/VideoHelperSuite 131: 10 before 2
