@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, printable
 from ..common.files import replacing
+from .cost import Cost, spoken
 
 if TYPE_CHECKING:
     import torch
@@ -147,8 +148,11 @@ def split_list(text: str, option: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def progress(title: str, unit: str = "it") -> Iterator[Callable[..., None]]:
-    """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds. n: 0 if not known."""
+def progress(title: str, unit: str = "it", makes: str = "") -> Iterator[Callable[..., None]]:
+    """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds. n: 0 if not known.
+
+    makes: what all of it gives, "72 frames" say: where it takes long, a line tells how long, as the first step did.
+    """
     from tqdm import tqdm
 
     if sys.stderr is None:  # closed, as by `2>&-`
@@ -156,6 +160,7 @@ def progress(title: str, unit: str = "it") -> Iterator[Callable[..., None]]:
         return
     often = 0.1 if sys.stderr.isatty() else 10  # seconds; a log needs no more
     look = {"unit": unit, "unit_scale": unit == "B", "unit_divisor": 1000}
+    cost = Cost()
     with tqdm(desc=title, delay=2, leave=False, mininterval=often, maxinterval=often, file=sys.stderr, **look) as bar:
 
         def on_step(i: int, n: int, terms: dict[str, float] | None = None, preview: object = None) -> None:
@@ -163,6 +168,8 @@ def progress(title: str, unit: str = "it") -> Iterator[Callable[..., None]]:
             if terms:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()}, refresh=False)
             bar.update(i + 1 - bar.n)
+            if makes and (seconds := cost.step(i, n)) is not None:
+                tqdm.write(f"about {spoken(seconds)} for {makes}", file=sys.stderr)
 
         yield on_step
 

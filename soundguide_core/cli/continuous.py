@@ -104,7 +104,7 @@ def make(
     sound = None if heard is None else stream_audio(args.audio)
     with (
         writing(args.out, config.fps, sound, overwrite=args.overwrite, keep=True) as write,
-        progress("rendering") as on_step,
+        progress("rendering", makes=f"{config.num_frames} frames") as on_step,
     ):
         for part in made.render(on_step):
             write(part.frames)

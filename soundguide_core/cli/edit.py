@@ -2,7 +2,7 @@
 
 --video, --mask and --out may be folders of PNG frames; a mask may also be one picture, or a video. It is white where to
 edit. The frame rate stays, and so does the video's own sound; a video without one gets the recording (see --sound).
-Frames are written as they are made.
+Frames are written as they are made. What Ctrl-C stops goes on where it was when the same command is given again.
 What is transparent in a picture or a video is laid on white.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
@@ -19,6 +21,8 @@ from .common import add_common, add_joint, add_model, add_report, add_video_out,
 from .settings import add_config_arguments, config_from, dest_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..media.video import Sound
     from ..pipelines.recording import Recording
     from ..pipelines.video_source import VideoSource
@@ -49,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     add_config_arguments(how, EditConfig, "variant", "steps", "skip", "sampler", "weights")
     how.add_argument(
-        "--flow", default="tv-l1", metavar="NAME", help="who finds movement: tv-l1, a RAFT file, off (default tv-l1)"
+        "--flow", default="tv-l1", metavar="NAME", help="estimator of movement: tv-l1, a RAFT file, off (default tv-l1)"
     )
     add_config_arguments(how, EditConfig, "window", "chunk", "size", "keep_detail")
     add_model(how, "--unet", "unet", "pixel diffusion: a registry name or a file", "U")
@@ -93,6 +97,7 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
     from ..media.video_writing import writing
     from ..pipelines.hearing import Hearing
     from ..pipelines.recording import Recording
+    from ..pipelines.unfinished_edit import unfinished
     from ..pipelines.video_editing import EditMeter, edit_stream, load_networks
     from ..pipelines.video_source import VideoSource, read_masks
 
@@ -114,17 +119,28 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
         heard = heard.mixed(joint.encode_text([args.text]), args.text_weight)
     networks = load_networks(config, joint, device, unet=args.unet, flow=args.flow)
     meter = EditMeter(joint, heard.embeds) if args.json else None
+    how = {"lead": asdict(lead), "config": asdict(config), "device": str(device), "measured": bool(args.json)}
     with (
+        unfinished(args.out, {**how, **_source(args), "fps": video.fps}, video.num_frames) as kept,
         writing(args.out, video.fps, kept_sound(args, video, recording), overwrite=args.overwrite) as write,
-        progress("editing") as on_step,
     ):
-        for part in edit_stream(
-            meter.watch(video.frames()) if meter else video.frames(), heard, networks, config,
-            num_frames=video.num_frames, lead=lead, masks=masks, on_step=on_step,
-        ):  # fmt: skip
-            write(part.frames)
-            if meter:
-                meter.add(part)
+        start = kept.on_device(device)
+        for img in kept.frames():
+            write(img)
+        if start.first:
+            say(f"{start.first} of {video.num_frames} frames were made before; going on from there")
+        frames, masks = _left(video.frames(), masks, start.first)
+        if meter and start.first:
+            meter.go_on(kept.figures)
+        with progress("editing", makes=f"{video.num_frames - start.first} frames") as on_step:
+            for part in edit_stream(
+                meter.watch(frames) if meter else frames, heard, networks, config,
+                num_frames=video.num_frames, lead=lead, masks=masks, on_step=on_step, start=start,
+            ):  # fmt: skip
+                write(part.frames)
+                if meter:
+                    meter.add(part)
+                kept.add(part, meter.figures() if meter else None)
     names = "video audio mask soft_mask text text_weight whole repeat flow unet joint sound seed"
     return {
         "out": args.out,
@@ -140,6 +156,23 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
             "config": asdict(config),
         },
     }
+
+
+def _source(args: argparse.Namespace) -> dict:
+    """What an edit is made of besides its settings: an unfinished one goes on only from the same."""
+    from ..pipelines.unfinished_edit import stamp
+
+    files = {name: stamp(getattr(args, name)) for name in ("video", "audio", "mask", "unet", "joint", "flow")}
+    names = "soft_mask text text_weight whole repeat seconds"
+    return {**files, **{name: getattr(args, name) for name in names.split()}}
+
+
+def _left(frames: Iterator[Tensor], masks, first: int) -> tuple[Iterator[Tensor], Tensor | Iterator[Tensor] | None]:
+    """Frames and masks from number `first` on; one mask for all stays."""
+    from torch import Tensor
+
+    skipped = masks is None or isinstance(masks, Tensor)
+    return islice(frames, first, None), masks if skipped else islice(masks, first, None)
 
 
 def check_length(args: argparse.Namespace, seconds: float, video: VideoSource) -> None:

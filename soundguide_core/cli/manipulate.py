@@ -121,7 +121,7 @@ def edit(args: argparse.Namespace, config: ManipulationConfig) -> tuple[dict, Ch
             generator, joint, image=args.image, seed=args.seed, psi=args.psi, class_index=args.class_index,
             on_step=on_step,
         )  # fmt: skip
-    with progress("changing") as on_step:
+    with progress("changing", makes="the picture") as on_step:
         changed = change_picture(
             ws_src, embeds, generator=generator, joint=joint, config=config, by_layers=by_layers,
             sound_layers=_layers(args.sound_layers), identity=identity, on_step=on_step,

@@ -86,16 +86,33 @@ def check_video(frames: Tensor, embeds: Tensor, mask: Tensor | None, curves: Map
         check_count(len(curve), count, f"values of the curve of {name}", one=False)
 
 
+class PreviousFrame(NamedTuple):
+    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
+
+    x_src: Tensor
+    x0: Tensor
+    image_embeds: Tensor
+
+
+class Reached(NamedTuple):
+    """How far an edit has come: the number of the frame that is next, and the last finished one, if it was edited."""
+
+    first: int = 0
+    previous: PreviousFrame | None = None
+
+
 @dataclass
 class EditedVideo:
     """frames [F,3,H,W] in -1..1, and what was edited of each: mask [F,1,H,W] in 0..1, feathered.
 
-    history: for each step the unweighted terms, means over the frames of a window.
+    history: for each step the unweighted terms, means over the frames of a window. reached: of a window, where the next
+    one goes on.
     """
 
     frames: Tensor
     mask: Tensor
     history: list[dict[str, float]]
+    reached: Reached | None = None
 
     @classmethod
     def joined(cls, parts: Iterable[EditedVideo]) -> EditedVideo:
@@ -103,14 +120,6 @@ class EditedVideo:
         windows = list(parts)
         history = [terms for part in windows for terms in part.history]
         return cls(torch.cat([part.frames for part in windows]), torch.cat([part.mask for part in windows]), history)
-
-
-class PreviousFrame(NamedTuple):
-    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
-
-    x_src: Tensor
-    x0: Tensor
-    image_embeds: Tensor
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion.denoiser import load_denoiser
+from ..diffusion.windows import Reached
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
 from ..losses.perceptual import load_perceptual
@@ -59,12 +60,14 @@ def edit_stream(
     curve: Tensor | None = None,
     masks: Iterable[Tensor] | Tensor | None = None,
     on_step: OnStep | None = None,
+    start: Reached | None = None,
 ) -> Iterator[EditedVideo]:
     """The edited video a window at a time.
 
     Where nothing is heard it is the source, to the bit. frames: one or a few at a time, [n,3,H,W] in -1..1. heard: of
     these frames. lead, curve: see lead_curve.
     masks: one for all [1,1,h,w], or as many as frames, 1 where to edit; None edits everything.
+    start: where an earlier edit stopped; then frames and masks are those that are left.
     """
     flow = networks.flow
     if isinstance(flow, Flow) and len(flow) != num_frames - 1:
@@ -81,7 +84,7 @@ def edit_stream(
     return system.stream_edit(
         laid_out, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
         perceptual=perceptual, curves={"sound": led}, presence=presence(lead, heard.loudness), num_frames=num_frames,
-        config=config, on_step=on_step,
+        config=config, on_step=on_step, start=start,
     )  # fmt: skip
 
 
@@ -128,6 +131,14 @@ class EditMeter:
             self.outside = max(self.outside, int((changed * (mask == 0)).max()))
             difference = (img - img_src).abs().mean(dim=1, keepdim=True) / 2
             self.rows.append((before, after, float((mask * difference).sum() / mask.sum().clamp(min=1e-6))))
+
+    def figures(self) -> dict:
+        """What was measured so far, for go_on of another meter of the same edit."""
+        return {"rows": self.rows, "outside": self.outside}
+
+    def go_on(self, figures: dict) -> None:
+        """From what another meter of the same edit has measured."""
+        self.rows, self.outside = [tuple(row) for row in figures["rows"]], figures["outside"]
 
     @torch.no_grad()
     def _nearness(self, img: Tensor, heard: Tensor) -> float:

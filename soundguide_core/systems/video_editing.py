@@ -25,6 +25,7 @@ from ..diffusion.warm_up import WarmUp
 from ..diffusion.windows import (
     EditedVideo,
     PreviousFrame,
+    Reached,
     Window,
     check_video,
     continued,
@@ -97,12 +98,14 @@ def stream_edit(
     num_frames: int = 0,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
+    start: Reached | None = None,
 ) -> Iterator[EditedVideo]:
     """The edited video a window at a time, in order: a long one needs the memory of a window.
 
     Args as in edit_video, but frames come one or a few at a time, each [n,3,H,W]; masks is one mask [1,1,h,w] for all,
     or as many as frames, [1,1,h,w] each. presence: [F] in 0..1, how much of its edit is laid on each frame; a window of
-    zeros is the source, and costs nothing. num_frames: for the n of on_step, 0 if not known.
+    zeros is the source, and costs nothing. num_frames: for the n of on_step, 0 if not known. start: where an earlier
+    edit stopped; then frames and masks are those that are left, embeds, curves and presence those of all frames.
     """
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guided_denoiser.VARIANTS[config.variant].k is None else config.scale
@@ -121,13 +124,13 @@ def stream_edit(
     )
     whole = replace(views_of(config), crops=0)
     total = -(-num_frames // config.window) * len(steps)
-    first, previous = 0, None
+    first, previous = start or Reached()
     for img_src in windows(frames, config.window):
         mask = feathered(next_masks(singles, img_src, config.invert), config.feather)
         laid = laid_on(mask, presence, first)
         if not laid.any():
             first, previous = first + len(img_src), None
-            yield EditedVideo(img_src, laid, [])
+            yield EditedVideo(img_src, laid, [], Reached(first))
             continue
         size = working_size((img_src.shape[2], img_src.shape[3]), config.size or denoiser.resolution, denoiser.multiple)
         x_src = resize(img_src.to(denoiser.device), size, "stretch")
@@ -144,7 +147,7 @@ def stream_edit(
             previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], whole)[0])
         first += len(img_src)
         edited = transfer_detail(img_src, x_src, x0, m, keep=config.keep_detail)
-        yield EditedVideo(composite(img_src, edited, laid), laid, history)
+        yield EditedVideo(composite(img_src, edited, laid), laid, history, Reached(first, previous))
 
 
 def views_of(config: EditConfig) -> Views:

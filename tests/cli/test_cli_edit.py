@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 
@@ -143,20 +144,68 @@ def test_strength(models, files, tmp_path, strength):
     assert same == (strength == "0")
 
 
-def test_ctrl_c_leaves_nothing(models, files, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def stops(monkeypatch):
+    """stops(n): the edit is stopped by Ctrl-C after n windows, until stops(None)."""
     from soundguide_core.systems import video_editing
 
     whole = video_editing.stream_edit
 
-    def stopped(*args, **kwargs):
-        yield next(whole(*args, **kwargs))
-        raise KeyboardInterrupt
+    def after(count: int | None) -> None:
+        def stopped(*args, **kwargs):
+            yield from itertools.islice(whole(*args, **kwargs), count)
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(video_editing, "stream_edit", stopped)
+        monkeypatch.setattr(video_editing, "stream_edit", whole if count is None else stopped)
+
+    return after
+
+
+def test_ctrl_c_before_a_window_is_finished_leaves_nothing(models, files, tmp_path, stops, capsys):
+    stops(0)
     for out in ("a.mp4", "folder"):
         assert run(models, files, tmp_path / out) == 130
         assert "nothing half done" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_ctrl_c_stops_goes_on_to_the_same_bits(models, files, tmp_path, stops, capsys):
+    """Two frames a window: what couples frames, masks that move and the figures of the report go over the stop."""
+    more = ("--window", "2", "--weight", "direction=1", "--weight", "flow=1")
+    named = {"mask": files["masks"], "flow": "tv-l1"}
+    assert run(models, files, tmp_path / "whole", *more, json=tmp_path / "whole.json", **named) == 0
+    for windows in (1, 1):
+        stops(windows)
+        assert run(models, files, tmp_path / "out", *more, json=tmp_path / "out.json", **named) == 130
+    assert "4 of 6 frames are kept in" in capsys.readouterr().err
+    kept = tmp_path / "out.unfinished"
+    assert len(video.frame_files(kept)) == 4 and not (tmp_path / "out").exists()
+    stops(None)
+    assert run(models, files, tmp_path / "out", *more, json=tmp_path / "out.json", **named) == 0
+    assert "4 of 6 frames were made before" in capsys.readouterr().out
+    assert torch.equal(pixels(tmp_path / "whole"), pixels(tmp_path / "out"))
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "out"))
+    assert (one["similarity"], one["change"], one["outside"]) == (two["similarity"], two["change"], two["outside"])
+    assert not kept.exists()
+
+
+def test_an_edit_of_other_settings_starts_anew(models, files, tmp_path, stops, capsys):
+    stops(1)
+    assert run(models, files, tmp_path / "out") == 130
+    stops(None)
+    assert run(models, files, tmp_path / "out", strength="2") == 0
+    assert "before" not in capsys.readouterr().out
+    assert run(models, files, tmp_path / "other", strength="2") == 0
+    assert torch.equal(pixels(tmp_path / "other"), pixels(tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
+
+
+def test_a_folder_of_that_name_that_is_somebodys_is_left_alone(models, files, tmp_path, capsys):
+    (tmp_path / "out.unfinished").mkdir()
+    (tmp_path / "out.unfinished" / "00000.png").write_text("mine")
+    assert run(models, files, tmp_path / "out") == 2
+    assert "holds other files" in capsys.readouterr().err
+    assert (tmp_path / "out.unfinished" / "00000.png").read_text() == "mine"
 
 
 MISTAKES = {
