@@ -1,4 +1,4 @@
-"""The picture and text towers: any open_clip model, frozen, with differentiable preprocessing.
+"""The picture and text towers: any CLIP or open_clip model, frozen, with differentiable preprocessing.
 
 A. Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021, section 2.
 Axes: B batch, N crops, H W picture, D dims.
@@ -24,7 +24,9 @@ from ..common.errors import InputError, check_number, check_whole
 from ..common.files import read_json
 from ..common.shapes import check_shape
 from ..common.typed import AGAIN, check_types, fits
-from .open_clip_files import pretrained_file
+from . import clip_networks, open_clip_files
+from .clip_networks import CLIP, TextConfig, VisionConfig
+from .clip_tokens import Tokenizer
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -113,21 +115,12 @@ class ClipTowers(nn.Module):
     @classmethod
     def from_config(cls, config: dict) -> ClipTowers:
         """Untrained towers; no file is read and nothing is downloaded."""
-        import open_clip
-        from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-
-        for name, of in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
-            check_types(of, config.get(name, {}), f"The {name} of the file")
-        asks = [*config.get("vision_cfg", ()), *config.get("text_cfg", ())]
-        if any(key.startswith("hf_") or key == "timm_model_pretrained" for key in asks):
-            raise InputError("The picture and text model asks for a download.", "Use a file with all its weights.")
-        if "open_clip" in config:
-            if config["open_clip"] not in open_clip.list_models():
-                raise InputError(f"open_clip has no model called {config['open_clip']!r}.", "Update open_clip_torch.")
+        if "open_clip" not in config and clip_networks.covers(config):
+            vision = VisionConfig(**check_types(VisionConfig, config["vision_cfg"], "The vision_cfg of the file"))
+            text = TextConfig(**check_types(TextConfig, config["text_cfg"], "The text_cfg of the file"))
             quick = config.get("quick_gelu", False)
-            return cls(_named(config["open_clip"], load_weights=False, force_quick_gelu=quick), config)
-        sizes = config["embed_dim"], config["vision_cfg"], config["text_cfg"]
-        return cls(CLIP(*sizes, quick_gelu=config.get("quick_gelu", False)), config)
+            return cls(CLIP(config["embed_dim"], vision, text, quick_gelu=bool(quick)), config)
+        return cls(open_clip_files.untrained(config), config)
 
     @classmethod
     def from_open_clip(cls, name: str, pretrained: str | os.PathLike, *, view: str = "bicubic") -> ClipTowers:
@@ -142,8 +135,8 @@ class ClipTowers(nn.Module):
             raise InputError(f"open_clip has no model called {name!r}.", "See open_clip.list_models() for the names.")
         file, about = os.fspath(pretrained), {}
         if not os.path.exists(file):
-            file, about = pretrained_file(name, file)
-        model = _named(name, load_weights=False, force_quick_gelu=bool(about.get("quick_gelu")))
+            file, about = open_clip_files.pretrained_file(name, file)
+        model = open_clip_files.named(name, load_weights=False, force_quick_gelu=bool(about.get("quick_gelu")))
         safetensors_io.fill(model, weights.own_storage(state_dict(file)), file)
         shown = model.visual.preprocess_cfg | {key: about[key] for key in ("mean", "std") if key in about}
         size = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
@@ -168,11 +161,11 @@ class ClipTowers(nn.Module):
     @cached_property
     def tokenizer(self):
         """list[str] => token ids [B, context_length]."""
-        import open_clip
-
         if "open_clip" in self.config:
+            import open_clip
+
             return open_clip.get_tokenizer(self.config["open_clip"])
-        return open_clip.SimpleTokenizer(context_length=self.model.context_length)
+        return Tokenizer(self.model.context_length)
 
     @property
     def dim(self) -> int:
@@ -233,13 +226,6 @@ class ClipTowers(nn.Module):
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """tokens [B, context_length], as the tokenizer makes them => embeds [B,D], unit norm."""
         return F.normalize(self.model.encode_text(tokens).float(), dim=-1)
-
-
-def _named(name: str, **kwargs) -> Any:
-    """An open_clip architecture; its towers' own base weights are not fetched."""
-    import open_clip
-
-    return open_clip.create_model(name, pretrained_text=False, **kwargs)
 
 
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:

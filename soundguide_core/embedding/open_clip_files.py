@@ -1,11 +1,15 @@
-"""Where open_clip's and OpenAI's own loaders have left published weights on this disk; nothing is fetched."""
+"""What only open_clip knows: towers with parts of its own, and where its loader, or OpenAI's, has put published files.
+
+Nothing is fetched. Importing it takes seconds, so it is imported where it is needed."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ..common.errors import InputError
+from ..common.typed import check_types
 
 FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # where a repository's file is not named
 
@@ -38,3 +42,28 @@ def pretrained_file(name: str, tag: str) -> tuple[Path, dict]:
     raise InputError(
         f"The weights {tag} of {name} are not on this disk.", f"Fetch them from {source} and give the path of the file."
     )
+
+
+def untrained(config: dict) -> Any:
+    """Untrained towers with parts that only open_clip has."""
+    import open_clip
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    for name, of in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
+        check_types(of, config.get(name, {}), f"The {name} of the file")
+    asks = [*config.get("vision_cfg", ()), *config.get("text_cfg", ())]
+    if any(key.startswith("hf_") or key == "timm_model_pretrained" for key in asks):
+        raise InputError("The picture and text model asks for a download.", "Use a file with all its weights.")
+    quick = config.get("quick_gelu", False)
+    if "open_clip" not in config:
+        return CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"], quick_gelu=quick)
+    if config["open_clip"] not in open_clip.list_models():
+        raise InputError(f"open_clip has no model called {config['open_clip']!r}.", "Update open_clip_torch.")
+    return named(config["open_clip"], load_weights=False, force_quick_gelu=quick)
+
+
+def named(name: str, **kwargs) -> Any:
+    """An open_clip architecture; its towers' own base weights are not fetched."""
+    import open_clip
+
+    return open_clip.create_model(name, pretrained_text=False, **kwargs)

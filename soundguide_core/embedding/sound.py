@@ -20,8 +20,9 @@ from ..audio.wave_windows import WaveSpec
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.loading import build_network
-from ..common.errors import InputError, check_number, check_whole
+from ..common.errors import check_number, check_whole
 from ..common.typed import check_types, fits
+from .resnets import backbone
 
 # config["encoder"]["architecture"] -> the module whose Encoder it is
 NETWORKS = {"timm": ".sound", "wav2clip": ".wav2clip", "clap": ".clap", "bridge": ".bridge"}
@@ -82,18 +83,9 @@ class SoundEncoder(nn.Module):
 
     def __init__(self, config: SoundEncoderConfig):
         super().__init__()
-        import timm
-
-        if not timm.is_model(config.backbone):
-            raise InputError(
-                f"timm has no backbone called {config.backbone!r}.", "See timm.list_models() for the names."
-            )
         self.config = config
         self.conv = nn.Conv2d(1, 3, kernel_size=3, padding=config.padding) if config.convolution else nn.Identity()
-        # spelt out, so that a file's kwargs cannot fetch or open another file
-        self.feature_extractor = timm.create_model(
-            config.backbone, pretrained=False, checkpoint_path="", num_classes=config.dim, **config.kwargs
-        )
+        self.feature_extractor = backbone(config.backbone, config.dim, **config.kwargs)
         self.prototypes = (
             Prototypes(config.prototypes, config.dim, config.sharpness) if config.prototypes else nn.Identity()
         )

@@ -5,12 +5,11 @@ Axes: B batch, N samples, D dims.
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
 from ..common.typed import check_types
+from .resnets import backbone
 
 N_FFT, HOP = 512, 353  # at 16 kHz
 
@@ -24,12 +23,9 @@ class Encoder(nn.Module):
 
     def __init__(self, dim: int = 512, hidden: int = 512) -> None:
         super().__init__()
-        import timm
-
         self.dim, self.hidden = dim, hidden
-        self.audio_encoder = timm.create_model("resnet18", pretrained=False, in_chans=1, num_classes=0)
-        width = cast(int, self.audio_encoder.num_features)
-        layers = nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, dim)
+        self.audio_encoder = backbone("resnet18", 0, in_chans=1)
+        layers = nn.Linear(self.audio_encoder.num_features, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, dim)
         self.audio_transform = nn.Sequential(*layers)
 
     @classmethod
