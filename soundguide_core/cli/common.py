@@ -151,7 +151,7 @@ def split_list(text: str, option: str) -> list[str]:
 def progress(title: str, unit: str = "it", makes: str = "") -> Iterator[Callable[..., None]]:
     """An on_step(i, n, ...) that draws a bar on stderr once the work has lasted two seconds. n: 0 if not known.
 
-    makes: what all of it gives, "72 frames" say: where it takes long, a line tells how long, as the first step did.
+    makes: what all n of it give, "{n} frames" say: where it takes long, a line tells how long, as the first step did.
     """
     from tqdm import tqdm
 
@@ -169,7 +169,7 @@ def progress(title: str, unit: str = "it", makes: str = "") -> Iterator[Callable
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()}, refresh=False)
             bar.update(i + 1 - bar.n)
             if makes and (seconds := cost.step(i, n)) is not None:
-                tqdm.write(f"about {spoken(seconds)} for {makes}", file=sys.stderr)
+                tqdm.write(f"about {spoken(seconds)} for {makes.format(n=n)}", file=sys.stderr)
 
         yield on_step
 

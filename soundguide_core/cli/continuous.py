@@ -16,6 +16,7 @@ from ..common.errors import InputError, check_number
 from ..latents.schedule import Schedule
 from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, ContinuousEditConfig, MotionConfig
 from .common import add_common, add_joint, add_model, add_report, add_video_out, emit_json, pick_device, progress, say
+from .preview import add_preview, check_preview, chosen_frames, write_preview
 from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", metavar="A", help="a sound or video file, of any length (default: no sound)")
     add_video_out(parser)
+    add_preview(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="length (default: of the sound; without one, 4)")
     add_config_arguments(parser, ContinuousConfig, "fps", "loop", "closed")
     parser.add_argument("--motion-seed", type=int, metavar="N", help="of the motion alone (default: --seed)")
@@ -67,11 +69,17 @@ def run(args: argparse.Namespace) -> int:
     if args.edit and args.audio is None and args.text is None:
         raise InputError("There is nothing to edit the video toward.", "Give --audio or --text.")
     check_video_target(args.out, overwrite=args.overwrite)
+    check_preview(args)
 
     began = time.monotonic()
     recording = None if args.audio is None else Recording.of_file(args.audio)
     heard, seconds = listen(recording, args.seconds, DEFAULT_SECONDS)
     config = config_from(args, ContinuousConfig, seconds=seconds)
+    if args.preview is not None:
+        made, _ = _plan(args, config, content, motion, heard, pick_device(args))
+        frames = chosen_frames(args.preview, config.num_frames, made.curve())
+        write_preview(args.out, {"": made.some(frames)}, frames, config.fps)
+        return 0
     report = make(args, config, content, motion, heard)
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
@@ -104,7 +112,7 @@ def make(
     sound = None if heard is None else stream_audio(args.audio)
     with (
         writing(args.out, config.fps, sound, overwrite=args.overwrite, keep=True) as write,
-        progress("rendering", makes=f"{config.num_frames} frames") as on_step,
+        progress("rendering", makes="{n} frames") as on_step,
     ):
         for part in made.render(on_step):
             write(part.frames)

@@ -10,22 +10,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
-from itertools import islice
-from typing import TYPE_CHECKING
+from dataclasses import asdict, replace
 
-from ..common.errors import InputError, check_number
+from ..common.errors import check_number
 from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
-from .common import add_common, add_joint, add_model, add_report, add_video_out, emit_json, pick_device, progress, say
+from .common import add_common, add_joint, add_model, add_report, add_video_out, emit_json, progress, say
+from .edit_sources import made_of, read_sources
+from .preview import add_preview, check_preview, chosen_frames, write_preview
 from .settings import add_config_arguments, config_from, dest_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..media.video import Sound
-    from ..pipelines.recording import Recording
-    from ..pipelines.video_source import VideoSource
 
 OFF = "off"
 
@@ -34,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", required=True, metavar="V", help="a video, or a folder of PNG frames")
     parser.add_argument("--audio", required=True, metavar="A", help="a sound or video file that edits it")
     add_video_out(parser)
+    add_preview(parser)
     mask = parser.add_argument_group("where")
     mask.add_argument("--mask", metavar="M", help="picture, video or folder, white where to edit (default: everything)")
     add_config_arguments(mask, EditConfig, "invert", "feather", invert="edit what is black")
@@ -80,8 +73,12 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1e-3, high=24 * 3600)
     check_video_target(args.out, overwrite=args.overwrite)
+    check_preview(args)
 
     began = time.monotonic()
+    if args.preview is not None:
+        preview(args, config, lead)
+        return 0
     report = edit(args, config, lead)
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
@@ -92,44 +89,25 @@ def run(args: argparse.Namespace) -> int:
 
 def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict:
     """Writes the video; its report."""
-    from ..common.memory import tune_malloc
-    from ..embedding.joint import load_joint
     from ..media.video_writing import writing
-    from ..pipelines.hearing import Hearing
-    from ..pipelines.recording import Recording
     from ..pipelines.unfinished_edit import unfinished
     from ..pipelines.video_editing import EditMeter, edit_stream, load_networks
-    from ..pipelines.video_source import VideoSource, read_masks
 
-    device = pick_device(args)
-    if device.type == "cpu":
-        tune_malloc()
-    video = VideoSource(args.video, fps=args.fps, seconds=args.seconds)
-    if config.invert and args.mask is None:
-        raise InputError("There is no mask to invert.", "Give one with --mask.")
-    masks = args.mask and read_masks(args.mask, video.fps, soft=args.soft_mask, invert=config.invert)
-    joint = load_joint(args.joint, device)
-    recording = Recording.of_file(args.audio, video.seconds if args.repeat else None)
-    hearing = Hearing(joint, recording)
-    check_length(args, hearing.seconds, video)
-    heard = hearing.heard(video.fps, video.num_frames, whole=args.whole)
-    if heard.loudness is not None and not heard.loudness.any():
-        raise InputError(f"{args.audio} is silent.", "Give a recording in which something is to be heard.")
-    if args.text is not None:
-        heard = heard.mixed(joint.encode_text([args.text]), args.text_weight)
-    networks = load_networks(config, joint, device, unet=args.unet, flow=args.flow)
-    meter = EditMeter(joint, heard.embeds) if args.json else None
-    how = {"lead": asdict(lead), "config": asdict(config), "device": str(device), "measured": bool(args.json)}
+    given = read_sources(args, config)
+    video, heard = given.video, given.heard
+    networks = load_networks(config, given.joint, given.device, unet=args.unet, flow=args.flow)
+    meter = EditMeter(given.joint, heard.embeds) if args.json else None
+    how = {"lead": asdict(lead), "config": asdict(config), "device": str(given.device), "measured": bool(args.json)}
     with (
-        unfinished(args.out, {**how, **_source(args), "fps": video.fps}, video.num_frames) as kept,
-        writing(args.out, video.fps, kept_sound(args, video, recording), overwrite=args.overwrite) as write,
+        unfinished(args.out, {**how, **made_of(args)}, video.num_frames) as kept,
+        writing(args.out, video.fps, given.kept_sound(args.sound), overwrite=args.overwrite) as write,
     ):
-        start = kept.on_device(device)
+        start = kept.on_device(given.device)
         for img in kept.frames():
             write(img)
         if start.first:
             say(f"{start.first} of {video.num_frames} frames were made before; going on from there")
-        frames, masks = _left(video.frames(), masks, start.first)
+        frames, masks = given.left(start.first)
         if meter and start.first:
             meter.go_on(kept.figures)
         with progress("editing", makes=f"{video.num_frames - start.first} frames") as on_step:
@@ -152,44 +130,23 @@ def edit(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> dict
         "settings": {
             **{name: getattr(args, name) for name in names.split()},
             **asdict(lead),
-            "device": str(device),
+            "device": str(given.device),
             "config": asdict(config),
         },
     }
 
 
-def _source(args: argparse.Namespace) -> dict:
-    """What an edit is made of besides its settings: an unfinished one goes on only from the same."""
-    from ..pipelines.unfinished_edit import stamp
+def preview(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> None:
+    """Writes the sheet of --preview: frames and their edits, each by itself, which follow no movement."""
+    from ..pipelines.video_editing import edit_some, load_networks
 
-    files = {name: stamp(getattr(args, name)) for name in ("video", "audio", "mask", "unet", "joint", "flow")}
-    names = "soft_mask text text_weight whole repeat seconds"
-    return {**files, **{name: getattr(args, name) for name in names.split()}}
-
-
-def _left(frames: Iterator[Tensor], masks, first: int) -> tuple[Iterator[Tensor], Tensor | Iterator[Tensor] | None]:
-    """Frames and masks from number `first` on; one mask for all stays."""
-    from torch import Tensor
-
-    skipped = masks is None or isinstance(masks, Tensor)
-    return islice(frames, first, None), masks if skipped else islice(masks, first, None)
-
-
-def check_length(args: argparse.Namespace, seconds: float, video: VideoSource) -> None:
-    """Refuse a recording that ends more than a frame before the video, unless one meaning holds for all of it."""
-    if not args.whole and round(seconds * video.fps) < video.num_frames - 1:
-        raise InputError(
-            f"{args.audio} lasts {seconds:.1f} s, the video {video.seconds:.1f} s.",
-            "Add --repeat, or --whole for one meaning throughout, or --seconds for the beginning only.",
+    given = read_sources(args, config)
+    loudness = given.heard.loudness
+    frames = chosen_frames(args.preview, given.video.num_frames, None if loudness is None else loudness.tolist())
+    config = replace(config, weights={**config.weights, "flow": 0.0})
+    networks = load_networks(config, given.joint, given.device, unet=args.unet, flow=args.flow)
+    with progress("editing", makes=f"{len(frames)} frames") as on_step:
+        sources, edited = edit_some(
+            *given.left(0), given.heard, networks, config, chosen=frames, lead=lead, on_step=on_step
         )
-
-
-def kept_sound(args: argparse.Namespace, video: VideoSource, recording: Recording) -> Sound | None:
-    """What the result sounds like."""
-    if args.sound == "none":
-        return None
-    own = video.sound() if args.sound == "video" else None
-    if own is not None:
-        return own
-    blocks, sample_rate = recording.blocks()
-    return blocks, round(sample_rate)
+    write_preview(args.out, {"source": sources, "edited": edited}, frames, given.video.fps)

@@ -27,6 +27,7 @@ from .common import (
     progress,
     say,
 )
+from .preview import add_preview, check_preview, chosen_frames, write_preview
 from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", required=True, metavar="A", help="a sound or video file, of any length")
     add_video_out(parser)
+    add_preview(parser)
     parser.add_argument("--seconds", type=float, metavar="S", help="length of the video (default: of the sound)")
     add_config_arguments(parser, VideoConfig, "fps")
     start = parser.add_mutually_exclusive_group()
@@ -58,8 +60,12 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None:
         check_number(args.seconds, "--seconds", low=1 / config.fps, high=24 * 3600)
     check_video_target(args.out, overwrite=args.overwrite)
+    check_preview(args)
 
     began = time.monotonic()
+    if args.preview is not None:
+        preview(args, config)
+        return 0
     report = make(args, config)
     report["took_seconds"] = round(time.monotonic() - began, 2)
     if args.json:
@@ -71,27 +77,16 @@ def run(args: argparse.Namespace) -> int:
 def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     """Writes the video; its report."""
     from ..audio.waveform import stream_audio
-    from ..common.memory import tune_malloc
     from ..media.video_writing import writing
     from ..pipelines.hearing import heard_at
-    from ..pipelines.recording import Recording
     from ..pipelines.report import ReportMeter
-    from ..pipelines.sound_to_video import generate, heard_part
-    from ..trajectory.loading import load_trajectory
+    from ..pipelines.sound_to_video import generate
 
-    device = pick_device(args)
-    if device.type == "cpu":
-        tune_malloc()
-    joint, generator = load_models(args)
-    trajectory = load_trajectory(args.trajectory, device)
-    trajectory.check(generator)
-    recording = heard_part(Recording.of_file(args.audio), config.fps, num_frames=None, seconds=args.seconds)
-    recording.mel_track(trajectory.spec)  # what cannot be heard is refused before a picture is looked for
-    ws_src = _start(args, generator, joint)
+    device, joint, generator, trajectory, recording, ws_src = _begin(args, config)
     meter = ReportMeter(config.fps, joint, heard_at(joint, recording, config.fps)) if args.json else None
     with (
         writing(args.out, config.fps, stream_audio(args.audio), overwrite=args.overwrite, keep=True) as write,
-        progress("generating") as on_step,
+        progress("generating", makes="{n} frames") as on_step,
     ):
         video, num_frames = generate(
             recording, ws_src, generator=generator, trajectory=trajectory, seconds=args.seconds, config=config,
@@ -118,6 +113,40 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
         "config": asdict(config),
     }
     return report
+
+
+def preview(args: argparse.Namespace, config: VideoConfig) -> None:
+    """Writes the sheet of --preview: the path of the whole sound, of which some frames are rendered."""
+    from ..pipelines.sound_to_video import generate_some, length_of
+
+    _, _, generator, trajectory, recording, ws_src = _begin(args, config)
+    num_frames = length_of(recording, trajectory, config.fps, seconds=args.seconds)
+    loudness = recording.loudness(config.fps, num_frames, trajectory.spec)
+    frames = chosen_frames(args.preview, num_frames, loudness.tolist())
+    with progress("generating") as on_step:
+        imgs = generate_some(
+            recording, ws_src, frames, generator=generator, trajectory=trajectory, num_frames=num_frames, config=config,
+            on_step=on_step,
+        )  # fmt: skip
+    write_preview(args.out, {"": imgs}, frames, config.fps)
+
+
+def _begin(args: argparse.Namespace, config: VideoConfig):
+    """(device, joint, generator, trajectory, recording, ws [1,L,D] of the start)"""
+    from ..common.memory import tune_malloc
+    from ..pipelines.recording import Recording
+    from ..pipelines.sound_to_video import heard_part
+    from ..trajectory.loading import load_trajectory
+
+    device = pick_device(args)
+    if device.type == "cpu":
+        tune_malloc()
+    joint, generator = load_models(args)
+    trajectory = load_trajectory(args.trajectory, device)
+    trajectory.check(generator)
+    recording = heard_part(Recording.of_file(args.audio), config.fps, num_frames=None, seconds=args.seconds)
+    recording.mel_track(trajectory.spec)  # what cannot be heard is refused before a picture is looked for
+    return device, joint, generator, trajectory, recording, _start(args, generator, joint)
 
 
 def _start(args: argparse.Namespace, generator, joint) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 OUTPUTS = ("out", "before", "json")
 INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings", "vocabulary")
@@ -45,7 +46,19 @@ def check_paths(args: argparse.Namespace) -> None:
 
     named = {row.name for row in rows()} | {"off"}
     models = [value for value in _values(args, MODELS) if value not in named]
-    check_apart([value for value in _values(args, INPUTS) + models if value], outputs)
+    check_apart([value for value in _values(args, INPUTS) + models if value], outputs + _beside(args))
+
+
+def _beside(args: argparse.Namespace) -> list[str]:
+    """What a command may write beside --out: the sheet of --preview, the folder of an edit that is not finished."""
+    from .preview import preview_path
+
+    beside = []
+    if getattr(args, "preview", None) is not None:
+        beside.append(str(preview_path(args.out)))
+    elif args.command == "edit":
+        beside.append(os.path.splitext(args.out)[0] + ".unfinished")
+    return beside
 
 
 def _values(args: argparse.Namespace, names: tuple[str, ...] | list[str]) -> list[str]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -145,7 +146,8 @@ class _FileWriter:
         return frame
 
     def _in_palette(self, pixels: np.ndarray):
-        return self.av.VideoFrame.from_ndarray(in_255_colours(pixels), format="pal8")
+        picture: Any = in_255_colours(pixels)  # which PyAV takes as a pair, and its types leave out
+        return self.av.VideoFrame.from_ndarray(picture, format="pal8")
 
     def _begin(self, height: int, width: int) -> None:
         self.video.height, self.video.width = height, width

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
 from ..generators.sound_motion import STRENGTH, SoundCurve, modulation_of
 from ..systems.configs.continuous_video import AUTO, OFF, ContentConfig, ContinuousConfig, MotionConfig
 from ..systems.continuous_content import choose_content, edit_continuous
-from ..systems.continuous_video import ContinuousVideo, sound_curve, stream_continuous
+from ..systems.continuous_video import ContinuousVideo, frames_at, sound_curve, stream_continuous
 from .recording import HEARD_AT_LEAST_SEC, Recording
 
 if TYPE_CHECKING:
@@ -51,6 +52,22 @@ class Plan:
             self.ws, generator=self.generator, motion_z=self.motion_seed, sound=self.sound, config=self.config,
             on_step=on_step,
         )  # fmt: skip
+
+    def some(self, frames: Sequence[int]) -> Tensor:
+        """The frames of these numbers, [n,3,H,W]; no others are rendered."""
+        parts = [
+            frames_at(
+                self.ws, np.array([i / self.config.fps]), generator=self.generator, motion_z=self.motion_seed,
+                sound=self.sound, config=self.config,
+            )
+            for i in frames
+        ]  # fmt: skip
+        return torch.cat(parts)
+
+    def curve(self) -> list[float] | None:
+        """What moves it, at every frame."""
+        seconds = np.arange(self.config.num_frames) / self.config.fps
+        return None if self.sound is None else self.sound.at(seconds).tolist()
 
 
 def listen(

@@ -4,6 +4,7 @@
     invert          recording, ws_src           => segments [F,L,D], one for each frame
     latent_path     segments, ws_src            => ws [F,L,D], the path that the recurrent modules take
     generate        all of it                   => frames [F,3,H,W]
+    generate_some   all of it, to look at       => some of these frames
 
 The command `generate` calls the last, the nodes Sound Inversion and Latent Path the ones before it; everything comes in
 chunks of config.chunk frames. Axes: F frames, L layers, D dims, H W.
@@ -11,9 +12,10 @@ chunks of config.chunk frames. Axes: F frames, L layers, D dims, H W.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
@@ -104,6 +106,37 @@ def generate(
         track, ws_src, generator=generator, trajectory=trajectory, num_frames=count, config=config, on_step=on_step
     )
     return video, count
+
+
+def length_of(recording: Recording, trajectory: TrajectoryModel, fps: float, *, seconds: float | None) -> int:
+    """The number of frames: for so many seconds, or as many as the sound lasts."""
+    return frame_count(recording.mel_track(trajectory.spec).seconds, fps, video_seconds=seconds)
+
+
+def generate_some(
+    recording: Recording,
+    ws_src: Tensor,
+    frames: Sequence[int],
+    *,
+    generator: StyleGenerator,
+    trajectory: TrajectoryModel,
+    num_frames: int,
+    config: VideoConfig,
+    on_step=None,
+) -> Tensor:
+    """The frames of these numbers, rising, [n,3,H,W], as `generate` makes them; no others are rendered."""
+    trajectory.check(generator)
+    segments, _ = invert(recording, ws_src, trajectory, num_frames=num_frames, config=config)
+    wanted, chosen, first = set(frames), [], 0
+    for ws in stream_path(segments, ws_src, trajectory, config):
+        with torch.no_grad():
+            chosen += [generator.synthesis(ws[i : i + 1]) for i in range(len(ws)) if first + i in wanted]
+        first += len(ws)
+        if on_step is not None:
+            on_step(first - 1, num_frames)
+        if len(chosen) == len(wanted):
+            break
+    return torch.cat(chosen)
 
 
 def heard_part(recording: Recording, fps: float, *, num_frames: int | None, seconds: float | None) -> Recording:

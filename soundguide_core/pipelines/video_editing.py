@@ -6,7 +6,9 @@ Axes: F frames, D dims, H W picture.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -16,13 +18,14 @@ from ..common.errors import InputError
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion.denoiser import load_denoiser
 from ..diffusion.windows import Reached
+from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
 from ..losses.perceptual import load_perceptual
 from ..media.images import to_uint8
 from ..media.masks import check_marked
 from ..systems import video_editing as system
-from ..systems.configs.video_editing import EditConfig, LeadConfig
+from ..systems.configs.video_editing import PER_PAIR, EditConfig, LeadConfig
 from ..systems.video_editing import EditedVideo
 from .hearing import Heard, lead_curve, presence
 
@@ -104,6 +107,51 @@ def edit_whole(frames: Tensor, heard: Heard, networks: EditNetworks, config: Edi
         masks=masks if masks is None or len(masks) == 1 else masks.split(1), **how,
     )  # fmt: skip
     return EditedVideo.joined(parts)
+
+
+def edit_some(
+    frames: Iterable[Tensor],
+    masks: Iterable[Tensor] | Tensor | None,
+    heard: Heard,
+    networks: EditNetworks,
+    config: EditConfig,
+    *,
+    chosen: Sequence[int],
+    lead: LeadConfig,
+    on_step: OnStep | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(the frames of these numbers, rising, and their edits), each [n,3,H,W]: what edit_stream makes of them without
+    what couples a frame to the next. frames, masks and heard: as in edit_stream, of all."""
+    numbers = torch.tensor(chosen)
+    embeds = smooth_embeds(heard.embeds, config.smooth_frames)
+    some = Heard(
+        embeds if len(embeds) == 1 else embeds[numbers.to(embeds.device)],
+        None if heard.loudness is None else heard.loudness[numbers],
+    )
+    sources = torch.cat(_picked(frames, chosen))
+    if masks is not None and not isinstance(masks, Tensor):
+        masks = torch.cat(_picked(masks, chosen)).split(1)
+    edited = EditedVideo.joined(
+        edit_stream(
+            sources.split(1), some, networks, replace(config, smooth_frames=0, weights=_uncoupled(config)),
+            num_frames=len(chosen), lead=lead, masks=masks, on_step=on_step,
+        )
+    )  # fmt: skip
+    return sources, edited.frames
+
+
+def _uncoupled(config: EditConfig) -> dict[str, float]:
+    """The weights, but for terms between one frame and the next."""
+    return {name: 0.0 if name in PER_PAIR else weight for name, weight in config.weights.items()}
+
+
+def _picked(items: Iterable[Tensor], numbers: Sequence[int]) -> list[Tensor]:
+    """Those of these numbers, rising; what comes after the last is not read."""
+    wanted = set(numbers)
+    picked = [each for i, each in enumerate(islice(items, max(numbers) + 1)) if i in wanted]
+    if len(picked) < len(wanted):
+        raise InputError("The video is longer than its masks.", "Give one mask for each frame, or one for all.")
+    return picked
 
 
 class EditMeter:

@@ -73,19 +73,44 @@ def stream_continuous(
 ) -> Iterator[ContinuousVideo]:
     """The video a chunk at a time: an hour needs the memory of a second."""
     config = config or ContinuousConfig()
-    check_shape(ws, f"1 {generator.num_ws} {generator.w_dim}", name="the content")
-    period = config.period_sec
-    if sound is not None and period is not None:
-        sound = sound.looped(period)
+    sound = _closed(sound, config)
     for first in range(0, config.num_frames, config.chunk):
         count = min(config.chunk, config.num_frames - first)
         seconds = np.arange(first, first + count) / config.fps
-        with torch.no_grad():
-            motion_v = motion_at(generator, seconds, motion_z, sound, period)
-            frames = generator.render(ws, motion_v)[0]
+        frames = _rendered(ws, seconds, generator, motion_z, sound, config)
         if on_step is not None:
             on_step(first + count - 1, config.num_frames, {}, lambda frames=frames: frames[-1:])
         yield ContinuousVideo(frames, config.fps, None if sound is None else sound.at(_within(seconds, config)))
+
+
+def frames_at(
+    ws: Tensor,
+    seconds: np.ndarray,
+    *,
+    generator: VideoGenerator,
+    motion_z: Noise | int = 0,
+    sound: SoundCurve | None = None,
+    config: ContinuousConfig | None = None,
+) -> Tensor:
+    """The frames [F,3,H,W] at any seconds [F] of the video that stream_continuous makes."""
+    config = config or ContinuousConfig()
+    return _rendered(ws, seconds, generator, motion_z, _closed(sound, config), config)
+
+
+@torch.no_grad()
+def _rendered(
+    ws: Tensor, seconds: np.ndarray, generator: VideoGenerator, motion_z, sound: SoundCurve | None,
+    config: ContinuousConfig,
+) -> Tensor:  # fmt: skip
+    check_shape(ws, f"1 {generator.num_ws} {generator.w_dim}", name="the content")
+    motion_v = motion_at(generator, seconds, motion_z, sound, config.period_sec)
+    return generator.render(ws, motion_v)[0]
+
+
+def _closed(sound: SoundCurve | None, config: ContinuousConfig) -> SoundCurve | None:
+    """A loop's curve ends as it begins."""
+    period = config.period_sec
+    return sound if sound is None or period is None else sound.looped(period)
 
 
 def _within(seconds: np.ndarray, config: ContinuousConfig) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from soundguide_core.audio.waveform import load_audio
 from soundguide_core.cli import main
@@ -208,7 +209,40 @@ def test_a_folder_of_that_name_that_is_somebodys_is_left_alone(models, files, tm
     assert (tmp_path / "out.unfinished" / "00000.png").read_text() == "mine"
 
 
+def test_a_preview_is_a_sheet_beside_the_video_that_is_not_made(models, files, tmp_path, capsys):
+    assert run(models, files, tmp_path / "a.mp4", "--preview", mask=files["mask.png"], flow="tv-l1") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.preview.png"]
+    one = Image.open(tmp_path / "a.preview.png").size
+    assert run(models, files, tmp_path / "a.mp4", "--preview", "2", mask=files["masks"]) == 0
+    several = Image.open(tmp_path / "a.preview.png").size
+    assert several[1] > 2 * one[1] and "3 frames" in capsys.readouterr().out, "every second of six"
+
+
+def test_a_preview_shows_what_the_edit_makes_where_nothing_couples_frames(models, files, tmp_path, monkeypatch):
+    from soundguide_core.cli import edit
+
+    shown = {}
+    monkeypatch.setattr(edit, "write_preview", lambda out, rows, frames, fps: shown.update(rows, frames=frames))
+    more = ("--window", "1", "--weight", "flow=0")
+    assert run(models, files, tmp_path / "out", *more) == 0
+    assert run(models, files, tmp_path / "out", *more, "--preview", "4") == 0
+    assert shown["frames"] == [0, 4]
+    assert torch.equal(to_uint8(shown["source"]).int(), pixels(files["frames"])[[0, 4]])
+    difference = (to_uint8(shown["edited"]).int() - pixels(tmp_path / "out")[[0, 4]]).abs()
+    assert difference[0].max() <= 1, "the first frame is the first of either"
+
+
+def test_what_lies_beside_the_result_is_no_input(models, files, tmp_path, capsys):
+    kept = tmp_path / "a.unfinished"
+    shutil.copytree(files["frames"], kept)
+    assert run(models, files, tmp_path / "a.mp4", video=kept) == 2
+    shutil.copy(files["mask.png"], tmp_path / "b.preview.png")
+    assert run(models, files, tmp_path / "b.mp4", "--preview", mask=tmp_path / "b.preview.png") == 2
+    assert "is also read" in capsys.readouterr().err and len(video.frame_files(kept)) == COUNT
+
+
 MISTAKES = {
+    "a report of a preview": ({"_": "--preview", "json": "{out}/r.json"}, "has no report"),
     "no such video": ({"video": "none.mp4"}, "There is no video"),
     "a text named mp4": ({"video": "{text.mp4}"}, "cannot be read as a video"),
     "a text named png": ({"mask": "{text.png}"}, "cannot be read as a picture"),

@@ -59,6 +59,22 @@ def test_other_starts(models, tiny, tmp_path, start, monkeypatch):
     assert len(video.read_video(tmp_path / "a.mp4")) == 12
 
 
+def test_a_preview_shows_frames_of_the_video(models, tiny, tmp_path, monkeypatch):
+    from soundguide_core.cli import generate
+    from soundguide_core.media.images import to_uint8
+
+    command = ["generate", "--audio", str(tiny.sound), "--out", str(tmp_path / "v"), "--chunk", "5", *models]
+    assert main(command) == 0
+    assert main([*command, "--preview"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v", "v.preview.png"]
+    shown = {}
+    monkeypatch.setattr(generate, "write_preview", lambda out, rows, frames, fps: shown.update(rows, frames=frames))
+    assert main([*command, "--preview", "5"]) == 0
+    whole = video.read_video(tmp_path / "v")
+    assert shown["frames"] == [0, 5, 10] and len(whole) == 12
+    assert (to_uint8(shown[""]).int() - to_uint8(whole[[0, 5, 10]]).int()).abs().max() <= 1
+
+
 MISTAKES = {
     "no sound": ["--audio", "none.wav", "--out", "{out}/a.mp4"],
     "unknown ending": ["--audio", "{sound}", "--out", "{out}/a.tiff"],
