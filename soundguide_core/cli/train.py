@@ -1,12 +1,15 @@
 """Train one of the models, by a recipe: the same seed and recipe give the same weights on the same machine.
 
 Recipes are TOML files; those that made the shipped weights come with the package and are the default. A run can be
-stopped with Ctrl-C and taken up again with --resume.
+stopped with Ctrl-C and taken up again with --resume. Its figures are in metrics.csv in --out. Several GPUs share each
+batch under `accelerate launch -m soundguide_core train ...` or torchrun. docs/training.md goes from clips to a node.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 from importlib import import_module
 from pathlib import Path
 
@@ -26,6 +29,8 @@ THINGS = {
     "bridge": "training.bridge",
 }
 
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     things = _things()
@@ -35,15 +40,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", metavar="PATH",
-        help="learn from this folder (pictures, clips, captioned pictures, sounds), table of sounds, or x.tar shards "
+        help="learn from a folder (pictures, clips, captioned pictures, sounds), a CSV of files, or x-{0..9}.tar "
         "(default: what the recipe says)",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--out", metavar="DIR", help="where checkpoints and weights go (default: runs/THING)")
+    parser.add_argument("--max-time", type=float, metavar="MIN", help="save and stop after so many minutes")
+    parser.add_argument(
+        "--estimate", action="store_true", help="take a few steps, say what time and memory all will take, and stop"
+    )
+    parser.add_argument(
+        "--accumulate", type=int, metavar="N", help="compute each batch in N parts, one after the other: less memory"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of features; auto is bfloat16 on a GPU (default: the recipe's)"
+    )
+    parser.add_argument(
+        "--validate-every", type=int, metavar="STEPS", help="look at the held-out part so often (default: when saving)"
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's events beside metrics.csv")
     add_common(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..training.engine.distributed import init_distributed, rank
+    from ..training.engine.estimate import Estimated
     from ..training.recipe import RECIPES, read_recipe
 
     module = _things()[args.thing]
@@ -54,15 +75,40 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None:
         table = {key: value for key, value in config.get("data", {}).items() if key != "source"}
         config["data"] = type(config)({**table, "folder": args.data})
+    given = {
+        "max_time": args.max_time, "accumulate": args.accumulate, "dtype": args.precision,
+        "validate_every": args.validate_every, "tensorboard": args.tensorboard or None,
+        "estimate": args.estimate or None,
+    }  # fmt: skip
+    config["run"] = {**config.get("run", {}), **{key: value for key, value in given.items() if value is not None}}
     out = args.out or Path("runs") / args.thing
+    device = pick_device(args)
+    init_distributed(device)
+    _say_estimates()
 
     trainer = import_module(f"..{module}", __package__)
-    with own_folder(out, overwrite=args.overwrite or args.resume) as out, progress(f"training {args.thing}") as on_step:
-        path = trainer.run(
-            config=config, out=out, device=pick_device(args), seed=args.seed, resume=args.resume, on_step=on_step
-        )  # fmt: skip
-    say(path)
+    try:
+        overwrite = args.overwrite or args.resume
+        bar = contextlib.nullcontext() if rank() else progress(f"training {args.thing}")
+        with own_folder(out, overwrite=overwrite) as out, bar as show:
+            how = {"device": device, "seed": args.seed, "resume": args.resume, "on_step": show}
+            path = trainer.run(config=config, out=out, **how)
+    except Estimated as found:
+        if not rank():
+            say(found)
+        return 0
+    if not rank():
+        say(path)
     return 0
+
+
+def _say_estimates() -> None:
+    """What the loop says of time and memory goes to the terminal."""
+    engine = logging.getLogger("soundguide_core.training.engine")
+    if not engine.handlers:
+        engine.addHandler(logging.StreamHandler())
+        engine.setLevel(logging.INFO)
+        engine.propagate = False
 
 
 def _things() -> dict[str, str]:

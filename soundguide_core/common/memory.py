@@ -51,6 +51,19 @@ def free_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has taken so far: on a GPU torch's own, else all; 0 where that is not known."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def each_part(run: Callable, parts: Sequence[tuple], free: Callable[[torch.device], int] = free_memory) -> list[Any]:
     """run(*part) of each part, a tensor first. With gradients, what the way back needs is kept while that of all parts
     fits into SHARE of the free memory; where it does not, that of the first part alone is, and each other part is

@@ -91,6 +91,24 @@ def check_sizes(config, name: str, smallest: int) -> None:
         check_number(config.conv_clamp, f"A {name}'s conv_clamp", low=0, high=1e9)
 
 
+@dataclass(frozen=True)
+class NoiseRows:
+    """Draws the layers' noise of some rows of a whole batch, so that a batch in parts has the noise of the whole."""
+
+    generator: torch.Generator
+    batch: int
+    rows: slice
+
+
+Rng = torch.Generator | NoiseRows | None
+
+
+def _normal(shape: list[int], rng: Rng, device: torch.device) -> Tensor:
+    if isinstance(rng, NoiseRows):
+        return torch.randn([rng.batch, *shape[1:]], generator=rng.generator, device=device)[rng.rows]
+    return torch.randn(shape, generator=rng, device=device)
+
+
 class SynthesisLayer(nn.Module):
     """Style, 3x3 modulated convolution, noise, bias, leaky ReLU."""
 
@@ -106,14 +124,14 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.up, self.grouped, self.clamp, self.noise = up, config.grouped, config.conv_clamp, config.noise
 
-    def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: Rng) -> Tensor:
         x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up, grouped=self.grouped)
         offset = self.bias[None, None]  # [H,W,C] or [B,H,W,C]
         if not self.noise:
             noise_mode = "none"
         if noise_mode == "random":
             shape = [len(x), *self.noise_const.shape]
-            noise = torch.randn(shape, generator=rng, device=x.device) * self.noise_strength  # [B,H,W]
+            noise = _normal(shape, rng, x.device) * self.noise_strength  # [B,H,W]
             offset = noise[..., None] + self.bias
         elif noise_mode == "const":
             offset = (self.noise_const * self.noise_strength)[..., None] + self.bias
@@ -179,7 +197,7 @@ class Synthesis(nn.Module):
         self,
         ws: Tensor,
         noise_mode: str = "const",
-        rng: torch.Generator | None = None,
+        rng: Rng = None,
         dtype: torch.dtype = torch.float32,
         resolution: int | None = None,
     ) -> Tensor:
@@ -190,7 +208,7 @@ class Synthesis(nn.Module):
         return self.run_blocks(x, ws, noise_mode, rng, resolution)
 
     def run_blocks(
-        self, x: Tensor, ws: Tensor, noise_mode: str, rng: torch.Generator | None, resolution: int | None
+        self, x: Tensor, ws: Tensor, noise_mode: str, rng: Rng, resolution: int | None
     ) -> Tensor:
         """From what stands at 4x4 [B,C,4,4] and the styles' ws [B,L,style_dim] to the image."""
         img: Tensor | None = None

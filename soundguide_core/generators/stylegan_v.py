@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..common.errors import InputError, check_number, check_whole
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .motion import MotionEncoder, Noise, TrajectoryNoise
-from .stylegan2 import StyleGAN2Config, Synthesis
+from .stylegan2 import Rng, StyleGAN2Config, Synthesis
 
 VARIANTS = ("paper", "released")
 CODES = ("aligned", "unaligned", "sinusoidal")
@@ -35,6 +35,8 @@ class StyleGANVConfig(StyleGAN2Config):
     an option that leaves the constant).
     sound_dim: numbers of a sound that are added to the motion codes through a matrix (ours), 0 for none.
     num_frames, max_frames: frames of a video that the discriminator sees, and the longest time between two of them.
+    c_dim: classes, which the mapping network and the discriminator are told (the released code tells the motion
+    network, too). judge_sound: the discriminator is told the sound at its frames (ours).
     """
 
     mapping_layers: int = 2
@@ -55,13 +57,10 @@ class StyleGANVConfig(StyleGAN2Config):
     max_frames: int = 1024
     concat_resolution: int = 16
     frames_divisor: int = 2
+    judge_sound: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        if self.c_dim:
-            raise InputError(
-                f"A StyleGAN-V of {self.c_dim} classes is not supported.", "Use one that was trained without labels."
-            )
         for name, known in (("variant", VARIANTS), ("codes", CODES), ("motion_input", MOTION_INPUTS)):
             value = getattr(self, name)
             if value not in known:
@@ -103,7 +102,7 @@ class VideoSynthesis(Synthesis):
         self,
         ws: Tensor,
         noise_mode: str = "const",
-        rng: torch.Generator | None = None,
+        rng: Rng = None,
         dtype: torch.dtype = torch.float32,
         resolution: int | None = None,
         *,

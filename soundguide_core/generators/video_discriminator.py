@@ -86,11 +86,16 @@ class HolisticDiscriminator(nn.Module):
             setattr(self, f"b{resolution}", DiscriminatorBlock(resolution, config, size_in, size_out))
         size = config.channels(4)
         self.time_encoder = TimeDifferences(config.max_frames)
-        self.mapping = ConditionMapping((config.num_frames - 1) * self.time_encoder.size, size)
+        told = config.c_dim + (config.num_frames * config.sound_dim if config.judge_sound else 0)
+        self.mapping = ConditionMapping((config.num_frames - 1) * self.time_encoder.size + told, size)
         self.b4 = DiscriminatorEpilogue(config, outputs=size)
 
-    def forward(self, frames: Tensor, t: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """dtype of the features down to 4x4, which are judged in float32."""
+    def forward(
+        self, frames: Tensor, t: Tensor, dtype: torch.dtype = torch.float32, *, c: Tensor | None = None,
+        sound: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """dtype of the features down to 4x4, which are judged in float32. c [B,c_dim], one-hot; sound [B,F,S], where
+        the config has them."""
         count = self.config.num_frames
         if frames.ndim != 5 or frames.shape[:2] != t.shape or t.shape[1] != count:
             raise InputError(
@@ -102,5 +107,14 @@ class HolisticDiscriminator(nn.Module):
             if resolution == self.config.concat_resolution:
                 x = x.unflatten(0, (-1, count)).flatten(1, 2)  # [B,FC,H,W]
             x = getattr(self, f"b{resolution}")(x)
-        code = self.mapping(self.time_encoder(t))
+        code = self.mapping(torch.cat([self.time_encoder(t), *self._told(x, c, sound)], dim=1))
         return (self.b4(x.float()) * code).sum(dim=1, keepdim=True) / math.sqrt(code.shape[1])
+
+    def _told(self, like: Tensor, c: Tensor | None, sound: Tensor | None) -> list[Tensor]:
+        """What the score is conditioned on beside times, [B,I] each."""
+        wanted = [c] * bool(self.config.c_dim) + [sound] * self.config.judge_sound
+        if any(x is None for x in wanted):
+            raise InputError(
+                "This discriminator is told the class or the sound of a video, and is not.", "Give it labels and sound."
+            )
+        return [to_device(x.flatten(1), like.device, torch.float32) for x in wanted if x is not None]

@@ -36,7 +36,12 @@ def path_lengths(img: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     return grad.square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def path_length_penalty(lengths: Tensor, mean: Tensor, decay: float = 0.01) -> tuple[Tensor, Tensor]:
-    """(|J^T y| - a)^2 with a the running mean of the lengths [B] => (penalty, new mean).  # Eq. 4"""
-    mean = torch.lerp(mean, lengths.detach().mean(), decay)
+def path_length_penalty(
+    lengths: Tensor, mean: Tensor, decay: float = 0.01, *, of: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(|J^T y| - a)^2 with a the running mean of the lengths [B] => (penalty, new mean).  # Eq. 4
+
+    of: the mean of a whole batch's lengths, where these are some of them.
+    """
+    mean = torch.lerp(mean, lengths.detach().mean() if of is None else of, decay)
     return (lengths - mean).square().mean(), mean

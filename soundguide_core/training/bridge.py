@@ -31,7 +31,8 @@ from ..embedding.joint import load_joint
 from ..losses.contrastive import Temperature, alignment, info_nce
 from .bridge_pairs import Pairs, open_pairs
 from .bridge_sources import open_source
-from .engine import loop
+from .engine import distributed, loop
+from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
 
@@ -64,11 +65,15 @@ class BridgeTraining:
     """A head, and one update per step. source [N,D1], target [N,D2]: unit norm."""
 
     def __init__(
-        self, source: Tensor, target: Tensor, settings: BridgeSettings, device: str | torch.device, seed: int
-    ) -> None:
+        self, source: Tensor, target: Tensor, settings: BridgeSettings, device: str | torch.device, seed: int,
+        *, run: RunSettings | None = None,
+    ) -> None:  # fmt: skip
         self.settings, self.seed, self.device = settings, seed, torch.device(device)
         self.source, self.target = source.to(self.device), target.to(self.device)
         self.head = with_seed(seed, lambda: Head(target.shape[1], source.shape[1])).to(self.device).train()
+        distributed.synchronise_batch_norms(self.head)
+        if run is not None and run.accumulate > 1:
+            raise InputError("A bridge is so small that its batch needs no parts.", "Leave accumulate out.")
         self.temperature = Temperature(settings.tau).to(self.device)
         learned = [*self.head.parameters(), *self.temperature.parameters()]
         self.optimiser = torch.optim.AdamW(learned, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -78,9 +83,13 @@ class BridgeTraining:
     def step(self, i: int) -> dict[str, float]:
         s, rng = self.settings, loop.step_rng(self.seed, i)
         rows = torch.randperm(len(self.source), generator=rng)[: s.batch].to(self.device)
+        processes = distributed.num_processes()
+        rows = rows[: len(rows) // processes * processes]
+        (own,) = distributed.shares(len(rows))
         source, target = self.source[rows], self.target[rows]
         noise = torch.randn(source.shape, generator=rng).to(source) / source.shape[1] ** 0.5
-        made = self.head(F.normalize(source + s.noise * noise, dim=-1))
+        made = self.head(F.normalize(source + s.noise * noise, dim=-1)[own])
+        made = distributed.whole_batch(made, len(rows))
         same = target @ target.T > 1 - 1e-4  # two captions of one meaning are no negatives of each other
         losses = {
             "nce": info_nce(made, target, self.temperature(), mask=same),
@@ -90,6 +99,7 @@ class BridgeTraining:
             group["lr"] = s.lr * warmup_cosine(i, s.steps, s.warmup)
         self.optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
+        distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
         self.optimiser.step()
         return loop.to_floats(losses)
 
@@ -125,16 +135,24 @@ def run(
     config: source (a joint encoder or the folder of a CLAP: whose ears), target (a joint encoder, or a file or name of
     a picture and text model: into whose space), [data] (bridge_pairs.open_pairs) and [training] (BridgeSettings).
     """
-    settings = from_table(BridgeSettings, config.get("training", {}), "training")
+    distributed.setup_process(device)
+    running, settings = RunSettings.of(config), from_table(BridgeSettings, config.get("training", {}), "training")
     source, target = open_source(config.get("source"), device), _towers(config["target"], device)
     out = make_folder(out)
-    pairs = open_pairs(config.get("data", {}), source, target, out, seed=seed, on_step=on_step)
+    pairs = distributed.rank0_first(
+        lambda: open_pairs(config.get("data", {}), source, target, out, seed=seed, on_step=on_step)
+    )
     learned, held_out = split(pairs, settings.held_out, seed)
-    training = BridgeTraining(learned.source, learned.target, settings, device, seed)
+    training = BridgeTraining(learned.source, learned.target, settings, device, seed, run=running)
     scores: dict[str, Any] = {"pairs": len(learned.source), "held_out": len(held_out.source)}
     measured = held_out if len(held_out.source) else learned
     scores["before"] = _measured(training, measured)
-    loop.run(training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step)
+    loop.run(
+        training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step,
+        settings=running, validate=lambda: _measured(training, measured),
+    )  # fmt: skip
+    if distributed.rank():
+        return out / "sound.safetensors"
     scores["after"] = _measured(training, measured)
 
     source.save(out / "sound.safetensors", training.head.eval().cpu(), target.dim)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from ..embedding.clip import ClipTowers
 from ..embedding.hearing.vocabulary import plain, read_vocabulary
 from ..media.images import READ_SUFFIXES, load_image
 from .bridge_sources import Source
+from .data.sources import shard_samples
+from .data.tables import FILE_COLUMNS, is_table, table_rows
 from .engine.loop import OnStep
 from .recipe import named_function
 
@@ -46,8 +49,9 @@ def open_pairs(
 ) -> Pairs:
     """The pairs of a recipe's [data], encoded once and kept in out.
 
-    table: folder: sounds and pictures of the same name ("a.wav", "a.png"), or a text file of captions, one a line;
-    or source, a function (count, seed) => captions, with its count; nothing: the words and prompts of AudioSet's table.
+    table: folder: sounds and pictures of the same name ("a.wav", "a.png"), a table of both (*.csv), shards of both
+    (*.tar), or a text file of captions, one a line; or source, a function (count, seed) => captions, with its count;
+    nothing: the words and prompts of AudioSet's table.
 
     Raises:
         InputError: entries that are not known, or nothing to pair.
@@ -57,7 +61,12 @@ def open_pairs(
             f"The recipe's [data] has an unknown entry {unknown[0]!r}.", "Use folder, or source and count."
         )
     folder = Path(table["folder"]) if "folder" in table else None
-    if folder is not None and folder.is_dir():
+    if folder is not None and str(folder).endswith(".tar"):
+        with tempfile.TemporaryDirectory() as unpacked:  # whole: shards are read one after the other
+            files = paired_files(unpack_pairs(str(table["folder"]), Path(unpacked)))
+            items = [f"{sound.name} {sound.stat().st_size}" for sound, _ in files]
+            return _kept(out, items, source, target, lambda: _of_files(files, source, target, on_step))
+    if folder is not None and (folder.is_dir() or is_table(folder)):
         files = paired_files(folder)
         items = [f"{sound.name} {sound.stat().st_mtime_ns} {sound.stat().st_size}" for sound, _ in files]
         return _kept(out, items, source, target, lambda: _of_files(files, source, target, on_step))
@@ -81,8 +90,20 @@ def captions_of(table: Mapping, seed: int) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in captions if line.strip()))
 
 
+def unpack_pairs(pattern: str, folder: Path) -> Path:
+    """The sounds and pictures of WebDataset shards as files of a folder, numbered."""
+    endings = {suffix[1:] for suffix in (*SOUND_SUFFIXES, *READ_SUFFIXES)}
+    for i, sample in enumerate(shard_samples(pattern)):
+        for ending in endings & sample.keys():
+            (folder / f"{i:08d}.{ending}").write_bytes(sample[ending])
+    return folder
+
+
 def paired_files(folder: Path) -> list[tuple[Path, Path]]:
-    """(sound, picture) of the same name in a folder, by name."""
+    """(sound, picture) of the same name in a folder, by name; or of a table's columns file and picture."""
+    if is_table(folder):
+        rows = table_rows(folder, {"sound": (*FILE_COLUMNS, "sound"), "picture": ("picture", "image")})
+        return [(folder.parent / row["sound"], folder.parent / row["picture"]) for row in rows]
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     pictures = {path.with_suffix(""): path for path in files if path.suffix.lower() in READ_SUFFIXES}
     sounds = [path for path in files if path.suffix.lower() in SOUND_SUFFIXES]

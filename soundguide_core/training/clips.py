@@ -1,6 +1,7 @@
 """Videos with their sound, cut to one size and rate, with a segment of sound for every frame.
 
     folder/<what is heard>/<clip>.<any container>        the name of the folder is the text
+    FILE.csv                                             columns file and label; files are beside the table
     shards of WebDataset: <clip>.mp4 (or mov, mkv, webm) beside <clip>.txt
 
 A clip that cannot be used is skipped, counted and named. Axes: K clips, B batch, F frames, H W, N samples, M mels,
@@ -9,6 +10,7 @@ T mel time, D dims.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +31,7 @@ from ..common.parallel import parallel_map
 from ..media.images import from_uint8, resize, to_uint8
 from ..media.video import read_frames
 from .data.sources import Skipped, shard_samples
+from .data.tables import FILE_COLUMNS, TEXT_COLUMNS, is_table, table_rows
 
 STRETCH_SEC = 12.0  # of sound around a window, or as long as the window is
 VIDEO_ENDINGS = ("mp4", "mov", "mkv", "webm", "avi", "mpg", "m4v")
@@ -60,8 +63,12 @@ class Clip:
 
 
 def from_folder(folder: Path, *, fps: float, frames: int, size: int, skipped: Skipped) -> Iterator[Clip]:
-    """Clips of folder/<text>/*, each as many as its length holds, one after the other."""
+    """Clips of folder/<text>/*, or of a table, each as many as its length holds, one after the other."""
     folder = Path(folder)
+    if is_table(folder):
+        for row in table_rows(folder, {"file": FILE_COLUMNS, "text": TEXT_COLUMNS}):
+            yield from _of_file(folder.parent / row["file"], row["file"], row["text"], fps, frames, size, skipped)
+        return
     paths = [p for p in sorted(folder.glob("*/*")) if p.suffix.lower()[1:] in VIDEO_ENDINGS]
     if not paths:
         raise InputError(f"{folder} holds no <what is heard>/<clip>.mp4.", "Put clips into folders named by sound.")
@@ -157,6 +164,20 @@ class ClipSet:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def split(self) -> tuple[ClipSet, ClipSet]:
+        """Those to learn from, and every tenth."""
+        held = torch.arange(len(self)) % 10 == 9
+        return self._some(~held), self._some(held)
+
+    def _some(self, which: Tensor) -> ClipSet:
+        rows, part = torch.nonzero(which)[:, 0].tolist(), copy.copy(self)
+        part.names, part.texts, part.codes, part.tracks, part.first, part.files = (
+            [values[k] for k in rows]
+            for values in (self.names, self.texts, self.codes, self.tracks, self.first, self.files)
+        )
+        part.heard, part.loudness, part.said = self.heard[rows], self.loudness[rows], self.said[rows]
+        return part
 
     def draw(self, batch: int, frames: int, rng: torch.Generator, rows: slice = slice(None)) -> Batch:
         """The `rows` of `batch` windows of `frames` frames, 0 for all of a clip's, each text as often as another."""

@@ -50,23 +50,49 @@ def captions_of(pictures: Pictures, indices: np.ndarray, rng: np.random.Generato
     return list(pictures.captions(indices, rng)) if isinstance(pictures, Captioned) else [None] * len(indices)
 
 
+@dataclass(frozen=True)
+class Told:
+    """Of each picture of a batch: noise [B,D] beside what is told, whether anything is [B,1], whether the picture
+    itself is [B,1], and the seed of the choice among its captions [B,1]."""
+
+    noise: Tensor
+    kept: Tensor
+    seen: Tensor
+    seeds: Tensor
+
+    def of(self, rows: slice) -> Told:
+        return Told(*(x[rows] for x in vars(self).values()))
+
+
 class Conditioning:
     """Draws the context of each picture of a batch."""
 
     def __init__(self, settings: ConditioningSettings, clip: ClipTowers, pictures: Pictures) -> None:
         self.settings, self.clip, self.pictures = settings, clip, pictures
 
-    @torch.no_grad()
-    def draw(self, indices: np.ndarray, x0: Tensor, rng: torch.Generator) -> Tensor:
-        """indices [B] of the pictures x0 [B,3,H,W] => context [B,D]: unit norm, or zero where nothing is told."""
+    def what(self, batch: int, rng: torch.Generator) -> Told:
+        """Draws, for the pictures of a whole batch, of which what is told."""
         s = self.settings
-        numbers = np.random.default_rng(int(torch.randint(2**62, [1], generator=rng)))
-        texts = [None if numbers.random() < s.seen else text for text in captions_of(self.pictures, indices, numbers)]
+        noise = torch.randn(batch, self.clip.dim, generator=rng) / self.clip.dim**0.5  # length about one
+        amount = s.noise * torch.rand(batch, 1, generator=rng)
+        kept = torch.rand(batch, 1, generator=rng) >= s.untold
+        seen = torch.rand(batch, 1, generator=rng) < s.seen
+        seeds = torch.randint(2**62, [batch, 1], generator=rng)
+        return Told(amount * noise, kept, seen, seeds)
+
+    @torch.no_grad()
+    def tell(self, indices: np.ndarray, x0: Tensor, told: Told) -> Tensor:
+        """indices [B] of the pictures x0 [B,3,H,W] => context [B,D]: unit norm, or zero where nothing is told."""
+        texts: list[str | None] = []
+        for index, seen, seed in zip(indices, told.seen, told.seeds, strict=True):
+            (text,) = captions_of(self.pictures, np.array([index]), np.random.default_rng(int(seed)))
+            texts.append(None if seen else text)
         context = self._embedded(texts, x0.float())
-        noise = torch.randn(context.shape, generator=rng).to(context) / context.shape[1] ** 0.5  # length about one
-        amount = s.noise * torch.rand(len(context), 1, generator=rng).to(context)
-        told = torch.rand(len(context), 1, generator=rng).to(context) >= s.untold
-        return F.normalize(context + amount * noise, dim=-1) * told
+        return F.normalize(context + told.noise.to(context), dim=-1) * told.kept.to(context)
+
+    def draw(self, indices: np.ndarray, x0: Tensor, rng: torch.Generator) -> Tensor:
+        """tell() of a batch that is whole, drawn from rng."""
+        return self.tell(indices, x0, self.what(len(indices), rng))
 
     @torch.no_grad()
     def told(self, pictures: Pictures) -> Tensor:

@@ -27,8 +27,10 @@ from ..embedding.clip import ClipTowers, load_clip
 from ..losses.contrastive import info_nce
 from .data.captions import CaptionBatch, CaptionedPictures, open_captioned
 from .data.sources import open_data
-from .engine import loop
+from .engine import distributed, loop
 from .engine.ema import ema_update
+from .engine.gradients import in_parts
+from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
 
@@ -142,7 +144,10 @@ class JointTraining:
         device: str | torch.device,
         seed: int,
         start: ClipTowers | None = None,
+        *,
+        run: RunSettings | None = None,
     ) -> None:
+        self.run = run or RunSettings()
         self.settings = s = JointSettings.from_dict(config["training"])
         self.data, self.device, self.seed = data, torch.device(device), seed
         if s.margin_weight and not data.concepts:
@@ -152,6 +157,9 @@ class JointTraining:
         self.towers.to(**layout).train().requires_grad_(s.learn == "both")
         self.towers.model.visual.requires_grad_(True)
         self.ema = copy.deepcopy(self.towers).freeze()
+        self.dtype = getattr(torch, self.run.dtype_for("float32", device))
+        distributed.shares(s.pictures, self.run.accumulate)  # refuses a batch that does not split
+        distributed.synchronise_batch_norms(self.towers)
         self.oov = OOVTokenNoise(self.towers, data.vocabulary)
         learned = [(n, p) for n, p in self.towers.named_parameters() if p.requires_grad]
         matrices = [p for n, p in learned if p.ndim > 1 and "embedding" not in n]
@@ -167,7 +175,8 @@ class JointTraining:
 
         # pictures and captions
         batch = self.data.draw(s.pictures, s.texts, self.towers.preprocess.size, rng)
-        img, fit = batch.img.to(self.device), batch.image_text.to(self.device)
+        (own,) = distributed.shares(s.pictures)
+        img, fit = batch.img[own].to(self.device), batch.image_text.to(self.device)
         texts = self.encode_text([*batch.texts, *(batch.paraphrases or ())], rng)
         texts, paraphrases = texts[: len(batch.texts)], texts[len(batch.texts) :]
 
@@ -175,8 +184,8 @@ class JointTraining:
         scale = self.towers.logit_scale
         if s.fgm_radius:
             fixed = texts.detach(), scale.detach()
-            img = fgm_perturb(img, lambda x: info_nce(self.encode_image(x), *fixed, targets=fit), s.fgm_radius)
-        embeds = self.encode_image(img)
+            img = fgm_perturb(img, lambda x: info_nce(self.encode_pictures(x), *fixed, targets=fit), s.fgm_radius)
+        embeds = self.encode_pictures(img)
         losses = {"picture_text": info_nce(embeds, texts, scale, targets=fit)}
         if s.learn == "both" and batch.text_text is not None:
             losses["text_text"] = info_nce(texts, paraphrases, scale, targets=batch.text_text.to(self.device))
@@ -188,21 +197,30 @@ class JointTraining:
             group["lr"] = s.lr_at(i)
         self.optimiser.zero_grad()
         cast(Tensor, sum(losses.values())).backward()
+        distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
         self.oov.zero_grad(self.towers.model.token_embedding)
         torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
         self.optimiser.step()
         self.towers.model.logit_scale.data.clamp_(0, math.log(s.largest_scale))
         ema_update(self.ema, self.towers, min(s.ema, (i + 1) / (i + 10)))
-        return {name: value.item() for name, value in losses.items()}
+        return loop.to_floats(losses)
+
+    def encode_pictures(self, img: Tensor) -> Tensor:
+        """This process's share of a batch [B/n,3,H,W], in parts where memory is short => [B,D] of the whole batch."""
+        return distributed.whole_batch(in_parts(self.encode_image, img, self.run.accumulate), self.settings.pictures)
 
     def encode_image(self, img: Tensor) -> Tensor:
         """[B,3,H,W] => [B,D], with gradients into the tower."""
-        return F.normalize(self.towers.model.encode_image(self.towers.preprocess(img)), dim=-1)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            embeds = self.towers.model.encode_image(self.towers.preprocess(img))
+        return F.normalize(embeds.float(), dim=-1)
 
     def encode_text(self, texts: list[str], rng: np.random.Generator) -> Tensor:
         """Captions, some with out-of-vocabulary tokens => [K,D], with gradients into the tower."""
         ids = self.oov.insert(self.towers.tokenizer(texts), self.settings.oov_share, rng)
-        return F.normalize(self.towers.model.encode_text(ids.to(self.device)), dim=-1)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            embeds = self.towers.model.encode_text(ids.to(self.device))
+        return F.normalize(embeds.float(), dim=-1)
 
     def _intensity_margin(self, embeds: Tensor, batch: CaptionBatch, rng: np.random.Generator) -> Tensor:
         with torch.no_grad():
@@ -237,15 +255,21 @@ def run(
     config: tables [data] (training/data), [training] (JointSettings) and [clip]; or instead of [clip], start: the path
         of a clip.safetensors to go on from.
     """
-    settings = JointSettings.from_dict(config["training"])
+    distributed.setup_process(device)
+    running, settings = RunSettings.of(config), JointSettings.from_dict(config["training"])
     start = load_clip(config["start"]) if "start" in config else None
     size = start.preprocess.size if start is not None else config["clip"]["preprocess"]["size"]
     old = {key: config["training"][key] for key in OLD_DATA if key in config["training"]}
     config = copy.copy(config)
     config["data"] = {**(config.get("data") or config.get("scenes") or {}), **old}
     data, held_out = open_data("joint", config, open_captioned, out=out, on_step=on_step, size=size, device=device)
-    training = JointTraining(config, data, device, seed, start)
-    loop.run(training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step)
+    training = JointTraining(config, data, device, seed, start, run=running)
+    loop.run(
+        training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step,
+        settings=running, validate=lambda: held_out.scores(training.ema),
+    )  # fmt: skip
+    if distributed.rank():
+        return out / "clip.safetensors"
     training.ema.save(out / "clip.safetensors")
     with replacing(out / "scores.json") as temporary:
         temporary.write_text(json.dumps(held_out.scores(training.ema), indent=2), encoding="utf-8")

@@ -33,8 +33,10 @@ from .data.pictures import Pictures, open_split
 from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.ema import ema_beta, ema_update
+from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
+from .engine.shared_losses import Means
 
 
 @dataclass(frozen=True)
@@ -78,17 +80,15 @@ class DiffusionTraining:
         *,
         conditioning: Conditioning | None = None,
         start: Path | None = None,
+        run: RunSettings | None = None,
     ):
-        if settings.batch % distributed.num_processes():
-            raise InputError(
-                f"A batch of {settings.batch} does not split into {distributed.num_processes()} equal parts.",
-                "Use a multiple of the number of processes.",
-            )
+        run = run or RunSettings()
         self.config, self.settings, self.pictures, self.seed = config, settings, pictures, seed
         self.conditioning = conditioning
         self.device = torch.device(device)
-        self.dtype = getattr(torch, settings.dtype)
-        self.batch = settings.batch // distributed.num_processes()  # this process's share
+        self.dtype = getattr(torch, run.dtype_for(settings.dtype, device))
+        self.batch = settings.batch  # of all processes
+        self.shares = distributed.shares(settings.batch, run.accumulate)
         self.unet = with_seed(seed, lambda: UNet(**config["unet"], schedule=config["schedule"]))
         if start is not None:
             begin_from(self.unet, start)
@@ -105,29 +105,41 @@ class DiffusionTraining:
         """One update; its loss."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
         t, weight = self._levels(rng)
-        indices, x0 = self._pictures(rng)
-        context = None if self.conditioning is None else self.conditioning.draw(indices, x0, rng)
+        indices, flip = self._pictures(rng)
+        told = None if self.conditioning is None else self.conditioning.what(self.batch, rng)
         there = rng if self.device.type == "cpu" else loop.step_rng(self.seed, i, self.device)
-        eps = torch.randn(x0.shape, generator=there, device=self.device)
-        loss = (weight * self._v_loss(self.unet, x0, t, eps, context)).mean()
+        size = self.denoiser.resolution
+        assert size is not None  # run() has its sample_size
+        eps = torch.randn(self.batch, 3, size, size, generator=there, device=self.device)
+        losses = Means(len(self.shares))
 
         self.adamw.param_groups[0]["lr"] = s.lr_at(i)
         self.adamw.zero_grad()
-        loss.backward()
+        for rows in self.shares:
+            x0 = self._x0(indices[rows], flip[rows])
+            context = None
+            if self.conditioning is not None and told is not None:
+                context = self.conditioning.tell(indices[rows], x0, told.of(rows))
+            loss = (weight[rows] * self._v_loss(self.unet, x0, t[rows], eps[rows], context)).mean()
+            losses.add(v=loss)
+            (loss / len(self.shares)).backward()
         distributed.mean_gradients(self.unet.parameters())
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), s.clip)
         self.adamw.step()
         ema_update(self.ema, self.unet, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
-        return {"v": loss.item()}
+        return loop.to_floats(losses.values)
 
     def _pictures(self, rng: torch.Generator) -> tuple[np.ndarray, Tensor]:
-        """Which ones [B], and x0 [B,3,H,W]."""
+        """Which ones [B], and which of them are mirrored [B,1,1,1]."""
         indices = torch.randint(len(self.pictures), (self.batch,), generator=rng).numpy()
+        flip = torch.rand(self.batch, 1, 1, 1, generator=rng) < 0.5 if self.settings.mirror else torch.tensor(False)
+        return indices, flip.expand(self.batch, 1, 1, 1)
+
+    def _x0(self, indices: np.ndarray, flip: Tensor) -> Tensor:
+        """[B,3,H,W]"""
         x0 = self.pictures.batch(indices, self.device)
-        if self.settings.mirror:
-            flip = torch.rand(len(x0), 1, 1, 1, generator=rng) < 0.5
-            x0 = torch.where(flip.to(self.device), x0.flip(3), x0)
-        return indices, x0.contiguous(memory_format=torch.channels_last)
+        x0 = torch.where(flip.to(self.device), x0.flip(3), x0) if self.settings.mirror else x0
+        return x0.contiguous(memory_format=torch.channels_last)
 
     def _levels(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """t [B], one in each B-th of the levels, and the weights [B] of their losses on v."""
@@ -212,7 +224,7 @@ def run(
     Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
     distributed.setup_process(device)
-    settings = DiffusionSettings.from_dict(config["training"])
+    running, settings = RunSettings.of(config), DiffusionSettings.from_dict(config["training"])
     network = {"unet": dict(config["unet"]), "schedule": dict(config["schedule"])}
     if network["schedule"].get("prediction_type") != "v_prediction":
         raise InputError("This training is on v.", 'Set prediction_type = "v_prediction" in [schedule].')
@@ -222,17 +234,25 @@ def run(
     pictures, held_out = open_data("pixel_diffusion", config, open_folder, out=out, on_step=on_step, **known)
     conditioning = _conditioning(config, pictures, device)
     start = registry.find("unet", config["start"]).files["unet"] if "start" in config else None
-    training = DiffusionTraining(network, settings, pictures, device, seed, conditioning=conditioning, start=start)
-    exported = out / "unet.safetensors"
+    training = DiffusionTraining(
+        network, settings, pictures, device, seed, conditioning=conditioning, start=start, run=running
+    )
+    exported, latest = out / "unet.safetensors", {}
+
+    def errors() -> dict[str, dict[str, float]]:
+        """Of what was held out, by level, untold and told."""
+        levels = tuple(len(training.alpha_bar) * i // 10 for i in (0, 1, 3, 5, 7, 9))
+        latest["v"] = training.evaluate(held_out, levels)
+        if conditioning is not None:
+            latest["v told"] = training.evaluate(held_out, levels, context=conditioning.told(held_out))
+        return latest
+
+    def validate() -> dict[str, float]:
+        return {f"{name} at {t}": error for name, found in errors().items() for t, error in found.items()}
 
     def write(done: int) -> None:
         training.export(exported)
-        num_levels = len(training.alpha_bar)
-        levels = tuple(num_levels * i // 10 for i in (0, 1, 3, 5, 7, 9))
-        scores: dict[str, Any] = {"steps": done, "v": training.evaluate(held_out, levels)}
-        if conditioning is not None:
-            context = conditioning.told(held_out)
-            scores["v told"] = training.evaluate(held_out, levels, context=context)
+        scores = {"steps": done, **(latest if not running.validate_every else errors())}
         with replacing(out / "scores.json") as temporary:
             temporary.write_text(json.dumps(scores, indent=2), encoding="utf-8")
         save_image(training.sheet(), out / f"samples-{done:06d}.png")
@@ -245,6 +265,8 @@ def run(
         save_every=settings.save_every,
         on_step=on_step,
         on_save=write,
+        settings=running,
+        validate=validate,
     )
     return exported
 

@@ -3,6 +3,7 @@
     FILE.csv, or a folder with one      columns file and label, or file and caption; files are beside the table
     a folder in the layout of ESC-50    meta/esc50.csv, audio/
     folder/<label>/<sound>.wav          the name of the folder is the label
+    x-{000..099}.tar                    shards of WebDataset: <key>.wav (flac, mp3, ...) beside <key>.txt, its label
 
 Clip.level [M,T] in dB below the file's loudest bin, fp16, not yet cut at top_db: gains and rooms come later.
 Axes: M mels, T mel time, L columns of a crop, P pictures, D dims.
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,9 @@ from ..audio.mel import AMIN, MelSpec, mel_power
 from ..audio.waveform import load_audio, resample, to_mono
 from ..common.errors import InputError
 from ..metrics.zero_shot import read_esc
+from .data.sources import shard_samples
 
+FEWEST_SPLIT = 5  # clips of a label, of which one is held out
 FLOOR_DB = -110.0
 ACTIVE_DB = -30.0  # a crop is placed over a column at least this loud, never over the silence beside a bark
 SOUND_ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".m4a", ".aac", ".opus", ".aif", ".aiff")
@@ -79,27 +83,59 @@ class SoundData:
     caption: Callable[[str, np.random.Generator], str]
     pictures: dict[str, Tensor] = field(default_factory=dict)
 
+    def split(self) -> tuple[SoundData, list[Clip]]:
+        """Those to learn from, and of each label with FEWEST_SPLIT clips or more every tenth, or its last one."""
+        by_label: dict[str, list[Clip]] = {}
+        for clip in self.clips:
+            by_label.setdefault(clip.label, []).append(clip)
+        held = [c for clips in by_label.values() if len(clips) >= FEWEST_SPLIT for c in clips[9::10] or clips[-1:]]
+        kept = {id(clip) for clip in held}
+        return replace(self, clips=[clip for clip in self.clips if id(clip) not in kept]), held
 
-def open_sounds(path: Path, spec: MelSpec, *, on_step: Callable[[int, int], None] | None = None) -> SoundData:
+
+def open_sounds(
+    path: str | Path, spec: MelSpec, *, on_step: Callable[[int, int], None] | None = None
+) -> SoundData:
     """Somebody's own sounds, in one of the layouts above. A sound that cannot be read is skipped and named.
 
     Raises:
         InputError: no such layout, or nothing in it can be read.
     """
-    rows, described = _listed(path)
+    if str(path).endswith(".tar"):
+        items, described, total = _of_shards(str(path)), False, 0
+    else:
+        rows, described = _listed(Path(path))
+        items, total = ((str(file), label, partial(load_audio, file)) for file, label in rows), len(rows)
     clips = []
-    for i, (file, label) in enumerate(rows):
+    for i, (name, label, load) in enumerate(items):
         if on_step is not None:
-            on_step(i, len(rows))
+            on_step(i, total or i + 1)
         try:
-            wave, sample_rate = load_audio(file)
+            wave, sample_rate = load()
         except InputError as error:
-            log.warning("Skipped %s: %s", file, error.cause)
+            log.warning("Skipped %s: %s", name, error.cause)
             continue
         clips.append(Clip(label, "own", 0, raw_level(to_mono(wave), sample_rate, spec)))
     if len({clip.label for clip in clips}) < 2:
         raise InputError(f"{path} has sounds of fewer than two labels that can be read.", "Give more sounds.")
     return SoundData(clips, _as_it_is if described else _in_a_template)
+
+
+def _of_shards(pattern: str) -> Iterator[tuple[str, str, Callable[[], tuple[Tensor, float]]]]:
+    for sample in shard_samples(pattern):
+        ending = next((e for e in SOUND_ENDINGS if e[1:] in sample), None)
+        if ending is None or "txt" not in sample:
+            log.warning("Skipped %s: the shard holds no sound, or no label, of it.", sample["__key__"])
+            continue
+        label = " ".join(sample["txt"].decode("utf-8", errors="replace").split())
+        yield sample["__key__"], label, partial(_load_bytes, sample[ending[1:]], ending)
+
+
+def _load_bytes(content: bytes, ending: str) -> tuple[Tensor, float]:
+    with tempfile.NamedTemporaryFile(suffix=ending) as file:
+        file.write(content)
+        file.flush()
+        return load_audio(Path(file.name))
 
 
 def _listed(path: Path) -> tuple[list[tuple[Path, str]], bool]:

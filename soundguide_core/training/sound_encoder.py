@@ -30,10 +30,12 @@ from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, load_clip
 from ..embedding.sound import SoundEncoder, load_sound, save_sound
 from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
-from .engine import loop
+from .engine import distributed, loop
 from .engine.ema import ema_update
+from .engine.gradients import in_parts
+from .engine.run_settings import RunSettings
 from .recipe import data_source
-from .sound_data import ClipDraw, SoundData, open_sounds
+from .sound_data import Clip, ClipDraw, SoundData, open_sounds
 
 CAPTIONS = 64  # of a label whose mean stands for what it means
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +58,10 @@ class SoundTraining:
         device: str | torch.device,
         seed: int,
         start: SoundEncoder | None = None,
+        *,
+        run: RunSettings | None = None,
     ) -> None:
+        self.run = run or RunSettings()
         self.settings, self.augment = {**config["training"]}, config["augment"]
         self.spec, self.towers, self.data, self.pictures = spec, towers, data, data.pictures
         self.device, self.seed = torch.device(device), seed
@@ -81,6 +86,10 @@ class SoundTraining:
         layout: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         self.encoder = encoder.to(**layout)
         self.average = average.to(self.device).eval().requires_grad_(False)
+        distributed.shares(self.settings["batch"], self.run.accumulate)  # refuses a batch that does not split
+        distributed.synchronise_batch_norms(self.encoder)
+        own = "bfloat16" if self.settings["bfloat16"] else "float32"
+        self.dtype = getattr(torch, self.run.dtype_for(own, device))
         self.temperature = Temperature(self.settings["tau"]).to(self.device)
         matrices = [p for p in self.encoder.parameters() if p.ndim > 1]
         rest = [p for p in self.encoder.parameters() if p.ndim <= 1] + list(self.temperature.parameters())
@@ -147,11 +156,7 @@ class SoundTraining:
         """One update; its loss terms."""
         rng = np.random.default_rng([self.seed, i])
         first, second, labels = self.hear(rng, loop.step_rng(self.seed, i))
-        mel = torch.cat([first, second]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["bfloat16"]):
-            # dropout draws from the global generator
-            embeds = with_seed(int(np.random.default_rng([self.seed, i, 1]).integers(2**62)), lambda: self.encoder(mel))
-        audio, augmented = embeds.float().chunk(2)  # [B,D] each
+        audio, augmented = self.encode(first, second, i)  # [B,D] each
 
         # candidates: those of the batch, as in the paper, or one for every label there is
         said = labels if self.settings["candidates"] == "batch" else self.draw.labels
@@ -172,10 +177,42 @@ class SoundTraining:
         self.optimiser.zero_grad()
         total = sum(weights[name] * loss for name, loss in losses.items() if name in weights)
         cast(Tensor, total).backward()
+        distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
         self.optimiser.step()
         ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
-        return {name: loss.item() for name, loss in losses.items()}
+        return loop.to_floats(losses)
+
+    def encode(self, first: Tensor, second: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        """The augmentations of step i [B,1,M,T] => [B,D] each, not normalised; every process computes its share.
+
+        Dropout draws from the global generator, by process.
+        """
+        (own,) = distributed.shares(len(first))
+        mel = torch.stack([first[own], second[own]], dim=1)  # [B/n,2,1,M,T]
+
+        def encoded(mel: Tensor) -> Tensor:
+            both = mel.transpose(0, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                return self.encoder(both).float().unflatten(0, (2, -1)).transpose(0, 1)  # [B/n,2,D]
+
+        keys = [self.seed, i, 1, *([distributed.rank()] if distributed.rank() else [])]
+        seed = int(np.random.default_rng(keys).integers(2**62))
+        embeds = with_seed(seed, lambda: in_parts(encoded, mel, self.run.accumulate))
+        audio, augmented = distributed.whole_batch(embeds, len(first)).unbind(dim=1)
+        return audio, augmented
+
+    @torch.no_grad()
+    def validate(self, held_out: list[Clip]) -> dict[str, float]:
+        """The share of these clips whose label's caption is the nearest of all labels'."""
+        rng = np.random.default_rng(self.seed)
+        labels = sorted({clip.label for clip in held_out} | set(self.draw.labels))
+        said, right = self.say(labels, rng), 0
+        for clip in held_out:
+            level = torch.from_numpy(clip.crop(self.settings["columns"][1], rng)).float().to(self.device)
+            mel = arrange((level / self.spec.top_db + 1).clamp(0, 1)[None, None], self.spec)
+            right += labels[int((self.average(mel) @ said.T).argmax())] == clip.label
+        return {"named": right / len(held_out)}
 
     def _answers(self, rows: list[str], columns: list[str]) -> Tensor:
         same = np.array(rows)[:, None] == np.array(columns)
@@ -204,21 +241,27 @@ def run(
     Raises:
         InputError: no picture and text model where the recipe says, or no checkpoint to resume from.
     """
-    out = make_folder(out)
+    distributed.setup_process(device)
+    out, running = make_folder(out), RunSettings.of(config)
     clip = config["data"].get("clip")
     towers = load_clip(registry.find("joint").files["clip"] if clip is None else ROOT / clip).to(device)
     spec = MelSpec.from_dict(config["mel"])
     quiet = None if on_step is None else lambda i, n: on_step(i, n, {})
     table = config["data"]
+    held_out: list[Clip] = []
     if "folder" in table:
-        data = open_sounds(Path(table["folder"]), spec, on_step=quiet)
+        data, held_out = open_sounds(table["folder"], spec, on_step=quiet).split()
     else:
         data = data_source(table, "sound_encoder")(config=config, spec=spec, towers=towers, out=out, on_step=quiet)
     start = cast(SoundEncoder, load_sound(ROOT / config["start"])[0]) if "start" in config else None
-    training = SoundTraining(config, spec, data, towers, device, seed, start)
-    settings = config["training"]
-    loop.run(training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step)
-    target = out / "sound.safetensors"
+    training = SoundTraining(config, spec, data, towers, device, seed, start, run=running)
+    settings, target = config["training"], out / "sound.safetensors"
+    loop.run(
+        training, settings["steps"], out, resume=resume, save_every=settings["save_every"], on_step=on_step,
+        settings=running, validate=(lambda: training.validate(held_out)) if held_out else None,
+    )  # fmt: skip
+    if distributed.rank():
+        return target
     recordings = sum(clip.source != "synthesised" for clip in data.clips)
     save_sound(target, training.average, spec, recordings=recordings, clips=len(data.clips))
     return target

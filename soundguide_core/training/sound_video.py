@@ -10,7 +10,7 @@ of the codes that E_a produces. Axes: B batch, F frames, L layers, D dims, Z noi
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
@@ -30,11 +30,16 @@ from ..losses.adversarial import discriminator_loss, r1_penalty
 from ..losses.perceptual import load_perceptual
 from ..media.images import grid, save_image
 from ..trajectory.trajectory import Trajectory, save_trajectory
+from .clips import ClipSet
 from .engine import distributed, loop
 from .engine.ema import RunningMean, ema_update
+from .engine.run_settings import RunSettings
+from .engine.shared_losses import Means
 from .sound_video_recipe import Settings, Stage, new_trajectory
-from .sound_video_sources import SoundVideoData, Sources, TrainBatch, open_data
+from .sound_video_sources import SoundVideoData, Sources, Stretches, TrainBatch, open_data
 from .sound_video_terms import Rollout, adversarial_terms, kinds_term, latent_terms, picture_terms
+
+VALIDATED = 16  # windows, at most
 
 
 class SoundVideoTraining:
@@ -46,10 +51,12 @@ class SoundVideoTraining:
 
     def __init__(
         self, settings: Settings, trajectory: Trajectory, generator, joint, data: SoundVideoData, device,
-        seed: int, perceptual: nn.Module | None = None,
+        seed: int, perceptual: nn.Module | None = None, *, run: RunSettings | None = None,
     ):  # fmt: skip
+        self.run = run or RunSettings()
         self.settings, self.clips, self.seed, self.device = settings, data.clips, seed, torch.device(device)
-        self.generator, self.joint, self.dtype = generator, joint, getattr(torch, settings.dtype)
+        self.generator, self.joint = generator, joint
+        self.dtype = getattr(torch, self.run.dtype_for(settings.dtype, device))
         self.sounds, self.codes, self.perceptual = data.sounds or data.clips, data.codes, perceptual
         self.sources = Sources(generator, data.codes, psi=settings.psi, calm=settings.calm, jitter=settings.jitter)
         for stage in settings.stages:
@@ -57,11 +64,7 @@ class SoundVideoTraining:
                 raise InputError(
                     "There is no perceptual network.", 'Name one in the recipe: [models] perceptual = "vgg16".'
                 )
-            if stage.batch % distributed.num_processes():
-                raise InputError(
-                    f"A batch of {stage.batch} does not split into {distributed.num_processes()}.",
-                    "Use a multiple of it.",
-                )
+            distributed.shares(stage.batch, self.run.accumulate)  # refuses a batch that does not split
         self.trajectory = trajectory.to(self.device).requires_grad_(True).train()
         self.events = self.trajectory.encoder.events
         trunk = None if self.events is None else self.events.trunk
@@ -98,30 +101,55 @@ class SoundVideoTraining:
         if self.events is not None:
             self.events.requires_grad_(stage.hearing)
             self.events.trunk.requires_grad_(stage.hearing and bool(stage.trunk_lr))
-        drawn = self.draw(i)
         self._train_discriminators(False)
-        rollout = self.rollout(drawn, stage)
-        frames = self.render(rollout.shown) if stage.pictures else None
-        losses = self.terms(stage, drawn, rollout, frames)
-        total = sum(stage.terms[name] * value for name, value in losses.items())
-        self._update(self.adam, cast(Tensor, total))
-        self.w_bar.update(rollout.w_hats.detach().flatten(0, 1))
+        shares = distributed.shares(stage.batch, self.run.accumulate)
+        losses, judged, w_hats = Means(len(shares)), [], []
+
+        def total_of(rows: slice) -> Tensor:
+            drawn = self.draw(i, rows)
+            rollout = self.rollout(drawn, stage)
+            frames = self.render(rollout.shown) if stage.pictures else None
+            terms = self.terms(stage, drawn, rollout, frames)
+            losses.add(**{name: value.float() for name, value in terms.items()})
+            w_hats.append(rollout.w_hats.detach().flatten(0, 1))
+            if frames is not None and drawn.batch.real is not None:
+                judged.append((drawn.batch.real[:, -stage.frames :], frames.detach()))
+            return cast(Tensor, sum(stage.terms[name] * value for name, value in terms.items()))
+
+        self._update(self.adam, map(total_of, shares), len(shares))
+        self.w_bar.update(torch.cat(w_hats))
         ema_update(self.average, self.trajectory, min(s.ema, (1 + i) / (10 + i)))
         judges = stage.terms.keys() & {"image", "video"}
         if judges:
-            assert frames is not None and drawn.batch.real is not None  # such a stage has pictures
             self._train_discriminators(True)
-            losses |= self.discriminator_step(judges, drawn.batch.real[:, -stage.frames :], frames.detach(), i)
-        values = torch.stack([value.detach().float() for value in losses.values()])
-        return dict(zip(losses, distributed.all_reduce_mean(values).tolist()))
+            self.discriminator_step(judges, judged, i, losses)
+        return loop.to_floats(losses.values)
 
-    def draw(self, i: int) -> TrainBatch:
-        """This process's rows of step i's batch."""
-        s, rng = self.settings, torch_generator(self.seed, i)
-        stage = s.stage_at(i)
-        size, length = stage.batch, stage.before + stage.frames if stage.frames else 0
-        rows = slice(distributed.rank(), None, distributed.num_processes())
+    @torch.no_grad()
+    def validate(self, clips: ClipSet) -> dict[str, float]:
+        """The terms of the last stage, but for the discriminators', of windows of clips that were held out."""
+        stage = self.settings.stages[-1]
+        size = min(len(clips), VALIDATED)
+        length = stage.before + stage.frames if stage.frames else 0
+        held = replace(stage, batch=size, weights={k: w for k, w in stage.terms.items() if k not in ("image", "video")})
+        drawn = self.drawn_from(clips, held, length, slice(None), torch_generator(self.seed, 2**31))
+        rollout = self.rollout(drawn, held)
+        frames = self.render(rollout.shown) if held.pictures else None
+        return {name: float(value) for name, value in self.terms(held, drawn, rollout, frames).items()}
+
+    def draw(self, i: int, rows: slice | None = None) -> TrainBatch:
+        """Rows of step i's batch; None for this process's."""
+        stage = self.settings.stage_at(i)
+        (own,) = distributed.shares(stage.batch) if rows is None else (rows,)
+        length = stage.before + stage.frames if stage.frames else 0
         source = self.clips if stage.pictures else self.sounds
+        return self.drawn_from(source, stage, length, own, torch_generator(self.seed, i))
+
+    def drawn_from(
+        self, source: Stretches, stage: Stage, length: int, rows: slice, rng: torch.Generator
+    ) -> TrainBatch:
+        """The rows of stage.batch windows, of `length` frames each."""
+        s, size = self.settings, stage.batch
         batch = source.draw(size, length, rng, rows)
         if s.eq_db and source is self.clips:
             spec = self.trajectory.spec
@@ -172,35 +200,44 @@ class SoundVideoTraining:
             terms |= adversarial_terms(names, frames, self.image_discriminator, self.video_discriminator)
         return terms
 
-    def discriminator_step(self, names: Collection[str], real: Tensor, fake: Tensor, i: int) -> dict[str, Tensor]:
-        """One update of these discriminators, with R1 in every r1_every-th."""
-        s, losses, total = self.settings, {}, 0.0
+    def discriminator_step(
+        self, names: Collection[str], parts: Sequence[tuple[Tensor, Tensor]], i: int, losses: Means
+    ) -> None:
+        """One update of these discriminators, with R1 in every r1_every-th. parts: (real, fake) [B,F,3,H,W]."""
+        s = self.settings
         kinds = {
             "image": (self.image_discriminator, lambda x: x.flatten(0, 1)[:, None]),
             "video": (self.video_discriminator, lambda x: x),
         }
-        for name, (discriminator, view) in kinds.items():
-            if name not in names:
-                continue
-            regular = s.r1_gamma and i % s.r1_every == 0
-            x = view(real).requires_grad_(bool(regular))
-            scores, fake_scores = discriminator(x), discriminator(view(fake))
-            loss = discriminator_loss(scores, fake_scores)
-            losses |= {f"{name}_judge": loss, f"{name}_real": scores.mean(), f"{name}_fake": fake_scores.mean()}
-            total = total + loss
-            if regular:
-                losses[f"{name}_r1"] = r1_penalty(scores, x)
-                total = total + s.r1_gamma / 2 * s.r1_every * losses[f"{name}_r1"]
-        self._update(self.d_adam, cast(Tensor, total))
-        return losses
+        regular = bool(s.r1_gamma) and i % s.r1_every == 0
+
+        def total_of(part: tuple[Tensor, Tensor]) -> Tensor:
+            real, fake = part
+            total = real.new_zeros(())
+            for name in sorted(names):
+                discriminator, view = kinds[name]
+                x = view(real).requires_grad_(regular)
+                scores, fake_scores = discriminator(x), discriminator(view(fake))
+                loss = discriminator_loss(scores, fake_scores)
+                seen = {f"{name}_judge": loss, f"{name}_real": scores.mean(), f"{name}_fake": fake_scores.mean()}
+                total = total + loss
+                if regular:
+                    seen[f"{name}_r1"] = r1_penalty(scores, x)
+                    total = total + s.r1_gamma / 2 * s.r1_every * seen[f"{name}_r1"]
+                losses.add(**{key: value.float() for key, value in seen.items()})
+            return total
+
+        self._update(self.d_adam, map(total_of, parts), len(parts))
 
     def _train_discriminators(self, learn: bool) -> None:
         for discriminator in (self.image_discriminator, self.video_discriminator):
             discriminator.requires_grad_(learn)
 
-    def _update(self, adam: torch.optim.Adam, loss: Tensor) -> None:
+    def _update(self, adam: torch.optim.Adam, losses: Iterable[Tensor], count: int) -> None:
+        """One step down the mean of `count` losses, each let go before the next is computed."""
         adam.zero_grad()
-        loss.backward()
+        for loss in losses:
+            (loss / count).backward()
         parameters = [p for group in adam.param_groups for p in group["params"]]
         distributed.mean_gradients(parameters)
         for parameter in parameters:
@@ -250,12 +287,8 @@ def run(
 
     Writes state.safetensors, trajectory.safetensors and sheets of frames into out; returns the trajectory's path.
     """
-    from ..common.memory import tune_malloc
-
-    distributed.init_distributed(device)
-    if torch.device(device).type == "cpu":
-        tune_malloc()
-    settings = Settings.from_dict(config["training"])
+    distributed.setup_process(device)
+    running, settings = RunSettings.of(config), Settings.from_dict(config["training"])
     joint, generator = (
         load_joint(config["models"].get("joint"), device),
         load_generator(config["models"].get("generator"), device),
@@ -268,14 +301,16 @@ def run(
     )  # fmt: skip
     perceptual = config["models"].get("perceptual")
     perceptual = None if perceptual is None else load_perceptual(perceptual, device)
-    training = SoundVideoTraining(settings, trajectory, generator, joint, data, device, seed, perceptual)
+    training = SoundVideoTraining(settings, trajectory, generator, joint, data, device, seed, perceptual, run=running)
     weights = Path(out) / "trajectory.safetensors"
 
     def write(done: int) -> None:
         training.export(weights, steps_done=done)
         save_image(training.sheet(), Path(out) / f"frames-{done:05d}.png")
 
+    held_out = data.held_out
     loop.run(
-        training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step, on_save=write
-    )
+        training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step, on_save=write,
+        settings=running, validate=None if held_out is None else lambda: training.validate(held_out),
+    )  # fmt: skip
     return weights

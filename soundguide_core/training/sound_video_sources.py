@@ -16,6 +16,7 @@ from torch import Tensor
 from ..audio.mel import MelSpec
 from ..common.files import make_folder
 from .clips import Batch, Clip, ClipSet, Skipped, from_folder, from_shards
+from .data.pictures import split_off
 from .engine import distributed, loop
 from .recipe import data_source
 
@@ -44,11 +45,12 @@ class Stretches(Protocol):
 @dataclass(frozen=True)
 class SoundVideoData:
     """clips: with pictures. sounds: for the stages that need no pictures; None, the clips' own. codes: where clips and
-    sounds are of scenes that a coded generator knows."""
+    sounds are of scenes that a coded generator knows. held_out: clips that nothing is learned from."""
 
     clips: ClipSet
     sounds: Stretches | None = None
     codes: SceneCodes | None = None
+    held_out: ClipSet | None = None
 
 
 def open_data(
@@ -76,7 +78,8 @@ def open_data(
     found = clip_set(clips, joint=joint, spec=spec, cache=cache, on_step=on_step, **sizes)
     if skipped.reasons:
         print(skipped)
-    return SoundVideoData(found)
+    learned, held_out = split_off(found)
+    return SoundVideoData(learned, held_out=held_out)
 
 
 def clip_set(

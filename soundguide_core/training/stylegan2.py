@@ -6,9 +6,12 @@ Axes: B batch, L layers, D dims, H W.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,17 +20,42 @@ from ..common.errors import InputError
 from ..common.rng import with_seed
 from ..generators.discriminators import Discriminator
 from ..generators.latents import truncate
-from ..generators.stylegan2 import Generator, StyleGAN2Config
+from ..generators.stylegan2 import Generator, NoiseRows, StyleGAN2Config
 from ..losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, path_lengths, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
-from .data.pictures import Pictures, open_pictures
+from .data.pictures import Pictures, open_pictures, split_off
 from .data.sources import open_data
 from .engine import distributed, loop
-from .engine.adversarial import GANSettings, run_gan_training
+from .engine.adversarial import GANSettings, overfitting, run_gan_training
 from .engine.ema import RunningMean, ema_beta, ema_update
 from .engine.gradients import match_grad_strides, sanitize_grads
+from .engine.run_settings import RunSettings
+from .engine.shared_losses import Means
 from .warm_start import Coded, WarmStart, warm_start_of
+
+GROUP = 4  # pictures of minibatch_std
+VALIDATED = 128  # pictures, at most
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What a batch of fakes is drawn from: z [B,Z]; which [B,1] switch to another z [B,Z] at which first layer [B,1];
+    the seed of the layers' noise; and of coded pictures their indices [B]."""
+
+    z: Tensor
+    mixed: Tensor
+    first: Tensor
+    other: Tensor
+    noise_seed: int
+    indices: Tensor | None = None
+
+    def of(self, rows: slice) -> Latents:
+        return replace(self, z=self.z[rows], mixed=self.mixed[rows], first=self.first[rows], other=self.other[rows])
+
+    def noise(self, rows: slice, device: torch.device) -> NoiseRows:
+        """The noise of these rows."""
+        return NoiseRows(torch.Generator(device).manual_seed(self.noise_seed), len(self.z), rows)
 
 
 class StyleGAN2Training:
@@ -38,18 +66,16 @@ class StyleGAN2Training:
     full_precision = " "  # how the names of tensors begin that are not kept as fp16; none does
 
     def __init__(
-        self, config: StyleGAN2Config, settings: GANSettings, pictures: Pictures, device: str | torch.device, seed: int
-    ):
+        self, config: StyleGAN2Config, settings: GANSettings, pictures: Pictures, device: str | torch.device, seed: int,
+        *, run: RunSettings | None = None, held_out: Pictures | None = None,
+    ):  # fmt: skip
+        run = run or RunSettings()
         self.settings, self.pictures, self.device, self.seed = settings, pictures, torch.device(device), seed
-        self.dtype = getattr(torch, settings.dtype)
+        self.held_out = held_out
+        self.dtype = getattr(torch, run.dtype_for(settings.dtype, device))
         self.noise_mode = "random" if settings.noise else "none"
-        processes = distributed.num_processes()
-        self.batch = settings.batch // processes  # this process's share
-        if settings.batch % (4 * processes):
-            raise InputError(
-                f"A batch of {settings.batch} does not split into groups of 4 in {processes} processes.",
-                "Use a multiple of 4 for each process.",
-            )
+        self.batch = settings.batch  # of all processes
+        self.shares = distributed.shares(settings.batch, run.accumulate, GROUP)
         if settings.recon_weight and not hasattr(pictures, "draw"):
             raise InputError(
                 "recon_weight needs pictures that latents stand for.", "Give coded pictures, or set recon_weight = 0."
@@ -91,34 +117,47 @@ class StyleGAN2Training:
 
         # generator
         self.discriminator.requires_grad_(False)
-        z, indices = self._latents(self.batch, rng)
-        ws, mixed = self._ws(z, rng)
-        fake = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng), self.dtype)
-        loss = generator_loss(self.discriminator(fake, self.dtype))
-        losses = {"generator": loss}
-        if s.recon_weight:
-            target = self.pictures.batch(indices).to(fake)
-            distance = pyramid_distance(fake, target, levels=3, square=2.0)
-            losses["recon"] = distance[~mixed].mean().nan_to_num()  # nan where every latent is mixed
-            loss = loss + s.recon_weight * losses["recon"]
-        self._update("generator", loss)
+        drawn = self._latents(self.batch, rng)
+        fakes, losses = [], Means(len(self.shares))
+
+        def generator_terms(rows: slice) -> Tensor:
+            ws, w = self._ws(drawn.of(rows))
+            losses.add(w_mean=w.detach().mean(dim=0))
+            fake = self.generator.synthesis(ws, self.noise_mode, drawn.noise(rows, self.device), self.dtype)
+            fakes.append(fake.detach())
+            loss = generator_loss(self.discriminator(fake, self.dtype))
+            losses.add(generator=loss)
+            if s.recon_weight and drawn.indices is not None:
+                target = self.pictures.batch(drawn.indices[rows]).to(fake)
+                distance = pyramid_distance(fake, target, levels=3, square=2.0)
+                plain = ~drawn.mixed[rows, 0].to(self.device)
+                losses.add(recon=distance[plain].mean().nan_to_num())  # nan where every latent is mixed
+                loss = loss + s.recon_weight * losses.last["recon"]
+            return loss
+
+        self._update("generator", map(generator_terms, self.shares))
+        self.generator.mapping.track(distributed.all_reduce_mean(losses.take("w_mean")))
         if s.path_weight and i % s.path_every == 0:
-            losses["path"] = self._regularise_paths(rng)
+            losses.add_whole(path=self._regularise_paths(rng))
 
         # discriminator
         self.discriminator.requires_grad_(True)
-        real = self._real(self.batch, rng)
-        scores, fake_scores = self.discriminator(real, self.dtype), self.discriminator(fake.detach(), self.dtype)
-        loss = discriminator_loss(scores, fake_scores)
-        self._update("discriminator", loss)
-        losses |= {"discriminator": loss, "real": scores.mean(), "fake": fake_scores.mean()}
+        real = [self._real(rows, draw) for draw in [self._real_draw(rng)] for rows in self.shares]
+
+        def discriminator_terms(part: tuple[Tensor, Tensor]) -> Tensor:
+            scores, fake_scores = (self.discriminator(img, self.dtype) for img in part)
+            loss = discriminator_loss(scores, fake_scores)
+            losses.add(discriminator=loss, real=scores.mean(), fake=fake_scores.mean())
+            return loss
+
+        self._update("discriminator", map(discriminator_terms, zip(real, fakes)))
         if s.r1_gamma and i % s.r1_every == 0:
-            losses["r1"] = self._regularise_discriminator(real)
+            losses.add_whole(r1=self._regularise_discriminator(real))
 
         # EMA
         beta = ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         ema_update(self.g_ema, self.generator, beta)
-        return losses
+        return losses.values
 
     def set_rates(self, i: int) -> None:
         """The learning rates of step i."""
@@ -128,62 +167,104 @@ class StyleGAN2Training:
         if i < s.g_warmup_steps:
             self.optimisers["generator_adam"].param_groups[0]["lr"] *= i / s.g_warmup_steps
 
-    def _latents(self, batch: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Fresh z [B,D], and with recon_weight the indices [B] of the pictures that they stand for."""
+    def _latents(self, batch: int, rng: torch.Generator) -> Latents:
+        """Fresh z [B,D] with what is mixed into them, and with recon_weight the indices [B] of their pictures."""
+        indices = None
         if self.settings.recon_weight:
-            return cast(Coded, self.pictures).draw(batch, self.generator.z_dim, rng)
-        return torch.randn(batch, self.generator.z_dim, generator=rng), None
-
-    def _ws(self, z: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """z [B,D] => ws [B,L,D], and which [B] switch to a second latent at a random layer (style mixing)."""
-        batch = len(z)
+            z, indices = cast(Coded, self.pictures).draw(batch, self.generator.z_dim, rng)
+        else:
+            z = torch.randn(batch, self.generator.z_dim, generator=rng)
         mixed = torch.rand(batch, 1, generator=rng) < self.settings.style_mixing
         first = torch.randint(1, self.generator.num_ws, (batch, 1), generator=rng)
-        second = (mixed & (torch.arange(self.generator.num_ws) >= first)).to(self.device)  # [B,L]
-        both = torch.cat([z, torch.randn(z.shape, generator=rng)]).to(self.device)
-        w, other = self.generator.mapping(both).chunk(2)
-        self.generator.mapping.track(distributed.all_reduce_mean(w.detach().mean(dim=0)))
-        ws = torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w))
-        return ws, mixed[:, 0].to(self.device)
+        other = torch.randn(z.shape, generator=rng)
+        return Latents(z, mixed, first, other, int(torch.randint(2**62, (1,), generator=rng)), indices)
 
-    def _noise_rng(self, rng: torch.Generator) -> torch.Generator:
-        seed = int(torch.randint(2**62, (1,), generator=rng))
-        return torch.Generator(self.device).manual_seed(seed)
+    def _ws(self, drawn: Latents) -> tuple[Tensor, Tensor]:
+        """=> ws [B,L,D], some of which switch to a second latent at a random layer (style mixing), and w [B,D]."""
+        second = (drawn.mixed & (torch.arange(self.generator.num_ws) >= drawn.first)).to(self.device)  # [B,L]
+        w, other = self.generator.mapping(torch.cat([drawn.z, drawn.other]).to(self.device)).chunk(2)
+        return torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w)), w
 
-    def _real(self, batch: int, rng: torch.Generator) -> Tensor:
-        indices = torch.randint(len(self.pictures), (batch,), generator=rng).numpy()
-        real = self.pictures.batch(indices)
-        if self.settings.mirror:
-            flip = torch.rand(batch, 1, 1, 1, generator=rng) < 0.5
-            real = torch.where(flip, real.flip(3), real)
-        return real.to(self.device, memory_format=torch.channels_last)
+    def _real_draw(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which pictures [B], and which of them are mirrored [B,1,1,1]."""
+        indices = torch.randint(len(self.pictures), (self.batch,), generator=rng)
+        flip = torch.rand(self.batch, 1, 1, 1, generator=rng) < 0.5 if self.settings.mirror else torch.tensor(False)
+        return indices, flip.expand(self.batch, 1, 1, 1)
+
+    def _real(self, rows: slice, draw: tuple[Tensor, Tensor]) -> Tensor:
+        indices, flip = (x[rows] for x in draw)
+        real = self.pictures.batch(indices.numpy())
+        return torch.where(flip, real.flip(3), real).to(self.device, memory_format=torch.channels_last)
 
     def _regularise_paths(self, rng: torch.Generator) -> Tensor:
         """Path length on half a batch."""
-        z, _ = self._latents(max(self.batch // 2, 1), rng)
-        ws, _ = self._ws(z, rng)
-        ws = ws if ws.requires_grad else ws.requires_grad_()
-        img = self.generator.synthesis(ws, self.noise_mode, self._noise_rng(rng))
-        lengths = path_lengths(img, ws, torch.randn(img.shape, generator=rng).to(img))
-        penalty, mean = path_length_penalty(lengths, self.path_mean.value)
-        self.path_mean.value.copy_(distributed.all_reduce_mean(mean))
-        self._update("generator", self.settings.path_weight * self.settings.path_every * penalty)
-        return lengths.mean()
+        half = max(self.batch // 2, 1)
+        drawn = self._latents(half, rng)
+        noise = torch.randn(half, 3, self.generator.resolution, self.generator.resolution, generator=rng)
 
-    def _regularise_discriminator(self, real: Tensor) -> Tensor:
-        real = real.detach().requires_grad_(True)
-        penalty = r1_penalty(self.discriminator(real), real)
-        self._update("discriminator", self.settings.r1_gamma / 2 * self.settings.r1_every * penalty)
-        return penalty
+        def lengths_of(rows: slice) -> Tensor:
+            ws, _ = self._ws(drawn.of(rows))
+            ws = ws if ws.requires_grad else ws.requires_grad_()
+            img = self.generator.synthesis(ws, self.noise_mode, drawn.noise(rows, self.device))
+            return path_lengths(img, ws, noise[rows].to(img))
 
-    def _update(self, name: str, loss: Tensor) -> None:
+        parts = [lengths_of(self.shares[0])] if len(self.shares) == 1 else None
+        found = parts or [lengths_of(rows).detach() for rows in self.shares]  # twice where memory is short
+        mean = distributed.all_reduce_mean(torch.cat(found).detach().mean())
+        each = iter(parts) if parts else map(lengths_of, self.shares)
+        path_mean = self.path_mean.value.clone()
+        penalties = (path_length_penalty(lengths, path_mean, of=mean) for lengths in each)
+        weight = self.settings.path_weight * self.settings.path_every
+        self._update("generator", (weight * penalty for penalty, _ in penalties))
+        self.path_mean.value.copy_(path_length_penalty(found[0].detach(), path_mean, of=mean)[1])
+        return mean
+
+    def _regularise_discriminator(self, parts: Iterable[Tensor]) -> Tensor:
+        s, found = self.settings, []
+
+        def penalty(real: Tensor) -> Tensor:
+            real = real.detach().requires_grad_(True)
+            found.append(r1_penalty(self.discriminator(real), real))
+            return s.r1_gamma / 2 * s.r1_every * found[-1]
+
+        self._update("discriminator", map(penalty, parts))
+        return torch.stack([x.detach() for x in found]).mean()
+
+    def _update(self, name: str, losses: Iterable[Tensor]) -> None:
+        """One step down the mean of losses, of the shares of a batch; each is let go before the next is computed."""
         adam = self.optimisers[f"{name}_adam"]
         adam.zero_grad()
-        loss.backward()
+        for loss in losses:
+            (loss / len(self.shares)).backward()
         distributed.mean_gradients(learned := adam.param_groups[0]["params"])
         match_grad_strides(learned)
         sanitize_grads([p.grad for p in learned if p.grad is not None])
         adam.step()
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """What D says of pictures that were held out, and
+
+            r_v = (E[D_train] - E[D_held_out]) / (E[D_train] - E[D_fake])
+
+        0 for none and 1 for full overfitting (Karras et al. 2020, "Training GANs with Limited Data", equation 1)."""
+        if self.held_out is None:
+            return {}
+        count = min(len(self.held_out), len(self.pictures), VALIDATED) // GROUP * GROUP
+        if not count:
+            return {}
+        order = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(self.seed))[:count].numpy()
+        ws = self.g_ema.sample_ws(range(count), psi=1.0)
+        sets = {
+            "seen": [self.pictures.batch(part) for part in np.array_split(order, count // GROUP)],
+            "held_out": [self.held_out.batch(part) for part in np.array_split(np.arange(count), count // GROUP)],
+            "fake": [self.g_ema.synthesis(part) for part in ws.split(GROUP)],
+        }
+        means = {
+            name: float(torch.cat([self.discriminator(img.to(self.device)) for img in imgs]).mean())
+            for name, imgs in sets.items()
+        }
+        return overfitting(means)
 
     # ---- what comes out
 
@@ -219,11 +300,11 @@ def run(
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
     distributed.setup_process(device)
+    running, held_out = RunSettings.of(config), None
     network, settings = StyleGAN2Config.from_dict(config["generator"]), GANSettings.from_dict(config["training"])
     if pictures is None:
         known = {"size": network.resolution, "device": device}
-        found: Pictures = open_data("stylegan2", config, open_pictures, out=out, on_step=on_step, **known)
-        pictures = found
-    training = StyleGAN2Training(network, settings, pictures, device, seed)
+        pictures, held_out = split_off(open_data("stylegan2", config, open_pictures, out=out, on_step=on_step, **known))
+    training = StyleGAN2Training(network, settings, pictures, device, seed, run=running, held_out=held_out)
     warm_start = warm_start_of(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
-    return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)
+    return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start, settings=running)

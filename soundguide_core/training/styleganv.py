@@ -6,7 +6,8 @@ Axes: B batch of videos, F frames of each (config.num_frames), D dims, S numbers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError
+from ..common.files import replacing
 from ..common.memory import to_device
 from ..generators.latents import truncate
 from ..generators.motion import MotionEncoder
@@ -23,12 +25,15 @@ from ..generators.video_discriminator import HolisticDiscriminator
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid
+from .data.pictures import split_off
 from .data.sources import open_data
-from .data.videos import CodedVideos, VideoBatch, Videos, open_videos
+from .data.videos import CodedVideos, VideoBatch, Videos, VideoSet, open_videos
 from .engine import distributed, loop
-from .engine.adversarial import GANSettings, run_gan_training
+from .engine.adversarial import GANSettings, overfitting, run_gan_training
 from .engine.ema import ema_beta, ema_update
-from .stylegan2 import StyleGAN2Training
+from .engine.run_settings import RunSettings
+from .engine.shared_losses import Means
+from .stylegan2 import GROUP, VALIDATED, StyleGAN2Training
 from .warm_start import WarmStart, warm_start_of
 
 
@@ -82,10 +87,12 @@ class VideoWarmStart(WarmStart):
 
     def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two moments of each video, one after the other."""
-        videos = draw_videos(self.coded, self.generator, batch // 2, 2, rng)
+        (rows,) = distributed.shares(batch // 2)
+        whole = draw_videos(self.coded, self.generator, batch // 2, 2, rng)
+        videos = whole.of(rows)
         real = F.interpolate(to_device(videos.frames, self.device).flatten(0, 1), size, mode="area")
         motion_v = self.generator.motion_codes(videos.t, videos.motion_z, sound=videos.sound).flatten(0, 1)
-        ws = self.ws(videos.z, rng).repeat_interleave(2, dim=0)
+        ws = self.ws(whole.z, rng, rows).repeat_interleave(2, dim=0)
         return self.generator.synthesis(ws, "none", None, self.dtype, size, motion_v=motion_v), real
 
     def loss(self, img: Tensor, real: Tensor) -> Tensor:
@@ -133,9 +140,13 @@ class StyleGANVTraining(StyleGAN2Training):
     sheets = "videos"
     full_precision = "synthesis.motion_encoder."  # half a thousandth of a period is whole turns after an hour
 
-    def __init__(self, config: StyleGANVConfig, settings: VideoSettings, videos: Videos, device, seed: int):
-        super().__init__(config, settings, cast(Any, videos), device, seed)  # drawn from by this class alone
+    def __init__(self, config: StyleGANVConfig, settings: VideoSettings, videos: Videos, device, seed: int, **how):
+        super().__init__(config, settings, cast(Any, videos), device, seed, **how)  # drawn from by this class alone
         self.length = min(config.max_frames, getattr(videos, "longest", config.max_frames))  # of a video, in frames
+        if config.judge_sound and config.sound_dim != 2:
+            raise InputError(
+                f"The sound is judged, and the motion takes {config.sound_dim} numbers of it.", "Set sound_dim = 2."
+            )
         if not settings.learn_mapping:  # what a warm start has written
             freeze_all_but_sound(self.generator.synthesis.motion_encoder)
 
@@ -147,55 +158,102 @@ class StyleGANVTraining(StyleGAN2Training):
         # generator
         self.discriminator.requires_grad_(False)
         given = self._videos(rng)
-        if s.recon_weight:
-            z, motion_z, t, sound = given.z, given.motion_z, given.t, given.sound
-        else:
-            z, (motion_z, t, sound) = torch.randn(given.z.shape, generator=rng), self._motion(rng)
-        w = self.generator.mapping(to_device(z, self.device))
-        self.generator.mapping.track(distributed.all_reduce_mean(w.detach().mean(dim=0)))
-        motion_v = self.generator.motion_codes(t, motion_z, sound=sound)
-        fake = self.generator.render(self.generator.broadcast(w), motion_v, self.dtype)
-        loss = generator_loss(self.discriminator(fake, t, self.dtype))
-        losses = {"generator": loss}
-        if s.recon_weight:
-            img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, to_device(given.frames, self.device)))
-            losses["recon"] = pyramid_distance(img, target, levels=3, square=2.0).mean()
-            loss = loss + s.recon_weight * losses["recon"]
-        self._update("generator", loss)
+        made = given if s.recon_weight else self._made(given, rng)
+        fakes, losses = [], Means(len(self.shares))
+
+        def generator_terms(rows: slice) -> Tensor:
+            part = made.of(rows)
+            w = self.generator.mapping(to_device(part.z, self.device), self._sent(part.c))
+            losses.add(w_mean=w.detach().mean(dim=0))
+            motion_v = self.generator.motion_codes(part.t, part.motion_z, sound=part.sound)
+            fake = self.generator.render(self.generator.broadcast(w), motion_v, self.dtype)
+            fakes.append(fake.detach())
+            loss = generator_loss(self._judged(fake, part))
+            losses.add(generator=loss)
+            if s.recon_weight:
+                target = to_device(part.frames, self.device)
+                img, target = (F.avg_pool2d(x.flatten(0, 1), 2) for x in (fake, target))
+                losses.add(recon=pyramid_distance(img, target, levels=3, square=2.0).mean())
+                loss = loss + s.recon_weight * losses.last["recon"]
+            return loss
+
+        self._update("generator", map(generator_terms, self.shares))
+        self.generator.mapping.track(distributed.all_reduce_mean(losses.take("w_mean")))
 
         # discriminator
         self.discriminator.requires_grad_(True)
         real = self._videos(rng)
-        frames, times = to_device(real.frames, self.device), real.t
-        if s.mirror:
-            flip = torch.rand(len(frames), 1, 1, 1, 1, generator=rng) < 0.5
-            frames = torch.where(to_device(flip, self.device), frames.flip(4), frames)
-        scores = self.discriminator(frames, times, self.dtype)
-        fake_scores = self.discriminator(fake.detach(), t, self.dtype)
-        loss = discriminator_loss(scores, fake_scores)
-        self._update("discriminator", loss)
-        losses |= {"discriminator": loss, "real": scores.mean(), "fake": fake_scores.mean()}
+        flip = torch.rand(self.batch, 1, 1, 1, 1, generator=rng) < 0.5 if s.mirror else torch.tensor(False)
+        flip = flip.expand(self.batch, 1, 1, 1, 1)
+
+        def frames_of(rows: slice) -> Tensor:
+            frames = to_device(real.frames[rows], self.device)
+            return torch.where(to_device(flip[rows], self.device), frames.flip(4), frames) if s.mirror else frames
+
+        def discriminator_terms(part: tuple[slice, Tensor]) -> Tensor:
+            rows, fake = part
+            scores, fake_scores = self._judged(frames_of(rows), real.of(rows)), self._judged(fake, made.of(rows))
+            loss = discriminator_loss(scores, fake_scores)
+            losses.add(discriminator=loss, real=scores.mean(), fake=fake_scores.mean())
+            return loss
+
+        self._update("discriminator", map(discriminator_terms, zip(self.shares, fakes)))
         if s.r1_gamma and i % s.r1_every == 0:
-            frames = frames.detach().requires_grad_(True)
-            penalty = r1_penalty(self.discriminator(frames, times), frames) / frames.shape[1]  # mean over frames
-            self._update("discriminator", s.r1_gamma / 2 * s.r1_every * penalty)
-            losses["r1"] = penalty
+
+            def penalty_of(rows: slice) -> Tensor:
+                frames = frames_of(rows).detach().requires_grad_(True)
+                scores = self._judged(frames, real.of(rows), torch.float32)
+                penalty = r1_penalty(scores, frames) / frames.shape[1]  # mean over frames
+                losses.add(r1=penalty)
+                return s.r1_gamma / 2 * s.r1_every * penalty
+
+            self._update("discriminator", map(penalty_of, self.shares))
 
         # EMA
         beta = ema_beta(s.batch, (i + 1) * s.batch, s.ema_kimg * 1000)
         ema_update(self.g_ema, self.generator, beta)
-        return losses
+        return losses.values
 
     def _videos(self, rng: torch.Generator) -> VideoBatch:
         c = self.generator.config
         times = sample_times(self.batch, c.num_frames, self.length, self.settings.max_distance, rng, whole=True)
         return draw_videos_at(times, self.pictures, self.generator, rng)
 
-    def _motion(self, rng: torch.Generator) -> tuple[Tensor, Tensor, None]:
-        """Fresh motion noise, published times, no sound."""
+    def _sent(self, c: Tensor | None) -> Tensor | None:
+        return None if c is None else to_device(c, self.device)
+
+    def _judged(self, frames: Tensor, about: VideoBatch, dtype: torch.dtype | None = None) -> Tensor:
+        """Scores [B,1] of frames that stand where `about` says."""
+        return self.discriminator(frames, about.t, dtype or self.dtype, c=self._sent(about.c), sound=about.sound)
+
+    def _made(self, given: VideoBatch, rng: torch.Generator) -> VideoBatch:
+        """What fakes are made of beside real videos: fresh z, motion noise and published times, and no sound; where the
+        sound is judged, that of the real ones at their times. Classes are theirs."""
         c = self.generator.config
+        z = torch.randn(given.z.shape, generator=rng)
         motion_z = self.generator.synthesis.motion_encoder.random_noise(self.batch, c.max_frames, rng)
-        return motion_z, sample_times(self.batch, c.num_frames, self.length, self.settings.max_distance, rng), None
+        t = sample_times(self.batch, c.num_frames, self.length, self.settings.max_distance, rng)
+        where = {} if c.judge_sound else {"t": t, "sound": None}
+        return replace(given, z=z, motion_z=motion_z, **where)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """As StyleGAN2's, of clips that were held out."""
+        if self.held_out is None or cast(VideoSet, self.held_out).longest < self.generator.config.num_frames:
+            return {}
+        rng, c = torch.Generator().manual_seed(self.seed), self.generator.config
+        parts: dict[str, list[Tensor]] = {"seen": [], "held_out": [], "fake": []}
+        length = min(self.length, cast(VideoSet, self.held_out).longest)
+        for _ in range(VALIDATED // 4 // GROUP):
+            times = sample_times(GROUP, c.num_frames, length, self.settings.max_distance, rng, whole=True)
+            for name, videos in (("seen", self.pictures), ("held_out", cast(Videos, self.held_out))):
+                drawn = draw_videos_at(times, videos, self.generator, rng)
+                parts[name].append(self._judged(to_device(drawn.frames, self.device), drawn, torch.float32))
+            ws = self.g_ema.broadcast(self.g_ema.mapping(to_device(drawn.z, self.device), self._sent(drawn.c)))
+            sound = drawn.sound if c.judge_sound else None
+            fake = self.g_ema.video(ws, drawn.t, drawn.motion_z, sound=sound)
+            parts["fake"].append(self._judged(fake, drawn, torch.float32))
+        return overfitting({name: float(torch.cat(scores).mean()) for name, scores in parts.items()})
 
     # ---- what comes out
 
@@ -221,15 +279,24 @@ def run(
     """Train by a recipe with tables [generator] and [training], and unless videos are given [data] (training/data).
     With [warm_start] the videos must be coded: such that latents stand for them.
 
-    Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
+    Writes state.safetensors, generator.safetensors and sample sheets into out, of labelled clips classes.json too;
+    returns the generator's path.
     """
     distributed.setup_process(device)
+    running, held_out = RunSettings.of(config), None
     network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])
     if videos is None:
-        known = {"size": network.resolution, "fps": network.fps, "device": device}
-        found: Videos = open_data("styleganv", config, open_videos, out=out, on_step=on_step, **known)
-        videos = found
-    training = StyleGANVTraining(network, settings, videos, device, seed)
+        known: dict[str, Any] = {"size": network.resolution, "fps": network.fps, "device": device}
+        if network.judge_sound:
+            known["sound"] = True
+        videos, held_out = split_off(open_data("styleganv", config, open_videos, out=out, on_step=on_step, **known))
+    classes = list(getattr(videos, "classes", ()))
+    if classes:
+        network = replace(network, c_dim=len(classes))
+        if distributed.rank() == 0:
+            with replacing(out / "classes.json") as temporary:
+                temporary.write_text(json.dumps(classes), encoding="utf-8")
+    training = StyleGANVTraining(network, settings, videos, device, seed, run=running, held_out=held_out)
     warm = config.get("warm_start")
     warm_start = warm_start_of(training, VideoWarmStart, warm, out, resume=resume, on_step=on_step)
-    return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start)
+    return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start, settings=running)

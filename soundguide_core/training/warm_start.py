@@ -101,15 +101,16 @@ class WarmStart:
 
     def pair(self, batch: int, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Renderings, and the pictures that they should be, [B,3,size,size]."""
+        (rows,) = distributed.shares(batch)
         z, indices = self.coded.draw(batch, self.generator.z_dim, rng)
-        real = F.interpolate(self.coded.batch(indices).to(self.device), size, mode="area")
-        return self.generator.synthesis(self.ws(z, rng), "none", None, self.dtype, size), real
+        real = F.interpolate(self.coded.batch(indices[rows]).to(self.device), size, mode="area")
+        return self.generator.synthesis(self.ws(z, rng, rows), "none", None, self.dtype, size), real
 
     @torch.no_grad()
-    def ws(self, z: Tensor, rng: torch.Generator) -> Tensor:
-        """z [B,D] => ws [B,L,D], truncated at random down to the smallest psi."""
-        w, least = self.generator.mapping(to_device(z, self.device)), self.settings.psi
-        psi = least + (1 - least) * to_device(torch.rand(len(w), 1, generator=rng), self.device)
+    def ws(self, z: Tensor, rng: torch.Generator, rows: slice) -> Tensor:
+        """The rows of z [B,D] => ws [B,L,D], truncated at random down to the smallest psi."""
+        w, least = self.generator.mapping(to_device(z[rows], self.device)), self.settings.psi
+        psi = least + (1 - least) * to_device(torch.rand(len(z), 1, generator=rng)[rows], self.device)
         return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
     def step(self, i: int) -> dict[str, float]:

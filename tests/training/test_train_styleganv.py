@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from soundguide_core.common.errors import InputError
 from soundguide_core.common.rng import with_seed
 from soundguide_core.generators.loading import load_video_generator
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
+from soundguide_core.generators.video_discriminator import HolisticDiscriminator
 from soundguide_core.miniature.world import clip_codes
 from soundguide_core.training import styleganv
 from soundguide_core.training.data.videos import VideoBatch
@@ -133,3 +136,67 @@ def test_the_shipped_recipe_is_one():
     generator = styleganv.Generator(config)
     clip_codes.CodedClips.write(None, generator.mapping, generator.synthesis.motion_encoder)
     assert sum(p.numel() for p in generator.parameters()) < 7_000_000
+
+
+@pytest.mark.parametrize("told", ["classes", "sound"])
+def test_a_run_is_told_classes_or_sounds_and_resumes(told, tmp_path):
+    """Each step depends on what is told: the discriminator's mapping has a gradient on it."""
+    from soundguide_core.training.data.videos import Decoded, VideoSet
+
+    videos = VideoSet(noise_clips(tmp_path, sounds=told == "sound"))
+    network = {**NETWORK, "sound_dim": 2 if told == "sound" else 0, "judge_sound": told == "sound", "max_frames": 16}
+    config = {"generator": network, "training": {**TRAINING, "recon_weight": 0.0}}
+    if told == "sound":
+        videos = VideoSet([Decoded(clip.frames, "", clip.loudness) for clip in videos.decoded])
+    weights = styleganv.run(config=config, out=make(tmp_path / "a"), videos=videos)
+    generator = load_video_generator(weights)
+    noise, t = generator.motion_noise([0]), torch.zeros(1, 1)
+    if told == "classes":
+        assert generator.c_dim == 2 and json.loads((tmp_path / "a" / "classes.json").read_text()) == ["dark", "light"]
+        assert not torch.equal(generator.sample_ws([0], class_index=0), generator.sample_ws([0], class_index=1))
+    else:
+        quiet, loud = (generator.motion_codes(t, noise, sound=torch.tensor([[[1.0, x]]])) for x in (0.0, 1.0))
+        assert not torch.equal(quiet, loud)
+    with pytest.raises(KeyboardInterrupt):
+        styleganv.run(config=config, out=make(tmp_path / "b"), videos=videos, on_step=stopped_at(2))
+    resumed = styleganv.run(config=config, out=tmp_path / "b", videos=videos, resume=True)
+    assert resumed.read_bytes() == weights.read_bytes()
+
+
+def noise_clips(folder: Path, *, sounds: bool):
+    from soundguide_core.training.data.videos import Decoded
+
+    rng, decoded = np.random.default_rng(0), []
+    for k, label in enumerate(("dark", "light", "dark", "light")):
+        np.save(folder / f"{k}.npy", rng.integers(0, 128, (12, 16, 16, 3), dtype=np.uint8) + 120 * (label == "light"))
+        np.save(folder / f"{k}.sound.npy", rng.random(12, dtype=np.float32))
+        decoded.append(Decoded(folder / f"{k}.npy", label, folder / f"{k}.sound.npy" if sounds and k else None))
+    return decoded
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def stopped_at(step: int):
+    def stop(i, n, losses):
+        if i == step:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_a_judge_of_sound_is_told_the_sound_of_its_frames():
+    config = replace(CONFIG, judge_sound=True, c_dim=3)
+    judge = with_seed(0, lambda: HolisticDiscriminator(config))
+    frames, t, sound = torch.randn(2, 3, 3, 16, 16), torch.tensor([[0.0, 1, 2]]).expand(2, -1), torch.rand(2, 3, 2)
+    c = torch.eye(3)[:2]
+    scores = judge(frames, t, c=c, sound=sound)
+    assert not torch.allclose(scores, judge(frames, t, c=c.flip(0), sound=sound))
+    assert not torch.allclose(scores, judge(frames, t, c=c, sound=1 - sound))
+    with pytest.raises(InputError, match="is told the class"):
+        judge(frames, t)
+    with pytest.raises(InputError, match="sound_dim = 2"):
+        settings = styleganv.VideoSettings.from_dict(TRAINING)
+        styleganv.StyleGANVTraining(replace(config, sound_dim=1), settings, Lights(), "cpu", 0)

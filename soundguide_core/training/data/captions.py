@@ -5,7 +5,6 @@ Axes: B pictures, K captions, H W picture, D dims.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +17,9 @@ from torch import Tensor
 from ...common.errors import InputError
 from ...embedding.clip import ClipTowers
 from ..augment import augment
-from .pictures import Item, PictureSet, captions_of, decode, folder_items, is_shards, shard_items
+from .pictures import PICTURE_COLUMNS, Item, PictureSet, captions_of, decode, folder_items, is_shards, shard_items
+from .tables import is_table, table_rows
 
-PICTURE_COLUMNS = ("file_name", "filename", "file", "image", "picture", "path")
 CAPTION_COLUMNS = ("caption", "text", "title")
 
 
@@ -147,37 +146,20 @@ def open_told(
 
 
 def captioned_items(folder: Path) -> list[Item]:
-    """The picture files of a folder with their captions; those without have none."""
+    """The picture files of a folder or a table with their captions; those without have none."""
     items = folder_items(folder)
-    tables = sorted(folder.glob("*.csv"))
+    tables = [folder] if is_table(folder) else sorted(folder.glob("*.csv"))
     if not tables:
         return [replace(item, texts=_beside(folder / item.name)) for item in items]
     texts: dict[str, list[str]] = {}
     for path in tables:
-        for name, text in _rows(path):
-            texts.setdefault(name, []).append(text)
-    return [replace(item, texts=tuple(texts.get(Path(item.name).as_posix(), ()))) for item in items]
+        for row in table_rows(path, {"file": PICTURE_COLUMNS, "text": CAPTION_COLUMNS}):
+            if row["text"]:
+                texts.setdefault(Path(row["file"]).as_posix(), []).append(row["text"])
+    once = {item.name: item for item in items}  # a table may name a picture once for each caption
+    return [replace(item, texts=tuple(texts.get(Path(name).as_posix(), ()))) for name, item in once.items()]
 
 
 def _beside(picture: Path) -> tuple[str, ...]:
     path = picture.with_suffix(".txt")
     return captions_of(path.read_bytes()) if path.is_file() else ()
-
-
-def _rows(path: Path) -> list[tuple[str, str]]:
-    """(file name, caption) of a CSV file."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            columns = {(name or "").strip().lower(): name for name in table.fieldnames or ()}
-            pictures = next((columns[c] for c in PICTURE_COLUMNS if c in columns), None)
-            captions = next((columns[c] for c in CAPTION_COLUMNS if c in columns), None)
-            if pictures is None or captions is None:
-                raise InputError(
-                    f"{path} has no column {PICTURE_COLUMNS[0]}, or none {CAPTION_COLUMNS[0]}.",
-                    "Name them in its first line.",
-                )
-            rows = [(row[pictures] or "", " ".join((row[captions] or "").split())) for row in table]
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise InputError(f"{path} cannot be read as CSV ({error}).", "Save it as UTF-8, with commas.") from error
-    return [(Path(name.strip()).as_posix(), text) for name, text in rows if text]

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,10 +21,13 @@ from ...common.errors import InputError
 from ...common.files import make_folder, read_json, replacing
 from ...media.images import from_uint8, load_image, resize, to_uint8
 from .sources import Skipped, shard_samples
+from .tables import is_table, table_rows
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PICTURE_COLUMNS = ("file_name", "filename", "file", "image", "picture", "path")
 FORMAT = 1  # of the decoded files
 MOST_HELD_OUT = 128
+FEWEST_SPLIT = 10  # of fewer nothing is held out
 
 
 class Pictures(Protocol):
@@ -68,7 +71,7 @@ class PictureSet:
 
     def split(self) -> tuple[PictureSet, PictureSet]:
         """Those to learn from, and every tenth of the others up to MOST_HELD_OUT; of fewer than ten all are both."""
-        if len(self) < 10:
+        if len(self) < FEWEST_SPLIT:
             return self, self
         held = np.arange(len(self)) % max(10, len(self) // MOST_HELD_OUT) == 9
         return self._subset(np.flatnonzero(~held)), self._subset(np.flatnonzero(held))
@@ -87,9 +90,17 @@ class _Subset(PictureSet):
 
 
 def open_pictures(*, folder: str | Path, size: int, cache: Path, on_step=None, device=None) -> PictureSet:
-    """All pictures of a folder, in any depth, or of shards (*.tar); each scaled and cropped to a square of size."""
+    """All pictures of a folder, in any depth, of a table (*.csv) or of shards (*.tar); each is scaled and cropped to a
+    square of size."""
     items = shard_items(str(folder)) if is_shards(folder) else folder_items(Path(folder))
     return decode(items, str(folder), size, cache, on_step)
+
+
+def split_off(pictures: Any) -> tuple[Any, Any]:
+    """(to learn from, held out) of pictures or clips that can be split and are enough; else all of them, and None."""
+    if not hasattr(pictures, "split") or len(pictures) < FEWEST_SPLIT:
+        return pictures, None
+    return pictures.split()
 
 
 def open_split(*, folder: str | Path, size: int, cache: Path, on_step=None, device=None):
@@ -102,11 +113,14 @@ def is_shards(folder: str | Path) -> bool:
 
 
 def folder_items(folder: Path) -> list[Item]:
-    """The picture files of a folder, in the order of their paths.
+    """The picture files of a folder, in the order of their paths, or of a table, in its order.
 
     Raises:
         InputError: there is no such folder, or no picture file in it.
     """
+    if is_table(folder):
+        rows = table_rows(folder, {"file": PICTURE_COLUMNS})
+        return [Item(row["file"], lambda path=folder.parent / row["file"]: load_image(path)) for row in rows]
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.", "Check the path.")
     paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
@@ -175,7 +189,7 @@ def decode(items: Iterable[Item], source: str, size: int, cache: Path, on_step=N
 def _fingerprint(source: str, size: int) -> str:
     """Changes with the files of a folder, their sizes and times, so that stale pictures are not trained on."""
     digest = hashlib.sha256(repr((FORMAT, source, size)).encode())
-    for path in sorted(Path(source).rglob("*")) if Path(source).is_dir() else ():
+    for path in sorted(Path(source).rglob("*")) if Path(source).is_dir() else (Path(source),):
         if path.is_file():
             about = path.stat()
             digest.update(repr((str(path), about.st_size, about.st_mtime_ns)).encode())

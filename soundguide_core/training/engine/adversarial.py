@@ -13,6 +13,8 @@ from torch import Tensor
 from ...generators.generator import StyleGenerator
 from ...media.images import save_image
 from . import loop
+from .distributed import rank
+from .run_settings import RunSettings
 from .schedules import linear_decay
 from .settings import from_table
 
@@ -95,6 +97,10 @@ class GANTraining(loop.Training, Protocol):
         """Writes g_ema."""
         ...
 
+    def validate(self) -> dict[str, float]:
+        """Figures of what was held out; none where nothing was."""
+        ...
+
 
 def run_gan_training(
     training: GANTraining,
@@ -103,24 +109,35 @@ def run_gan_training(
     resume: bool = False,
     on_step: loop.OnStep | None = None,
     warm_start: Callable[[], None] | None = None,
+    settings: RunSettings | None = None,
 ) -> Path:
     """Runs a warm start of the generator, where there is one, then the adversarial training => the generator's path.
 
     Writes state.safetensors, generator.safetensors and sheets of samples at psi 1 and 0.7 into out.
     """
-    settings, weights = training.settings, out / "generator.safetensors"
+    own, weights = training.settings, out / "generator.safetensors"
     if warm_start is not None and not (resume and (out / loop.STATE).is_file()):
         warm_start()
         training.g_ema.load_state_dict(training.generator.state_dict())
-        training.export(weights)
+        if rank() == 0:
+            training.export(weights)
         resume = False
 
     def write(done: int) -> None:
         training.export(weights)
         for psi in (1.0, 0.7):
-            kimg = done * settings.batch // 1000
+            kimg = done * own.batch // 1000
             save_image(training.sheet(psi), out / f"{training.sheets}-{kimg:05d}kimg-psi{psi}.png")
 
-    save_every = max(round(settings.save_kimg * 1000 / settings.batch), 1)
-    loop.run(training, settings.steps, out, resume=resume, save_every=save_every, on_step=on_step, on_save=write)
+    save_every = max(round(own.save_kimg * 1000 / own.batch), 1)
+    loop.run(
+        training, own.steps, out, resume=resume, save_every=save_every, on_step=on_step, on_save=write,
+        settings=settings, validate=training.validate,
+    )  # fmt: skip
     return weights
+
+
+def overfitting(scores: Mapping[str, float]) -> dict[str, float]:
+    """The mean scores of D on what it has seen, what was held out, and fakes, with r_v of them."""
+    span = scores["seen"] - scores["fake"]
+    return {**scores, "overfitting": (scores["seen"] - scores["held_out"]) / span if span else 0.0}

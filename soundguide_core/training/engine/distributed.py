@@ -1,19 +1,23 @@
 """Several processes that share each batch, started by `accelerate launch` or torchrun; one process needs no launcher.
 
-Data parallelism as in torch's DistributedDataParallel: every process draws its share of the batch, gradients are
-averaged over processes before each update, and so the weights stay equal. Rank 0 writes the files.
+Data parallelism as in torch's DistributedDataParallel: every process draws the same whole batch of a step, computes
+its share of it (shares), gradients are averaged over processes before each update, and so the weights stay equal, and
+what n processes do is what one does but for the order of sums. A share may be computed in parts one after the other
+(accumulation). Rank 0 writes the files.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...common.errors import InputError
 from ...common.memory import tune_malloc
 
 T = TypeVar("T")
@@ -28,9 +32,13 @@ def setup_process(device: str | torch.device) -> None:
 
 
 def init_distributed(device: str | torch.device = "cpu") -> None:
-    """Joins the process group that a launcher's environment variables describe; nothing where there is none."""
+    """Joins the process group that a launcher's environment variables describe, on the GPU of its number; nothing where
+    there is none."""
+    device = torch.device(device)
+    if device.type == "cuda" and device.index is None:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def rank() -> int:
@@ -41,6 +49,86 @@ def rank() -> int:
 def num_processes() -> int:
     """The number of processes that train together."""
     return dist.get_world_size() if _is_initialized() else 1
+
+
+def shares(batch: int, accumulate: int = 1, group: int = 1) -> list[slice]:
+    """The rows of a whole batch that are this process's, in `accumulate` parts.
+
+    Rows of a part lie as far apart as there are parts in all, so that groups of rows that are a fixed share of the
+    batch apart, as those of minibatch_std, stay whole. group: rows that a part must hold a multiple of.
+
+    Raises:
+        InputError: the batch does not split so.
+    """
+    parts = num_processes() * accumulate
+    if batch % (group * parts):
+        groups = f" into groups of {group}" if group > 1 else ""
+        raise InputError(
+            f"A batch of {batch} does not split{groups} in {num_processes()} processes times {accumulate} parts.",
+            f"Use a multiple of {group * parts}.",
+        )
+    return [slice(rank() * accumulate + k, None, parts) for k in range(accumulate)]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of x over processes, differentiable: every process's x counts in every process's loss."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> Tensor:
+        return _Sum.forward(ctx, grads[0].contiguous())
+
+
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """The sum of x over processes, with its gradient: mean_gradients then gives that of the mean of their losses."""
+    if not _is_initialized():
+        return x
+    summed: Tensor = _Sum.apply(x)  # type: ignore[assignment]
+    return summed
+
+
+def whole_batch(x: Tensor, batch: int) -> Tensor:
+    """The rows of all processes in their places, differentiable: x [B/n,...], the rows of shares(batch) => [B,...]."""
+    if not _is_initialized():
+        return x
+    rows = torch.zeros(batch, *x.shape[1:], dtype=x.dtype, device=x.device)
+    return all_reduce_sum(rows.index_copy(0, torch.arange(batch, device=x.device)[rank() :: num_processes()], x))
+
+
+def synchronise_batch_norms(module: nn.Module) -> None:
+    """In place: every BatchNorm of module takes its statistics from all processes; nothing where there is one."""
+    if num_processes() > 1:
+        for part in module.modules():
+            if type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+                part.forward = partial(_batch_norm, part)  # type: ignore[method-assign]
+
+
+def _batch_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    if not norm.training:
+        return type(norm).forward(norm, x)
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    sums = torch.stack([x.float().sum(axes), x.float().square().sum(axes)])
+    count = x.numel() // x.shape[1] * num_processes()
+    mean, square = all_reduce_sum(sums) / count
+    var = (square - mean.square()).clamp(min=0)
+    if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
+        norm.num_batches_tracked = None if norm.num_batches_tracked is None else norm.num_batches_tracked + 1
+        momentum = norm.momentum if norm.momentum is not None else 1 / float(norm.num_batches_tracked or 1)
+        norm.running_mean.lerp_(mean.detach(), momentum)
+        norm.running_var.lerp_(var.detach() * count / max(count - 1, 1), momentum)
+    y = (x - mean.view(shape).to(x)) * (var + norm.eps).rsqrt().view(shape).to(x)
+    return y if norm.weight is None else y * norm.weight.view(shape).to(x) + norm.bias.view(shape).to(x)
+
+
+def any_process(flag: bool) -> bool:
+    """Whether it is true in any of them; every process gets the same answer."""
+    return bool(all_reduce_mean(torch.tensor(float(flag))) > 0)
 
 
 def barrier() -> None:

@@ -1,8 +1,8 @@
-"""Gradients between backward and the optimiser's step."""
+"""Gradients of a batch in parts, and between backward and the optimiser's step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -20,3 +20,13 @@ def match_grad_strides(parameters: Iterable[nn.Parameter]) -> None:
     for p in parameters:
         if p.grad is not None and p.grad.stride() != p.stride():
             p.grad = torch.empty_like(p).copy_(p.grad)
+
+
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, parts: int) -> Tensor:
+    """function(x [B,...]) => [B,...], in so many parts, of which each is computed again when its gradient comes: for
+    losses that couple the rows of a batch. A BatchNorm takes its statistics from a part."""
+    if parts == 1:
+        return function(x)
+    from torch.utils.checkpoint import checkpoint
+
+    return torch.cat([checkpoint(function, part, use_reentrant=False) for part in x.chunk(parts)])  # type: ignore[arg-type]

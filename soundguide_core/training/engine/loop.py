@@ -1,12 +1,14 @@
 """One training loop for every model: logging, checkpoints, and resuming to the same losses.
 
-A training is an object with step(i). What step i draws depends on the seed, i and the process's rank alone, so a
-checkpoint needs no random states. Several processes that share a batch: engine/distributed.py.
+A training is an object with step(i). What step i draws depends on the seed and i alone, so a checkpoint needs no random
+states. Several processes that share a batch: engine/distributed.py. A run's figures: engine/metrics_log.py.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -18,9 +20,13 @@ from ...checkpoints import safetensors_io
 from ...common.errors import InputError
 from ...common.files import make_folder
 from ...common.rng import torch_generator
-from .distributed import rank
+from .distributed import all_reduce_mean, any_process, rank
+from .estimate import Estimated, Probe
+from .metrics_log import MetricsLog
+from .run_settings import RunSettings
 
 OnStep = Callable[[int, int, dict[str, float]], None]
+log = logging.getLogger(__name__)
 STATE = "state.safetensors"
 OLD_NAMES = {"g_ema": "average", "ema": "average"}  # module => its name in state files of earlier versions
 
@@ -51,30 +57,59 @@ def run(
     save_every: int = 500,
     on_step: OnStep | None = None,
     on_save: Callable[[int], None] | None = None,
-) -> None:
-    """Takes steps 0 .. steps - 1; with resume, those after the checkpoint in `out`.
+    settings: RunSettings | None = None,
+    validate: Callable[[], Mapping[str, float]] | None = None,
+) -> int:
+    """Takes steps 0 .. steps - 1; with resume, those after the checkpoint in `out` => the number of steps done.
+
+    Rank 0 writes metrics.csv into `out`, and says after the first steps how long the run will take.
 
     Args:
         save_every: steps between checkpoints; the last step writes one too.
         on_step: on_step(i, steps, losses) after each step; an exception from it ends the run.
         on_save: on_save(number of steps done) after each checkpoint.
+        settings: how long at most, how often is validated; see RunSettings.
+        validate: => figures of what was held out, called by rank 0 alone.
 
     Raises:
         InputError: resume without a checkpoint, or one of another configuration.
         FloatingPointError: a loss is infinite or NaN.
+        Estimated: settings.estimate was asked for.
     """
+    s = settings or RunSettings()
     path = make_folder(out) / STATE
     done = load_state(path, training) if resume else 0
+    writes = rank() == 0 and not s.estimate
+    metrics = MetricsLog(path.parent, done, tensorboard=s.tensorboard) if writes else None
+    probe, began = Probe(training, done, steps), time.monotonic()
     for i in range(done, steps):
         losses = training.step(i)
         if not all(math.isfinite(value) for value in losses.values()):
             raise FloatingPointError(f"training diverged at step {i}: {losses}")
-        if rank() == 0 and ((i + 1) % save_every == 0 or i + 1 == steps):
-            save_state(path, training, i + 1)
-            if on_save is not None:
-                on_save(i + 1)
+        late = bool(s.max_time) and any_process(time.monotonic() - began > 60 * s.max_time)
+        done, last = i + 1, late or i + 1 == steps
+        saves = done % save_every == 0 or last
+        estimate = probe.after(i)
+        if estimate is not None and s.estimate:
+            raise Estimated(estimate)
+        if metrics is not None:
+            metrics.note(losses)
+            if done % s.log_every == 0 or last:
+                metrics.flush(done)
+            if estimate is not None:
+                log.info("%s", estimate)
+            if validate is not None and (done % s.validate_every == 0 or last if s.validate_every else saves):
+                metrics.write(done, "held_out", validate())
+            if saves:
+                save_state(path, training, done)
+                if on_save is not None:
+                    on_save(done)
         if on_step is not None:
             on_step(i, steps, losses)
+        if late:
+            log.info("Stopped after %g minutes at step %d of %d; --resume goes on.", s.max_time, done, steps)
+            break
+    return done
 
 
 def save_state(path: Path, training: Training, done: int) -> None:
@@ -115,10 +150,11 @@ def _within(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def to_floats(losses: dict[str, Tensor]) -> dict[str, float]:
-    """Scalar losses as numbers, in one transfer: each transfer waits for the device."""
-    return dict(zip(losses, torch.stack([value.detach() for value in losses.values()]).tolist(), strict=True))
+    """Scalar losses as numbers, their means over processes, in one transfer: each transfer waits for the device."""
+    values = torch.stack([value.detach().float() for value in losses.values()])
+    return dict(zip(losses, all_reduce_mean(values).tolist(), strict=True))
 
 
 def step_rng(seed: int, i: int, device: str | torch.device = "cpu") -> torch.Generator:
-    """What step i draws from in this process. Another device draws other numbers."""
-    return torch_generator(seed, i, rank(), device=device)
+    """What step i draws from, the same whole batch in every process. Another device draws other numbers."""
+    return torch_generator(seed, i, 0, device=device)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +12,9 @@ from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.common.errors import InputError
 from soundguide_core.common.rng import with_seed
 from soundguide_core.training.engine import loop
+from soundguide_core.training.engine.estimate import Estimated, spoken
+from soundguide_core.training.engine.metrics_log import read_metrics
+from soundguide_core.training.engine.run_settings import RunSettings
 
 
 class Line(nn.Module):
@@ -67,7 +72,7 @@ def test_what_is_written_is_announced(tmp_path):
     saved = []
     loop.run(LineTraining(), 7, tmp_path, save_every=3, on_save=saved.append)
     assert saved == [3, 6, 7]
-    assert [path.name for path in tmp_path.iterdir()] == [loop.STATE]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.csv", loop.STATE]
 
 
 def test_resume_needs_a_checkpoint_of_this_training(tmp_path):
@@ -107,3 +112,83 @@ def test_a_checkpoint_with_the_old_name_of_the_ema_is_resumed(tmp_path):
 
 def test_losses_become_floats():
     assert loop.to_floats({"a": torch.tensor(1.5, requires_grad=True), "b": torch.tensor(2)}) == {"a": 1.5, "b": 2.0}
+
+
+def test_the_figures_of_a_run_are_a_table(tmp_path):
+    """Means over rows of steps, and what was held out; a run that goes on drops what came after its checkpoint."""
+    terms: list[float] = []
+    settings = RunSettings(log_every=2, validate_every=3)
+    run = partial(loop.run, settings=settings, validate=lambda: {"error": 0.5}, save_every=4)
+    run(LineTraining(), 6, tmp_path, on_step=lambda i, n, losses: terms.append(losses["square"]))
+    rows = read_metrics(tmp_path / "metrics.csv")
+    train = [(int(row["step"]), float(row["value"])) for row in rows if row["split"] == "train"]
+    assert train == [(n, pytest.approx(sum(terms[n - 2 : n]) / 2, rel=1e-6)) for n in (2, 4, 6)]
+    held_out = [(row["step"], row["name"]) for row in rows if row["split"] == "held_out"]
+    assert held_out == [("3", "error"), ("6", "error")]
+    with pytest.raises(KeyboardInterrupt):
+        run(LineTraining(), 6, tmp_path / "b", on_step=interrupt_at(4))
+    run(LineTraining(), 6, tmp_path / "b", resume=True)
+    again = [row for row in read_metrics(tmp_path / "b" / "metrics.csv") if row["split"] == "train"]
+    assert [row["value"] for row in again] == [row["value"] for row in rows if row["split"] == "train"]
+
+
+def test_without_steps_between_them_validations_come_with_checkpoints(tmp_path):
+    looks: list[int] = []
+    loop.run(LineTraining(), 7, tmp_path, save_every=3, validate=lambda: {"n": float(len(looks))}, on_save=looks.append)
+    rows = [row["step"] for row in read_metrics(tmp_path / "metrics.csv") if row["split"] == "held_out"]
+    assert rows == ["3", "6", "7"]
+
+
+def test_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    with pytest.raises(InputError, match="tensorboard"):
+        loop.run(LineTraining(), 2, tmp_path, settings=RunSettings(tensorboard=True))
+
+
+def test_a_run_ends_when_its_time_is_over_and_goes_on(tmp_path, monkeypatch):
+    clock = iter(range(0, 100_000, 30))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
+    seen: list[int] = []
+    two_minutes = RunSettings(max_time=2)
+    done = loop.run(LineTraining(), 50, tmp_path, settings=two_minutes, on_step=lambda i, *_: seen.append(i))
+    assert done == len(seen) < 50
+    monkeypatch.undo()
+    assert loop.run(LineTraining(), 50, tmp_path, resume=True, on_step=lambda i, *_: seen.append(i)) == 50
+    assert seen == list(range(50))
+
+
+def test_an_estimate_before_a_run_leaves_nothing(tmp_path, caplog):
+    with pytest.raises(Estimated) as found:
+        loop.run(LineTraining(), 1000, tmp_path, settings=RunSettings(estimate=True))
+    estimate = found.value.estimate
+    assert (estimate.steps, estimate.parameters) == (1000, 4) and estimate.step_seconds > 0
+    assert estimate.seconds == pytest.approx(1000 * estimate.step_seconds)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Estimated):
+        loop.run(LineTraining(), 1, tmp_path, settings=RunSettings(estimate=True))
+    with caplog.at_level("INFO"):
+        loop.run(LineTraining(), 10, tmp_path)
+    assert "10 steps of" in caplog.text
+
+
+@pytest.mark.parametrize("seconds, words", [(40, "40 s"), (600, "10 min"), (12_000, "3 h 20 min"), (2e5, "2 days 7 h")])
+def test_times_are_spoken(seconds, words):
+    assert spoken(seconds) == words
+
+
+def test_settings_of_a_run():
+    assert RunSettings.of({}) == RunSettings()
+    assert RunSettings.of({"run": {"max_time": 5}}).max_time == 5
+    assert RunSettings().dtype_for("auto", "cpu") == "float32" and RunSettings().dtype_for("auto", "cuda") == "bfloat16"
+    assert RunSettings(dtype="float32").dtype_for("bfloat16", "cuda") == "float32"
+    for wrong in ({"accumulate": 0}, {"max_time": -1}, {"dtype": "int8"}, {"steps": 3}):
+        with pytest.raises(InputError):
+            RunSettings.of({"run": wrong})
+
+
+def interrupt_at(step: int):
+    def stop(i, n, losses):
+        if i == step:
+            raise KeyboardInterrupt
+
+    return stop
