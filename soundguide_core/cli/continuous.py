@@ -111,7 +111,9 @@ def make(
     meter, curve, ends, steps = (ReportMeter(config.fps, joint) if args.json else None), [], [], []
     sound = None if heard is None else stream_audio(args.audio)
     with (
-        writing(args.out, config.fps, sound, overwrite=args.overwrite, keep=True) as write,
+        writing(
+            args.out, config.fps, sound, overwrite=args.overwrite, keep=True, loop=config.loop and not config.closed
+        ) as write,
         progress("rendering", makes="{n} frames") as on_step,
     ):
         for part in made.render(on_step):

@@ -34,6 +34,13 @@ LIMITED_RANGE = 1  # black is 16 and white 235
 MATRICES = {"hd": (1, 1, 1), "sd": (5, 6, 6)}  # BT.709, BT.601: numbers of matrix, primaries and transfer in H.273
 # ending -> container, sound codec, video codecs of which the first that this FFmpeg has is taken, and their options
 H264 = (("libx264", {"crf": "16"}), ("libopenh264", {}), ("mpeg4", {"qscale": "2"}))
+# A repeating player shows the last frame and then the first: all frames are as good as the first, a key frame, so that
+# the step is no larger than those between.
+LOOPED = {
+    "libx264": {"crf": "6", "x264-params": "ipratio=1:pbratio=1:mbtree=0:bframes=0"},
+    "mpeg4": {"qscale": "1"},
+    "libvpx-vp9": {"crf": "8", "b": "0", "cpu-used": "4"},
+}
 WRITERS = {
     ".mp4": ("mp4", "aac", H264),
     ".mov": ("mov", "aac", H264),
@@ -63,14 +70,16 @@ def check_video_target(path: str | os.PathLike, *, overwrite: bool = False) -> P
 
 @contextlib.contextmanager
 def writing(
-    path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False, keep: bool = False
-) -> Iterator[Callable[[Tensor], None]]:
+    path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False, keep: bool = False,
+    loop: bool = False,
+) -> Iterator[Callable[[Tensor], None]]:  # fmt: skip
     """Yields write(frames [F,3,H,W] in -1..1), to be called as often as there are frames.
 
     The sound is cut where the pictures end. Frames are encoded as they come, into a file (or folder) beside `path` that
     takes its name when the block ends well, and goes when it does not. A picture of odd size gets one more row or
     column. overwrite: put frames into a folder that holds other files, too. keep: where Ctrl-C ends the block, what was
-    written so far is kept under a name of its own, which the Stopped that goes on says.
+    written so far is kept under a name of its own, which the Stopped that goes on says. loop: for a player that
+    repeats, without a visible seam between the last frame and the first; the file is larger.
     """
     path = check_video_target(path, overwrite=overwrite)
     check_number(fps, "The frame rate", low=0.01, high=MOST_FPS.get(path.suffix.lower(), 1000))
@@ -79,7 +88,7 @@ def writing(
     else:
         place, writer = replacing_folder(path, overwrite=overwrite), _FolderWriter
     with place as part:
-        out = writer(part, path, fps, sound)
+        out = writer(part, path, fps, sound, loop)
         try:
             yield out.write
             if not out.count:
@@ -106,7 +115,7 @@ def _kept(out: _FileWriter | _FolderWriter, part: Path, path: Path) -> str:
 class _FileWriter:
     """Pictures and sound into one container, each as far as the other."""
 
-    def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None):
+    def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None, loop: bool = False):
         import av
 
         self.av = av
@@ -114,6 +123,7 @@ class _FileWriter:
         self.codec, options = next((c for c in codecs if c[0] in av.codecs_available), (None, {}))
         if self.codec is None:
             raise InputError(f"This FFmpeg cannot write {path.suffix} videos.", "Use a name that ends in .mp4.")
+        options = LOOPED.get(self.codec, options) if loop else options
         self.rate = exact_rate(fps)
         container_options = CONTAINER_OPTIONS.get(self.kind, {})
         self.container = av.open(file_url(part), "w", format=self.kind, container_options=container_options)
@@ -173,7 +183,7 @@ class _FileWriter:
 class _FolderWriter:
     """Numbered PNG files, and the sound beside them."""
 
-    def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None):
+    def __init__(self, part: Path, path: Path, fps: float, sound: Sound | None, loop: bool = False):
         import av
 
         self.part, self.rate, self.count, self.sound, self.container = part, exact_rate(fps), 0, None, None
