@@ -45,13 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--out", metavar="DIR", help="where checkpoints and weights go (default: runs/THING)")
-    parser.add_argument("--max-time", type=float, metavar="MIN", help="save and stop after so many minutes")
+    parser.add_argument(
+        "--max-time", type=float, metavar="MIN", help="save and stop after so many minutes (default: no limit)"
+    )
     parser.add_argument(
         "--estimate", action="store_true", help="take a few steps, say what time and memory all will take, and stop"
     )
     parser.add_argument(
-        "--accumulate", type=int, metavar="N", help="compute each batch in N parts, one after the other: less memory"
-    )
+        "--accumulate", type=int, metavar="N",
+        help="compute each batch in N parts, one after the other, which takes less memory (default 1)",
+    )  # fmt: skip
     parser.add_argument(
         "--precision", choices=PRECISIONS, help="of features; auto is bfloat16 on a GPU (default: the recipe's)"
     )
