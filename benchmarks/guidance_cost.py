@@ -85,6 +85,14 @@ def decoders(world, side: int) -> None:
     import torch
 
     host, pd = world.decoders, world.pack("soundguide_core.diffusion.preview_decoders")
+    in_time = world.pack("soundguide_core.diffusion.causal_decoding").gradient_in_time
+
+    def gradient(decoder, z, chunk):
+        """Of the sum of squares of the pictures."""
+        if isinstance(decoder, pd.CausalVideo):
+            return in_time(decoder, z, chunk, lambda pictures, _: 2 * pictures)
+        return torch.autograd.grad(decoder(z, chunk).square().sum(), z)
+
     taesd, taehv = (importlib.import_module(f"comfy.taesd.{name}") for name in ("taesd", "taehv"))
     kl = importlib.import_module("comfy.ldm.models.autoencoder").AutoencoderKL
     wan = importlib.import_module("comfy.ldm.wan.vae").WanVAE
@@ -93,10 +101,10 @@ def decoders(world, side: int) -> None:
     cases = [
         ("latent2rgb", pictures, lambda: pd.Factors([[0.1] * 3] * 4)),
         ("TAESD", pictures, lambda: pd.TinyPicture(taesd.TAESD().taesd_decoder)),
-        ("AutoencoderKL", pictures, lambda: pd.FullDecoder(host.own_copy(kl(embed_dim=4, ddconfig=KL))[0], same)),
+        ("AutoencoderKL", pictures, lambda: pd.FullDecoder(host.own_copy(kl(embed_dim=4, ddconfig=KL)), same)),
         ("latent2rgb, video", video, lambda: pd.Factors([[0.1] * 3] * 16)),
         ("TAEHV", video, lambda: host.tiny_video(taehv.TAEHV(16), same)),
-        ("WanVAE", video, lambda: pd.FullDecoder(host.own_copy(wan(**WAN))[0], same, video=True)),
+        ("WanVAE", video, lambda: pd.CausalVideo(host.WanDecoder(wan(**WAN)), same)),
     ]
     heading(f"Gradient of pictures of {side} px", "decoder", "decoded", "pictures", "processor a picture",
             "peak memory", "a pixel of all")  # fmt: skip
@@ -110,7 +118,7 @@ def decoders(world, side: int) -> None:
             z = torch.randn(shape).requires_grad_()
             count = len(decoder(z.detach(), 1))
             for chunk in (WHOLE,) if linear else (1, WHOLE):
-                seconds, mib = cost(lambda d=decoder, z=z, c=chunk: torch.autograd.grad(d(z, c).square().sum(), z))
+                seconds, mib = cost(lambda d=decoder, z=z, c=chunk: gradient(d, z, c))
                 pixels = count * (h if linear else side) ** 2
                 row(name, "at once" if chunk == WHOLE else "by one", count, f"{seconds / count * 1000:.0f} ms",
                     f"{mib:.0f} MiB", f"{mib * 2**20 / pixels / 1000:.1f} kB")  # fmt: skip

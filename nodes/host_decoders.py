@@ -7,8 +7,11 @@ differentiated, and on some machines they leave the memory between two uses.
 from __future__ import annotations
 
 import copy
+import inspect
 import os
-from typing import Any, cast
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 import folder_paths  # pyright: ignore[reportMissingImports] the host
 import torch
@@ -17,7 +20,7 @@ from torch import Tensor, nn
 from ..soundguide_core.checkpoints import safetensors_io, weights
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.diffusion import preview_decoders as pd
-from ..soundguide_core.diffusion.causal_decoding import Again, TinyVideoDecoder
+from ..soundguide_core.diffusion.causal_decoding import Memory, TinyVideoDecoder
 from .host import Model, with_grad
 from .sockets import AUTO, FACTORS, FULL, TINY, PreviewDecoder
 
@@ -29,6 +32,7 @@ UNNAMED = {"LTXAV": "taeltx_2"}
 VIDEO = ("taehv", "lighttae", "taew", "taeltx")
 LIKE_THE_VAE = ("lighttaew",)  # trained on latents as the VAE has them; all others on what the model samples
 NOT_READ = ("taeh3",)
+WAN = "WanVAE"  # the class of both its VAEs
 RATIOS = {"LTXV": 8, "LTXAV": 8, "Cosmos1CV8x8x8": 8, "Mochi": 6}  # for hosts whose latent formats do not say it
 KEPT = {"tiny picture": 4000, "tiny video": 3000, "picture": 36000, "video": 42000}  # bytes a pixel, float32, measured
 
@@ -175,7 +179,7 @@ def tiny_video(whole, prepare: pd.Prepare) -> nn.Module:
     """The decoder of one of the host's TAEHV, whose own way through time cuts the gradients between frames."""
     remembers = [i for i, layer in enumerate(whole.decoder) if type(layer).__name__ == "MemBlock"]
     grow = getattr(whole, "t_upscale", None) or whole.frames_to_trim + 1
-    return pd.TinyVideo(TinyVideoDecoder(whole.decoder, remembers, grow, getattr(whole, "patch_size", 1)), prepare)
+    return pd.CausalVideo(TinyVideoDecoder(whole.decoder, remembers, grow, getattr(whole, "patch_size", 1)), prepare)
 
 
 # latent2rgb
@@ -211,25 +215,52 @@ def _full(latents, vae) -> PreviewDecoder:
     if type(inside).__name__ == "TAEHV":
         network = tiny_video(copy.deepcopy(inside), lambda z: inside.process_in(latents.process_out(z)))
         return _decoder(latents, "tiny decoder from vae", _cost(latents, network, "tiny video"), network)
-    own, causal = own_copy(inside)
-    video = vae.latent_dim == 3
-    network = pd.FullDecoder(own, latents.process_out, video=video, **_range(vae))
+    own, video, causal = own_copy(inside), vae.latent_dim == 3, type(inside).__name__ == WAN
+    if causal:
+        network = pd.CausalVideo(WanDecoder(own), latents.process_out, **_range(vae))
+    else:
+        network = pd.FullDecoder(own, latents.process_out, video=video, **_range(vae))
     cost = _cost(latents, network, "video" if video else "picture", whole=video and not causal)
     return _decoder(latents, name, cost, network, chunkable=causal or not video)
 
 
-def own_copy(inside: nn.Module) -> tuple[nn.Module, bool]:
-    """A VAE's network with weights of its own, in float32 where they are half, without its encoder; and whether it is
-    causal and remembers in a list, so that its activations are kept for one chunk alone."""
+def own_copy(inside: nn.Module) -> nn.Module:
+    """A VAE's network with weights of its own, in float32 where they are half, without its encoder."""
     kind = type(inside).__name__
-    dropped = [inside.encoder] if kind in ("AutoencoderKL", "AutoencodingEngine", "WanVAE") else []
+    dropped = [inside.encoder] if kind in ("AutoencoderKL", "AutoencodingEngine", WAN) else []
     host_memory = [x for part in inside.modules() for key, x in vars(part).items() if key in ("_v", "_pin")]
     instead = {id(x): nn.Module() for x in dropped} | {id(x): None for x in host_memory}
     own = copy.deepcopy(inside, instead)
-    own = own.float() if next(own.parameters(), torch.empty(0)).dtype == torch.float16 else own
-    if kind == "WanVAE":
-        own.decoder = Again(cast(nn.Module, own.decoder))
-    return own, kind == "WanVAE"
+    return own.float() if next(own.parameters(), torch.empty(0)).dtype == torch.float16 else own
+
+
+class WanDecoder(nn.Module):
+    """The decoder of one of the host's WanVAE as a causal_decoding.Causal: its `decode`, a chunk at a time.
+
+    The first latent frame goes alone, then two at once where the host's decoder needs two (it keeps the last two inputs
+    of a layer, as they come), else one; `chunk` changes nothing.
+    """
+
+    def __init__(self, vae: Any):
+        super().__init__()
+        self.conv2: Any = vae.conv2
+        self.decoder: Any = vae.decoder
+        self.pairs = hasattr(self.decoder, "run_up")
+        self.caches = sum(type(part).__name__ == "CausalConv3d" for part in self.decoder.modules())
+        self.marks_first = "first_chunk" in inspect.signature(self.decoder.forward).parameters
+        self.unpatchify = getattr(sys.modules[type(vae).__module__], "unpatchify", None)
+
+    def parts(self, z: Tensor, chunk: int) -> Sequence[Tensor]:
+        return [z[:, :, :1], *z[:, :, 1:].split(2 if self.pairs else 1, dim=2)] if z.shape[2] > 1 else [z]
+
+    def step(self, z: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        cache: list = [None] * self.caches if memory is None else list(memory)
+        how = {"first_chunk": memory is None} if self.marks_first else {}
+        made = self.decoder(self.conv2(z), feat_cache=cache, feat_idx=[0], **how)
+        made = torch.cat(made, dim=2) if isinstance(made, list) else made
+        if self.unpatchify is not None:
+            made = self.unpatchify(made, patch_size=2)
+        return made[:, :3].transpose(1, 2), cache
 
 
 def _range(vae) -> dict[str, float]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..soundguide_core.common.errors import InputError
+from ..soundguide_core.diffusion.causal_decoding import gradient_in_time
+from ..soundguide_core.diffusion.preview_decoders import CausalVideo
 from ..soundguide_core.embedding.hearing.words import HeardWords
 from ..soundguide_core.embedding.prompt_weights import PromptSchedule
 from ..soundguide_core.flow import optical_flow
@@ -122,10 +125,35 @@ class PreviewDecoder:
                 f"{list(latent.shape)}.",
                 "Load the decoder for the model that is sampled.",
             )
+        network, inside = self._network(latent)
+        pictures = network(inside, chunk)
+        return pictures.to(latent.device, torch.promote_types(pictures.dtype, torch.float32))
+
+    @property
+    def causal(self) -> bool:
+        """Whether it decodes a video a chunk of time after the other, and so has a `gradient`."""
+        return isinstance(self.model.network(), CausalVideo)
+
+    def gradient(self, latent: Tensor, chunk: int, pull: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """dL/dlatent [1,C,T,H,W] of one video, whose pictures are not all there at once.
+
+        pull: (pictures [f,3,H,W], number of the first) => dL/dpictures, of those of a chunk.
+        """
+        network, inside = self._network(latent)
+        lengths = [part.shape[2] for part in network.parts(inside, chunk)]
+        starts, counts = [0, *accumulate(lengths)], [0, *accumulate(self.frames(latent.shape[2]))]
+
+        def pulled(pictures: Tensor, i: int) -> Tensor:
+            given = pictures[0].to(latent.device, torch.promote_types(pictures.dtype, torch.float32))
+            return pull(given, counts[starts[i]])[None].to(pictures)
+
+        return gradient_in_time(network, inside, chunk, pulled).to(latent)
+
+    def _network(self, latent: Tensor) -> tuple[Any, Tensor]:
+        """The network where the host has it, and the latent there."""
         network = self.model.network()
         weight = next((x for x in (*network.parameters(), *network.buffers()) if x.is_floating_point()), latent)
-        pictures = network(latent.to(weight.device, weight.dtype), chunk)
-        return pictures.to(latent.device, torch.promote_types(pictures.dtype, torch.float32))
+        return network, latent.to(weight.device, weight.dtype)
 
     def spans(self, latents: int) -> list[tuple[int, int]]:
         """Of the pictures of a video of so many latent frames: first frame shown, and the first one no longer shown."""

@@ -1,10 +1,14 @@
 """Videos from latents through a causal decoder, in chunks of time: exact, with the activations of one chunk.
 
-What a decoder remembers of the frames before goes from chunk to chunk. A chunk is decoded without keeping what it
-computed (losses need all pictures at once), and again when its part of the gradient comes back:
+What a decoder remembers of the frames before goes from chunk to chunk, in the gradient too:
 
     p_i, s_{i+1} = decode(z_i, s_i)                      forward; s: what it remembers
     dL/dz_i, dL/ds_i = J_i^T (dL/dp_i, dL/ds_{i+1})      backward, from the last chunk to the first
+
+The way back takes the s_i from the last to the first, and the way there makes them from the first to the last. Kept are
+those at the start of the chunks, of their last half, of its last half and so on: log2 n of them for n chunks, and each
+chunk is decoded about log2 n / 2 times more (binary checkpointing, Griewank 1992). Where dL/dp_i depends on p_i alone,
+no picture outlives its chunk.
 
 Axes: B batch, T latent frames, F pictures, C channels, H W.
 """
@@ -12,49 +16,106 @@ Axes: B batch, T latent frames, F pictures, C channels, H W.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+
+Memory = list | None  # None before the first chunk; else tensors, and what else a decoder notes
+Pull = Callable[[Tensor, int], Tensor]
 
 
-def decode_in_time(step: Callable[[Tensor, Any], tuple[Tensor, Any]], z: Tensor, chunk: int) -> Tensor:
-    """A video, `chunk` latent frames at a time: z [B,C,T,H,W] => pictures [B,F,3,H,W].
+class Causal(Protocol):
+    """A decoder of videos that is called a chunk of time after the other."""
 
-    step: (z_i [B,C,t,H,W], memory) => (pictures [B,f,3,H,W], memory); the memory before the first chunk is None.
+    def parts(self, z: Tensor, chunk: int, /) -> Sequence[Tensor]:
+        """z [B,C,T,H,W] in chunks of about so many latent frames."""
+        ...
+
+    def step(self, part: Tensor, memory: Memory, /) -> tuple[Tensor, Memory]:
+        """(z_i [B,C,t,H,W], s_i) => (pictures [B,f,3,H,W], s_{i+1}); changes neither."""
+        ...
+
+
+def decode_in_time(decoder: Causal, z: Tensor, chunk: int) -> Tensor:
+    """z [B,C,T,H,W] => pictures [B,F,3,H,W], differentiable."""
+    return InTime.apply(z, decoder, chunk)  # pyright: ignore[reportReturnType]
+
+
+class InTime(torch.autograd.Function):
+    """A causal decoder of a whole video, whose way back decodes it again in chunks of time."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor, decoder: Causal, chunk: int) -> Tensor:
+        pictures, memory = [], None
+        for part in decoder.parts(z, chunk):
+            made, memory = decoder.step(part, memory)
+            memory = _own(memory)
+            pictures.append(made)
+        ctx.save_for_backward(z)
+        ctx.decoder, ctx.chunk, ctx.counts = decoder, chunk, [made.shape[1] for made in pictures]
+        return torch.cat(pictures, dim=1)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        pulls = gradients[0].split(ctx.counts, dim=1)
+        return gradient_in_time(ctx.decoder, ctx.saved_tensors[0], ctx.chunk, lambda _, i: pulls[i]), None, None
+
+
+def gradient_in_time(decoder: Causal, z: Tensor, chunk: int, pull: Pull) -> Tensor:
+    """dL/dz [B,C,T,H,W]. pull: (p_i [B,f,3,H,W], i) => dL/dp_i, of the pictures of chunk i."""
+    with torch.enable_grad():
+        return torch.cat(_back(decoder, list(decoder.parts(z.detach(), chunk)), 0, None, None, pull)[0], dim=2)
+
+
+def _back(
+    decoder: Causal, parts: Sequence[Tensor], first: int, memory: Memory, after: Memory, pull: Pull
+) -> tuple[list[Tensor], Memory]:
+    """(dL/dz_i of these parts, the first of which is number `first`; dL/ds of the memory before them).
+
+    after: dL/ds of the memory after them, None for the end of the video.
     """
-    pictures, memory = [], None
-    for part in z.split(max(1, chunk), dim=2):
-        made, memory = again(step, part, memory)
-        pictures.append(made)
-    return torch.cat(pictures, dim=1)
+    if len(parts) == 1:
+        g, before = _back_through(decoder, parts[0], first, memory, after, pull)
+        return [g], before
+    half = len(parts) // 2
+    between = memory
+    with torch.no_grad():
+        for part in parts[:half]:
+            between = _own(decoder.step(part, between)[1])
+    last, after = _back(decoder, parts[half:], first + half, between, after, pull)
+    del between
+    before, after = _back(decoder, parts[:half], first, memory, after, pull)
+    return before + last, after
 
 
-def again(fn: Callable, *args: Any) -> Any:
-    """fn(*args), computed a second time when gradients come back, in place of keeping its activations."""
-    if not torch.is_grad_enabled():
-        return fn(*args)
-    return checkpoint(fn, *args, use_reentrant=False, preserve_rng_state=False)
+def _back_through(
+    decoder: Causal, part: Tensor, i: int, memory: Memory, after: Memory, pull: Pull
+) -> tuple[Tensor, Memory]:
+    """One chunk, J_i^T of what comes back."""
+    z = part.detach().requires_grad_()
+    memory = None if memory is None else [x.detach().requires_grad_() if _carries(x) else x for x in memory]
+    pictures, kept = decoder.step(z, memory)
+    came, pulls = [pictures], [pull(pictures.detach(), i).to(pictures)]
+    for x, g in zip(kept or (), after or ()):
+        if g is not None and x.requires_grad:
+            came, pulls = [*came, x], [*pulls, g]
+    into = [z, *(x for x in memory or () if _carries(x))]
+    g, *rest = torch.autograd.grad(came, into, pulls, allow_unused=True)
+    carried = iter(rest)
+    before = None if memory is None else [next(carried) if _carries(x) else None for x in memory]
+    return torch.zeros_like(z) if g is None else g, before
 
 
-class Again(nn.Module):
-    """A causal network that keeps what it remembers in a list: forward(x, feat_cache=list, feat_idx=[0], ...) as in the
-    decoders of Wan's VAEs, which change that list in place. Each call is computed `again` for its gradient."""
+def _own(memory: Memory) -> Memory:
+    """Without what else lies where its tensors do: the last frames of a chunk would keep all of them."""
+    if memory is None:
+        return None
+    return [x.clone() if _carries(x) and x.untyped_storage().nbytes() > x.nbytes else x for x in memory]
 
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
 
-    def forward(self, x: Tensor, feat_cache: list | None = None, feat_idx: Sequence[int] = (0,), **kwargs):
-        def run(x, memory):
-            memory = None if memory is None else list(memory)
-            return self.network(x, feat_cache=memory, feat_idx=list(feat_idx), **kwargs), memory
-
-        made, memory = again(run, x, None if feat_cache is None else list(feat_cache))
-        if feat_cache is not None:
-            feat_cache[:] = memory
-        return made
+def _carries(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point()
 
 
 class TinyVideoDecoder(nn.Module):
@@ -71,9 +132,12 @@ class TinyVideoDecoder(nn.Module):
 
     def forward(self, z: Tensor, chunk: int) -> Tensor:
         """z [B,C,T,H,W] => pictures [B,grow (T - 1) + 1,3,H,W] as the network makes them, 0..1."""
-        return decode_in_time(self._step, z, chunk)
+        return decode_in_time(self, z, chunk)
 
-    def _step(self, z: Tensor, memory: list | None) -> tuple[Tensor, list]:
+    def parts(self, z: Tensor, chunk: int) -> Sequence[Tensor]:
+        return z.split(max(1, chunk), dim=2)
+
+    def step(self, z: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         count = len(z)
         x = z.transpose(1, 2).flatten(0, 1)  # [B,C,t,H,W] => [B*t,C,H,W]
         past, kept = iter(memory or ()), []

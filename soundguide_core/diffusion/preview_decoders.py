@@ -8,14 +8,14 @@ between models arrives as an argument. Axes: B batch, C channels, T latent frame
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError
-from .causal_decoding import TinyVideoDecoder
+from .causal_decoding import Causal, Memory, decode_in_time
 from .decoding import decode_in_chunks
 
 Prepare = Callable[[Tensor], Tensor]  # latents as they are sampled => as a network was trained on them
@@ -65,21 +65,29 @@ class TinyPicture(nn.Module):
         return decode_in_chunks(self.decoder, as_batch(z), chunk) * 2 - 1  # 0..1 => -1..1
 
 
-class TinyVideo(nn.Module):
-    """TAEHV and its kin."""
+class CausalVideo(nn.Module):
+    """A causal decoder of videos, such as TAEHV and its kin and Wan's VAEs. prepare: of latents, point by point. scale,
+    shift: of what it gives, to -1..1. To be used as a whole (forward), or as a Causal itself."""
 
-    def __init__(self, decoder: TinyVideoDecoder, prepare: Prepare):
+    def __init__(self, decoder: nn.Module, prepare: Prepare, *, scale: float = 2, shift: float = -1):
         super().__init__()
-        self.decoder, self.prepare = decoder, prepare
+        self.decoder, self.prepare, self.scale, self.shift = decoder, prepare, scale, shift
 
     def forward(self, z: Tensor, chunk: int) -> Tensor:
-        return self.decoder(self.prepare(as_video(z)), chunk).flatten(0, 1) * 2 - 1  # 0..1 => -1..1
+        return decode_in_time(self, as_video(z), chunk).flatten(0, 1)
+
+    def parts(self, z: Tensor, chunk: int) -> Sequence[Tensor]:
+        return cast(Causal, self.decoder).parts(z, chunk)
+
+    def step(self, part: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        made, memory = cast(Causal, self.decoder).step(self.prepare(part), memory)
+        return made * self.scale + self.shift, memory
 
 
 class FullDecoder(nn.Module):
     """The decoder of a VAE. scale, shift: of what it gives, to -1..1. video: whether it takes [B,C,T,H,W].
 
-    A video goes through at once; a causal decoder keeps its activations in chunks by itself (causal_decoding.Again).
+    A video goes through at once.
     """
 
     vae: Any  # each has a decode of its own

@@ -10,6 +10,7 @@ latent.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -45,6 +46,15 @@ class LatentDecoder(Protocol):
     @property
     def every(self) -> bool:
         """Whether it makes a picture for each one of a video, from all latent frames together."""
+        ...
+
+    @property
+    def causal(self) -> bool:
+        """Whether it does so a chunk of time after the other, and has a `gradient`."""
+        ...
+
+    def gradient(self, latent: Tensor, chunk: int, pull: Callable[[Tensor, int], Tensor], /) -> Tensor:
+        """dL/dlatent [1,C,T,h,w]; pull: (pictures [f,3,H,W], number of the first) => dL/dpictures of a chunk."""
         ...
 
 
@@ -148,25 +158,35 @@ def sound_gradient(
 ) -> Tensor:
     """g [N,C,h,w] = -d(1 - <image_embeds, targets>)/dframes, of the clean estimate frames [N,C,h,w].
 
-    shape: of the latent that they are of. chunk: latent frames at once; where a decoder needs the whole video, it keeps
-    its pictures, and what was computed for them a chunk at a time. check: called between chunks, to stop by raising.
+    shape: of the latent that they are of. chunk: latent frames at once; a decoder that needs the whole video and is not
+    causal keeps all of its pictures. check: called between chunks, to stop by raising.
     """
     together = shape[2] if len(shape) == 5 and decoder.every else 1
-    size = together * max(1, chunk // together)
+    size = together * (1 if together > 1 and decoder.causal else max(1, chunk // together))
     targets, eyes = asked.targets.to(frames), cast(JointSpace, Stoppable(joint, check))
     each = 1 if len(targets) == 1 else len(targets) // (len(frames) // together)  # pictures of what belongs together
     parts = []
     for first in range(0, len(frames), size):
         part = frames[first : first + size]
         own = targets if len(targets) == 1 else targets[first // together * each :][: len(part) // together * each]
-
-        def losses(z: Tensor, own: Tensor = own) -> dict[str, Tensor]:
-            latent = z.unflatten(0, (-1, together)).transpose(1, 2) if len(shape) == 5 else z
-            embeds = encode_views(eyes, decoder.decode(latent, chunk), None, None, Views(chunk=chunk))[0]
-            return {"sound": cosine_distance(embeds, own)}
-
-        parts.append(gradient(part, losses, {"sound": 1.0}, lead="sound").g)
+        latent = part.unflatten(0, (-1, together)).transpose(1, 2) if len(shape) == 5 else part
+        if together > 1 and decoder.causal:
+            g = decoder.gradient(latent, chunk, partial(_pull, eyes, own, chunk))
+        else:
+            losses = lambda z, own=own: {"sound": _distance(eyes, decoder.decode(z, chunk), own, chunk)}  # noqa: E731
+            g = gradient(latent, losses, {"sound": 1.0}, lead="sound").g
+        parts.append(g.transpose(1, 2).flatten(0, 1) if len(shape) == 5 else g)
     return torch.cat(parts)
+
+
+def _distance(eyes: JointSpace, pictures: Tensor, heard: Tensor, chunk: int) -> Tensor:
+    return cosine_distance(encode_views(eyes, pictures, None, None, Views(chunk=chunk))[0], heard)
+
+
+def _pull(eyes: JointSpace, heard: Tensor, chunk: int, pictures: Tensor, first: int) -> Tensor:
+    """-dL/dpictures, of some from number `first` on of the video that `heard` belongs to."""
+    own = heard if len(heard) == 1 else heard[first : first + len(pictures)]
+    return gradient(pictures, lambda p: {"sound": _distance(eyes, p, own, chunk)}, {"sound": 1.0}, lead="sound").g
 
 
 class Stoppable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 import tolerances as tol
 from soundguide_core.diffusion import preview_decoders as pd
-from soundguide_core.diffusion.causal_decoding import Again, TinyVideoDecoder
+from soundguide_core.diffusion.causal_decoding import TinyVideoDecoder, decode_in_time, gradient_in_time
 
 
 class Remember(nn.Module):
@@ -97,21 +98,59 @@ def test_the_last_picture_pulls_on_the_latents_before(tiny):
     assert (g.abs().amax(dim=(0, 1, 3, 4)) > 0).tolist() == [False, True, True, True]
 
 
-def kept(decode):
-    """How many numbers are kept for the gradient of a video of eight latent frames."""
-    storages = {}
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5])
+def test_a_gradient_of_each_chunk_by_itself_is_that_of_all_pictures(tiny, chunk):
+    z = latent(2, 8, 5, 3, 4).requires_grad_()
+    pictures = frame_by_frame(tiny, z)
+    weights = latent(*pictures.shape)
+    wanted = torch.autograd.grad((weights * pictures.square()).sum(), z)[0]
+    firsts = [0, *torch.tensor([4 * part.shape[2] for part in tiny.parts(z, chunk)]).cumsum(0).sub(3).tolist()]
+    pull = lambda p, i: 2 * weights[:, firsts[i] : firsts[i] + p.shape[1]] * p  # noqa: E731
+    got = gradient_in_time(tiny, z, chunk, pull)
+    assert torch.allclose(got, wanted, rtol=0, atol=tol.FLOAT64_SUM)
 
-    def pack(x):
-        storages[x.untyped_storage().data_ptr()] = x  # held, so that no address is used twice
-        return x
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        decode(latent(1, 8, 8, 4, 4).requires_grad_())
-    return sum(x.numel() for x in storages.values())
+class Counted:
+    """A decoder; how many memories are alive at the most, and how many chunks were decoded."""
+
+    def __init__(self, decoder):
+        self.decoder, self.alive, self.most, self.steps = decoder, 0, 0, 0
+
+    def parts(self, z, chunk):
+        return self.decoder.parts(z, chunk)
+
+    def step(self, part, memory):
+        made, memory = self.decoder.step(part, memory)
+        self.steps, self.alive = self.steps + 1, self.alive + 1
+        self.most = max(self.most, self.alive)
+        memory = [x.clone() for x in memory]
+        weakref.finalize(memory[0], self._gone)
+        return made, memory
+
+    def _gone(self):
+        self.alive -= 1
 
 
-def test_less_is_kept_than_by_the_whole_at_once(tiny):
-    assert 5 * kept(partial(tiny, chunk=2)) < kept(partial(frame_by_frame, tiny))
+def test_memories_are_kept_for_log2_of_the_chunks(tiny):
+    counted = Counted(tiny)
+    gradient_in_time(counted, latent(1, 8, 32, 2, 2), 1, lambda p, i: torch.ones_like(p))
+    assert counted.most <= 5 + 2  # log2 32, one on its way and that of the chunk at hand
+    assert counted.steps == 32 + 32 // 2 * 5
+
+
+def test_what_is_kept_of_a_chunk_holds_none_of_the_others(tiny):
+    class Last(nn.Module):
+        def parts(self, z, chunk):
+            return z.split(chunk, dim=2)
+
+        def step(self, part, memory):
+            if memory is not None:
+                assert memory[0].untyped_storage().nbytes() == memory[0].nbytes
+            return part.transpose(1, 2), [part[:, :, -1:], "a note"]
+
+    z = latent(1, 3, 6, 2, 2)
+    assert torch.equal(gradient_in_time(Last(), z, 3, lambda p, i: torch.full_like(p, i)).mean((0, 1, 3, 4)),
+                       torch.tensor([0, 0, 0, 1, 1, 1]).double())  # fmt: skip
 
 
 class Causal(nn.Module):
@@ -121,27 +160,22 @@ class Causal(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(0)).double())
 
-    def forward(self, x, feat_cache=None, feat_idx=(0,), scale=1.0):
-        past = torch.zeros_like(x[:, :, :1]).repeat(1, 1, 2) if feat_cache[0] is None else feat_cache[0]
-        seen = torch.cat([past, x], dim=2)
-        feat_cache[0] = seen[:, :, -2:]
-        return torch.tanh(scale * nn.functional.conv1d(seen, self.weight))
+    def parts(self, z, chunk):
+        return z.split(chunk, dim=2)
+
+    def step(self, part, memory):
+        past = part.new_zeros(*part.shape[:2], 2, *part.shape[3:]) if memory is None else memory[1]
+        seen = torch.cat([past, part], dim=2)
+        made = torch.tanh(torch.einsum("oik,bitkhw->bothw", self.weight, seen.unfold(2, 3, 1).movedim(-1, 3)))
+        return made.transpose(1, 2), ["Rep", seen[:, :, -2:]]
 
 
-def test_a_list_of_memories_is_carried_and_differentiated():
-    network, z = Causal(), latent(1, 2, 7)
-
-    def decode(z, network):
-        memory = [None]
-        return torch.cat([network(part, feat_cache=memory, scale=0.5) for part in z.split(2, dim=2)], dim=2)
-
-    wanted, pulled = gradient(partial(decode, network=network), z)
-    made, got = gradient(partial(decode, network=Again(network)), z)
-    assert torch.equal(made, wanted) and torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64)
-    memory = [None]
-    with torch.no_grad():
-        Again(network)(z[:, :, :2], feat_cache=memory)
-    assert memory[0].shape == (1, 2, 2)
+@pytest.mark.parametrize("chunk", [1, 2, 7])
+def test_memories_with_other_notes_in_them_are_carried_and_differentiated(chunk):
+    network, z = Causal(), latent(1, 2, 7, 2, 2)
+    wanted, pulled = gradient(lambda z: network.step(z, None)[0], z)
+    made, got = gradient(lambda z: decode_in_time(network, z, chunk), z)
+    assert torch.allclose(made, wanted, atol=tol.FLOAT64) and torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64)
 
 
 # What else makes pictures

@@ -224,9 +224,42 @@ def test_the_vaes_of_wan_go_through_time_exactly(decoders, folder, name, module,
         decoder = decoders.make_decoder(model, "full VAE", vae_of(network, channels, True))
     assert decoder.chunkable and len(decoder.spans(4)) == 13 and "latent frame (4 pictures)" in decoder.cost
     made, got = gradient(decoder.decode, z)
-    assert torch.equal(made, wanted)
+    assert torch.allclose(made, wanted, rtol=0, atol=tol.FLOAT64_SUM)
     assert torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64_SUM * float(pulled.abs().max()))
     holds_its_difference_quotient(decoder.decode, z)
+
+
+def peak(fn) -> int:
+    """The most bytes that fn has allocated at once."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:
+        fn()
+    events = [x for x in profiled.profiler.kineto_results.events() if x.name() == "[memory]"]
+    alive = torch.tensor([x.nbytes() for x in sorted(events, key=lambda x: x.start_ns())], dtype=torch.float64)
+    return int(alive.cumsum(0).max())
+
+
+def tiny_video_decoder(decoders, folder):
+    taehv = pytest.importorskip("comfy.taesd.taehv")
+    save(randomised(taehv.TAEHV(16)).state_dict(), folder / "lighttaew2_1.safetensors")
+    forget(decoders)
+    return decoders.auto_decoder(model_of("Wan21"))
+
+
+def wan_decoder(decoders, folder):
+    wan = importlib.import_module("comfy.ldm.wan.vae")
+    config = dict(dim=8, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1, temperal_downsample=[False, True, True])
+    return decoders.make_decoder(model_of("Wan21"), "full VAE", vae_of(randomised(wan.WanVAE(**config)), 16, True))
+
+
+@pytest.mark.parametrize("make", [tiny_video_decoder, wan_decoder])
+def test_the_gradient_of_81_frames_needs_little_more_than_that_of_a_chunk(decoders, folder, make):
+    """What is remembered at the start of log2 of the chunks; a chunk with what it remembers is two or three frames."""
+    decoder = make(decoders, folder)
+    found = []
+    for latents in (3, 21):
+        z = latent(1, 16, latents, 4, 4).float()
+        found.append(peak(lambda z=z: decoder.gradient(z, 1, lambda pictures, i: pictures)))
+    assert found[1] < 2 * found[0]
 
 
 # Which one, and what is refused

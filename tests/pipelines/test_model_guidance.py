@@ -29,7 +29,7 @@ class Joint:
 class Stills:
     """One picture a latent frame; of a video each stands for `stride` pictures, the first for one."""
 
-    every = False
+    every = causal = False
 
     def __init__(self, stride=4):
         self.stride = stride
@@ -60,6 +60,20 @@ class Film(Stills):
         before = F.pad(latent, (0, 0, 0, 0, 1, 0))[:, :, :-1]
         z = (latent + before.square() / 2).repeat_interleave(counts, dim=2)
         return super().decode(z, chunk)
+
+
+class CausalFilm(Film):
+    """The same, whose gradient asks for that of its pictures a latent frame at a time, from the last on."""
+
+    causal = True
+
+    def gradient(self, latent, chunk, pull):
+        leaf = latent.detach().requires_grad_()
+        pictures = self.decode(leaf, chunk)
+        counts = self.frames(latent.shape[2])
+        firsts = [sum(counts[:i]) for i in range(len(counts))]
+        pulled = [pull(pictures[i : i + n].detach(), i) for i, n in zip(firsts[::-1], counts[::-1])]
+        return torch.autograd.grad(pictures, leaf, torch.cat(pulled[::-1]))[0]
 
 
 def embeds(count, seed=1):
@@ -109,7 +123,7 @@ def test_what_does_not_fit_is_said_in_words(sound, shape, said):
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
-@pytest.mark.parametrize("decoder", [Stills(), Film()], ids=["stills", "film"])
+@pytest.mark.parametrize("decoder", [Stills(), Film(), CausalFilm()], ids=["stills", "film", "causal"])
 @pytest.mark.parametrize("videos", [1, 2])
 def test_the_gradient_is_that_of_all_frames_at_once(decoder, chunk, videos):
     rng = torch.Generator().manual_seed(3)
