@@ -1,6 +1,7 @@
 """What arrives at a node held against its schema, for every node in one place.
 
-The host checks what a person types, not what comes over a link, and any pack may send anything over one.
+The host checks what a person types, not what comes over a link, and any pack may send anything over one. What a node
+can refuse by its widgets alone it says in `refuse`, and it is refused before anything runs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from ..soundguide_core.common.errors import InputError, check_number
 from . import sockets
-from .host import Model, io
+from .host import Model, check_choice, io
 
 # what is sent over each of our sockets: a class, or of a model the kind of weights in it
 SENT = {
@@ -35,9 +36,22 @@ KINDS = {
 }
 
 
+class SoundGuide(InputError):  # the host shows the class before the sentences: "SoundGuide: The text is empty. ..."
+    """Bad input, as the host tells it."""
+
+
+SoundGuide.__module__ = "builtins"  # whose classes alone the host names without the path of their module
+
+
 def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:  # pyright: ignore[reportInvalidTypeForm] the host's
-    """The node, whose execute now refuses by name what does not fit its schema; whole floats become integers."""
+    """The node, whose execute now refuses by name what does not fit its schema; whole floats become integers.
+
+    Where it has `refuse`, a classmethod of some of its widgets that raises InputError, that is asked before execute and
+    already when the graph is queued.
+    """
     execute = node.execute.__func__
+    refuse = getattr(node, "refuse", None)
+    named = () if refuse is None else tuple(inspect.signature(refuse).parameters)
     signature = inspect.signature(execute)
     declared = functools.cache(lambda: {x.id: x for x in node.define_schema().inputs})
 
@@ -50,10 +64,48 @@ def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:  # pyright: ig
             for name, value in values.items():
                 if name in declared():
                     values[name] = checked_value(declared()[name], value)
+        if refuse is not None:
+            there = given.arguments | next(iter(gathered), {})
+            refuse(**{name: there[name] for name in named if name in there})
         return execute(*given.args, **given.kwargs)
 
-    node.execute = classmethod(checked)
+    @functools.wraps(execute)
+    def told(cls, *args, **kwargs):
+        try:
+            return checked(cls, *args, **kwargs)
+        except InputError as error:
+            raise SoundGuide(error.cause, error.remedy) from error
+
+    node.execute = classmethod(told)
+    if refuse is not None:
+        node.validate_inputs = classmethod(_validation(refuse, named, declared))
     return node
+
+
+def _validation(refuse, named: tuple[str, ...], declared):
+    """validate_inputs of the host, for the widgets that `refuse` names: what is connected arrives as None.
+
+    The host checks bounds and choices of no widget that is named here; so this does.
+    """
+
+    def validate_inputs(cls, **given):
+        try:
+            for name, value in given.items():
+                if value is not None:
+                    checked_value(declared()[name], value)
+            if all(value is not None for value in given.values()):
+                refuse(**given)
+            for name, value in given.items():
+                options = getattr(declared()[name], "options", None)
+                if options and value is not None:
+                    check_choice(name, value, options)
+        except InputError as error:
+            return str(error)
+        return True
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("cls", *named)]
+    validate_inputs.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return validate_inputs
 
 
 def checked_value(socket, value):
@@ -81,6 +133,8 @@ def checked_value(socket, value):
         fits = wanted is None or isinstance(value, wanted)
     if not fits:
         sent = "Nothing" if value is None else f"A {type(value).__name__}"
+        if isinstance(value, Model):
+            sent = f"'{value.name}', of the kind {value.kind},"
         raise InputError(f"{sent} has arrived at {name[4:]}.", f"Connect what that input asks for: {kind}.")
     return value
 

@@ -133,10 +133,13 @@ class TextEncode(io.ComfyNode):
         )
 
     @classmethod
+    def refuse(cls, text):
+        if not text.strip():
+            raise InputError("The text is empty.", "Write a few words, such as: heavy rain.")
+
+    @classmethod
     def execute(cls, encoder, text):
         line = " ".join(text.split())
-        if not line:
-            raise InputError("The text is empty.", "Write a few words, such as: heavy rain.")
         joint = encoder.on_device()
         return io.NodeOutput(Embeds(joint.encode_text([line]).cpu(), line, encoder.name, space=joint.space))
 
@@ -198,6 +201,11 @@ class MixEmbeds(io.ComfyNode):
             ],
             outputs=[sockets.SoundEmbeds.Output("embeds", display_name="embeds", tooltip="The mixture.")],
         )
+
+    @classmethod
+    def refuse(cls, weight_1, weight_2, weight_3, weight_4):
+        if not any((weight_1, weight_2, weight_3, weight_4)):
+            raise InputError("All weights are 0.", "Give one of them another weight.")
 
     @classmethod
     def execute(cls, embeds_1, embeds_2, weight_1, weight_2, weight_3, weight_4, embeds_3=None, embeds_4=None):

@@ -65,6 +65,13 @@ class GuideModel(io.ComfyNode):
         )
 
     @classmethod
+    def refuse(cls, start, end):
+        if start >= end:
+            raise InputError(
+                f"Guiding starts at {start:g} of the sampling and ends at {end:g}.", "Let it end after it starts."
+            )
+
+    @classmethod
     def execute(cls, model, encoder, embeds, decoder=None, curve=None, mask=None, **settings):
         from ..soundguide_core.pipelines.model_guidance import Sound
         from .host_decoders import auto_decoder
@@ -75,7 +82,7 @@ class GuideModel(io.ComfyNode):
         config = config_of(GuideConfig, settings)
         values = None if curve is None else torch.as_tensor(curve, dtype=torch.float32).reshape(-1)
         if values is not None and not (len(values) and torch.isfinite(values).all()):
-            raise InputError("The curve holds no numbers, or some that are not finite.", "Connect a Audio Curve.")
+            raise InputError("The curve holds no numbers, or some that are not finite.", "Connect an Audio Curve.")
         decoder = auto_decoder(model) if decoder is None else decoder
         if decoder.latents != latents_of(model):
             raise InputError(

@@ -15,6 +15,11 @@ SHOWN = 14  # words in the picture
 MOST_LINES = 14  # and in the text
 
 
+def listed(words: str) -> list[str]:
+    """Words separated by commas or lines."""
+    return [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
+
+
 class HearWords(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -72,6 +77,11 @@ class HearWords(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    def refuse(cls, words, vocabulary):
+        if vocabulary == BELOW and not listed(words):
+            raise InputError("There is no word to listen for.", "Write some, or choose a vocabulary.")
+
+    @classmethod
     def execute(cls, ears, audio, words, vocabulary, table, smoothing, hold):
         import json
 
@@ -82,13 +92,11 @@ class HearWords(io.ComfyNode):
         vocabulary_table = read_vocabulary(None if table == SHIPPED else known[table])
         check_choice("vocabulary", vocabulary, [BELOW, ALL, *vocabulary_table.groups])
         network, step = ears.on_device(), on_step()
-        wanted = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
+        wanted = listed(words)
         if vocabulary != BELOW:
             ready = ready_words(vocabulary_table, [] if vocabulary == ALL else [vocabulary], network)
             said = {word.lower() for word in wanted}
             wanted += [word for word in ready if word.lower() not in said]
-        if not wanted:
-            raise InputError("There is no word to listen for.", "Write some, or choose a vocabulary.")
         config = config_of(HearWordsConfig, {"smoothing": smoothing, "hold": hold})
         heard = hear_words(
             network, recording, wanted, vocabulary_table, config, name=ears.name,

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..soundguide_core.audio.shaping import as_curve
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.media import images
-from .host import Model
+from .host import Model, img_of, in_chunks
 from .sockets import Embeds
 
 PICTURES, SIZE = 4, 224
@@ -74,6 +74,22 @@ def _test_pictures() -> Tensor:
     small = torch.rand(PICTURES, 3, 7, 7, generator=rng)
     smooth = F.interpolate(small, (SIZE, SIZE), mode="bicubic", align_corners=True)
     return smooth.clamp(0, 1) * 2 - 1
+
+
+class JointVision:
+    """The picture tower of a joint encoder, called as the host calls a CLIP Vision model. It gives no hidden states of
+    patches: unCLIP and image embeds want none."""
+
+    def __init__(self, encoder: Model) -> None:
+        self.encoder = encoder
+
+    def encode_image(self, image: Tensor, crop: bool = True) -> Any:
+        """IMAGE [B,H,W,3] => CLIP_VISION_OUTPUT; the encoder looks at the centre square, whatever crop says."""
+        seen = in_chunks(self.encoder.on_device().encode_image, img_of(image), 32, self.encoder.device)
+        return _output(seen.float().cpu())
+
+    def get_ram_usage(self) -> int:
+        return self.encoder.get_ram_usage()
 
 
 def _output(image_embeds: Tensor) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar
 
+import comfy.conds  # pyright: ignore[reportMissingImports] the host
 import comfy.latent_formats  # pyright: ignore[reportMissingImports] the host
 import comfy.model_base  # pyright: ignore[reportMissingImports] the host
 import comfy.model_management as mm  # pyright: ignore[reportMissingImports] the host
@@ -52,6 +53,22 @@ class Config(comfy.supported_models_base.BASE):
     supported_inference_dtypes: ClassVar[list] = [torch.float32]
 
 
+class PixelModel(comfy.model_base.BaseModel):
+    """Tells the network what unCLIP Conditioning adds, pictures or sounds of the joint space, as further points."""
+
+    def extra_conds(self, **kwargs: Any) -> dict:
+        out, told = super().extra_conds(**kwargs), kwargs.get("cross_attn")
+        shown = kwargs.get("unclip_conditioning") or []
+        if told is not None and shown:
+            points = [
+                each["strength"] * F.normalize(each["clip_vision_output"].image_embeds.float(), dim=-1).mean(0)
+                for each in shown
+            ]
+            added = torch.stack(points)[None].to(told).expand(len(told), -1, -1)
+            out["c_crossattn"] = comfy.conds.CONDCrossAttn(torch.cat([told, added], dim=1))
+        return out
+
+
 class HostUNet(nn.Module):
     """A UNet of soundguide_core, called as the host calls a diffusion model.
 
@@ -91,7 +108,7 @@ def _pixel_model(name: str) -> Any:
     config = Config(Config.unet_config)
     config.memory_usage_factor = denoiser.unet.config["block_out_channels"][0] / denoiser.unet.patch**2 / SD15_WIDTH
     kind = comfy.model_base.ModelType
-    model = comfy.model_base.BaseModel(
+    model = PixelModel(
         config, kind.EPS if denoiser.prediction_type == "epsilon" else kind.V_PREDICTION, mm.unet_offload_device()
     )
     model.diffusion_model = HostUNet(denoiser.unet, denoiser.multiple, denoiser.alpha_bar)

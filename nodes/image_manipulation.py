@@ -6,7 +6,7 @@ from ..soundguide_core.systems.configs.image_manipulation import PAPER, RELEASED
 from ..soundguide_core.systems.configs.projection import ProjectionConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
-from .host import image_of, img_of, io, on_device, on_step, search_aliases, with_grad
+from .host import advanced, image_of, img_of, io, on_device, on_step, search_aliases, with_grad
 from .latents import generator_input
 from .settings import config_inputs, config_of, preset_input
 from .sockets import Latents
@@ -85,8 +85,12 @@ class SoundManipulate(io.ComfyNode):
                     ManipulationConfig,
                     *("schedule.steps", "schedule.lr", "similarity", "layer_masking", "variant"),
                     *("crops", "space", "samples", "seed"),
-                    adaptive_layers={"label_on": "adaptive", "label_off": "all alike"},
-                    variant={"options": [PAPER, RELEASED], "default": PAPER},
+                    step_size=advanced(),
+                    adaptive_layers={"label_on": "adaptive", "label_off": "all alike", **advanced()},
+                    variant={"options": [PAPER, RELEASED], "default": PAPER, **advanced()},
+                    crops=advanced(),
+                    space=advanced(),
+                    samples=advanced(),
                 ),
                 sockets.SoundEmbeds.Input(
                     "also",
@@ -100,14 +104,23 @@ class SoundManipulate(io.ComfyNode):
                     max=4.0,
                     step=0.05,
                     tooltip="How much of 'also' against 1 of 'embeds'; below 0 leads away from it.",
+                    **advanced(),
                 ),
-                preset_input(ManipulationConfig),
+                preset_input(ManipulationConfig, **advanced()),
                 sockets.FaceIdentity.Input(
                     "identity",
                     optional=True,
                     tooltip="From Load Identity Encoder, for faces: the changed picture shows the same person.",
                 ),
-                *config_inputs(ManipulationConfig, "identity", "strength", also={"optional": True}),
+                *config_inputs(
+                    ManipulationConfig, "identity", "strength", also={"optional": True}, keep_identity=advanced()
+                ),
+                io.Image.Input(
+                    "unchanged",
+                    optional=True,
+                    tooltip="The picture before the change, from Render Pictures or your file: 'image' gives it while "
+                    "this node is bypassed, for an A/B look. The change itself does not use it.",
+                ),
             ],
             outputs=[
                 sockets.WLatents.Output(
@@ -133,7 +146,9 @@ class SoundManipulate(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, encoder, latents, embeds, also_weight, also=None, identity=None, **settings):
+    def execute(
+        cls, generator, encoder, latents, embeds, also_weight, also=None, identity=None, unchanged=None, **settings
+    ):
         from ..soundguide_core.pipelines.image_manipulation import change_picture
 
         if also is not None:

@@ -103,6 +103,13 @@ class MixStyles(io.ComfyNode):
         )
 
     @classmethod
+    def refuse(cls, layers, first_layer, last_layer):
+        if layers == BY_NUMBER and first_layer > last_layer:
+            raise InputError(
+                f"The first layer, {first_layer}, comes after the last, {last_layer}.", "Give the smaller number first."
+            )
+
+    @classmethod
     def execute(cls, base, donor, layers, first_layer, last_layer):
         from ..soundguide_core.generators.latents import mix_layers
 
@@ -112,11 +119,6 @@ class MixStyles(io.ComfyNode):
                 "Use batches of one size, or a single picture on one side.",
             )
         if layers == BY_NUMBER:
-            if first_layer > last_layer:
-                raise InputError(
-                    f"The first layer, {first_layer}, comes after the last, {last_layer}.",
-                    "Give the smaller number first.",
-                )
             layers = range(first_layer, last_layer + 1)
         return io.NodeOutput(Latents(mix_layers(base.ws, donor.ws, layers), base.generator))
 

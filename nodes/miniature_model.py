@@ -50,8 +50,11 @@ class LoadMiniatureModel(io.ComfyNode):
         return model_stamp(KIND, name)
 
     @classmethod
-    def execute(cls, name, encoder=None):
+    def refuse(cls, name):
         check_here(KIND, name)
+
+    @classmethod
+    def execute(cls, name, encoder=None):
         model, clip = host_pixels.pixel_model(name), host_pixels.text_clip(encoder.name if encoder else None)
         told, said = model.model.diffusion_model.unet.context_dim, clip.cond_stage_model.clip.dim
         if told not in (None, said):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.checkpoints import registry
+from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.embedding.hearing.names import ears_kind, ears_names
 from ..soundguide_core.flow.estimators import METHODS, flow_names, load_flow
 from ..soundguide_core.trajectory.loading import kind_of, load_trajectory, trajectory_names
@@ -34,14 +35,14 @@ class Loader(io.ComfyNode):
         return registry.names(cls.kind)
 
     @classmethod
-    def schema(cls, tooltip: str, output: io.Output, more: tuple = (), **texts) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
-        """texts: node_id, display_name and description; tooltip: which names there are, and where more are put. more:
-        inputs beside the name."""
+    def schema(cls, tooltip: str, output: io.Output, *, more: tuple = (), also: tuple = (), **texts) -> io.Schema:  # pyright: ignore[reportInvalidTypeForm] the host's
+        """texts: node_id, display_name and description; tooltip: which names there are, and where more are put. more,
+        also: inputs and outputs beside these."""
         name = io.Combo.Input("name", options=cls.names(), tooltip=tooltip)
-        return io.Schema(category="SoundGuide/models", inputs=[name, *more], outputs=[output], **texts)
+        return io.Schema(category="SoundGuide/models", inputs=[name, *more], outputs=[output, *also], **texts)
 
     @classmethod
-    def check(cls, name) -> None:
+    def refuse(cls, name):
         check_here(cls.kind, name)
 
     @classmethod
@@ -50,8 +51,20 @@ class Loader(io.ComfyNode):
 
     @classmethod
     def execute(cls, name):
-        cls.check(name)
-        return io.NodeOutput(Model(name, lambda device: cls.load(name, device), cls.kind))
+        return io.NodeOutput(Model(name, lambda device: cls.loaded(name, device), cls.kind))
+
+    @classmethod
+    def loaded(cls, name, device):
+        """load(), and a file of another kind is told where it belongs."""
+        from ..soundguide_core.checkpoints.weights import WrongKind
+
+        try:
+            return cls.load(name, device)
+        except WrongKind as error:
+            node = next((each.define_schema().display_name for each in NODES if each.kind == error.found), "its loader")
+            raise InputError(
+                error.cause, f"Put it into ComfyUI/models/soundguide/{error.found} and load it with {node}."
+            ) from error
 
 
 class LoadJointEncoder(Loader):
@@ -82,6 +95,13 @@ class LoadJointEncoder(Loader):
             output=sockets.Joint.Output(
                 "encoder", display_name="encoder", tooltip="For every node that asks for an encoder."
             ),
+            also=(
+                io.ClipVision.Output(
+                    "clip_vision",
+                    display_name="clip_vision",
+                    tooltip="How this encoder sees pictures, as CLIP Vision: for Sound to Image Embeds.",
+                ),
+            ),
         )
 
     @classmethod
@@ -97,16 +117,18 @@ class LoadJointEncoder(Loader):
     @classmethod
     def execute(cls, name, precision="auto"):
         check_choice("precision", precision, PRECISIONS)
-        cls.check(name)
 
         def load(device):
-            joint = cls.load(name, device)
+            joint = cls.loaded(name, device)
             large = sum(weight.numel() for weight in joint.clip.parameters()) > LARGE
             return (
                 joint.halve() if precision == "half" or (precision == "auto" and large and half_is_better()) else joint
             )
 
-        return io.NodeOutput(Model(name, load, cls.kind))
+        from .host_clip_vision import JointVision
+
+        encoder = Model(name, load, cls.kind)
+        return io.NodeOutput(encoder, JointVision(encoder))
 
 
 class LoadSoundClassifier(Loader):
@@ -132,7 +154,7 @@ class LoadSoundClassifier(Loader):
         return ears_names()
 
     @classmethod
-    def check(cls, name):
+    def refuse(cls, name):
         kind = cls._kind(name)
         if any(row.name == name and row.kind == kind for row in registry.rows()):
             registry.find(kind, name)
@@ -284,9 +306,9 @@ class LoadFlow(Loader):
         return flow_names()
 
     @classmethod
-    def check(cls, name):
+    def refuse(cls, name):
         if name not in METHODS:
-            super().check(name)
+            super().refuse(name)
 
     @classmethod
     def fingerprint_inputs(cls, name):

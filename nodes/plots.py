@@ -106,8 +106,9 @@ def _wave_outline(wave: Tensor, sample_rate: float, columns: int = 700):
     return seconds.numpy(), (padded.amin(1) / loudest).numpy(), (padded.amax(1) / loudest).numpy()
 
 
-def report_picture(report: VideoReport, fps: float) -> Tensor:
-    """Loudness [F] with what is seen, nearness to the sound, motion; of a report that has all three."""
+def report_picture(report: VideoReport, fps: float, before: VideoReport | None = None) -> Tensor:
+    """Loudness [F] with what is seen, nearness to the sound, motion; of a report that has all three. before: of the
+    same video before it was changed, of which nearness and motion are drawn too."""
     loudness, figures, found = report.curve, report.figures, report.reactivity
     similarity, adjacent = figures.similarity, figures.adjacent
     assert loudness is not None and found is not None and similarity is not None and adjacent is not None
@@ -133,6 +134,10 @@ def report_picture(report: VideoReport, fps: float) -> Tensor:
         color=INK, fontsize=10,
     )  # fmt: skip
     axes[2].set(xlabel="seconds", ylim=(0, None))
+    if before is not None and before.figures.similarity is not None:
+        axes[1].plot(seconds, before.figures.similarity, color=FAINTLY, linewidth=1.0, label="before")
+        axes[2].plot(seconds[1:], before.figures.motion, color=FAINTLY, linewidth=1.0, label="before")
+        axes[1].legend(loc="upper right", fontsize=8, facecolor=PAPER, edgecolor=PAPER, labelcolor=INK)
     for axis in axes:
         axis.set_xlim(0, max(seconds[-1], 1e-6))
     return _picture(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..soundguide_core.audio.keyframes import PROMPT_FORMATS, QUOTED
+from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.embedding.prompt_config import PromptConfig
 from ..soundguide_core.systems.configs.video_editing import LOUDNESS_LAWS, SONES
 from . import plots, sockets
@@ -154,6 +155,11 @@ class WordsOnACurve(io.ComfyNode):
                 "are."),
             ],
         )  # fmt: skip
+
+    @classmethod
+    def refuse(cls, texts):
+        if not texts.strip():
+            raise InputError("There is no text.", "Write one prompt a line.")
 
     @classmethod
     def execute(cls, texts, curve, fps):

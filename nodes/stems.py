@@ -23,7 +23,7 @@ class SplitStems(io.ComfyNode):
             ),
             category="SoundGuide/audio",
             description="Takes a piece of music apart into drums, bass, vocals and the rest, so that each moves "
-            "something else through a Audio Curve of its own.",
+            "something else through an Audio Curve of its own.",
             inputs=[
                 io.Audio.Input("audio", tooltip="One piece of music, of any length and rate."),
                 io.Combo.Input(

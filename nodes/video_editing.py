@@ -7,7 +7,7 @@ from ..soundguide_core.systems.configs.video_editing import CONSTANT, DECIBELS, 
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
 from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, search_aliases, with_grad
-from .settings import config_inputs, config_of, preset_input
+from .settings import AS_SET, config_inputs, config_of, preset_input
 
 
 class FlowGuidance(io.ComfyNode):
@@ -164,6 +164,10 @@ class SoundiniSampler(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def refuse(cls, steps, skip, preset=AS_SET):
+        config_of(EditConfig, {"steps": steps, "skip": skip, "preset": preset})
 
     @classmethod
     def execute(

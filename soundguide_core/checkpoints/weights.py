@@ -34,8 +34,19 @@ def load(path: str | os.PathLike, *kinds: str, channels_last: bool = False) -> t
         foreign = open_foreign(path)
         tensors, config, found = own_storage(foreign.tensors), foreign.config, foreign.kind
     if found not in kinds:
-        raise InputError(f"{path} holds weights of the kind {found}, not {kinds[0]}.", f"Choose a {kinds[0]} file.")
+        raise WrongKind(path, found, kinds[0])
     return tensors, config
+
+
+class WrongKind(InputError):
+    """A whole file of another kind than was asked for. found: its kind."""
+
+    def __init__(self, path: str | os.PathLike, found: str, wanted: str):
+        super().__init__(
+            f"{path} holds weights of the kind {found}, not {wanted}.",
+            f"Its place is the model folder {found}; choose a {wanted} file here.",
+        )
+        self.found = found
 
 
 def plain_state(path: str | os.PathLike) -> dict[str, Tensor]:

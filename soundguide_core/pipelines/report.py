@@ -51,7 +51,8 @@ class VideoReport:
         if found is not None:
             lines.append(
                 f"movement with the loudness: {found.correlation:.2f} at a lag of {found.lag:+d} frames; "
-                f"99 % of {len(found.nulls)} shuffled sounds stay below {found.null_99:.2f}, so it "
+                f"better than {found.share:.0%} of {len(found.nulls)} shuffled sounds (99 % of them stay below "
+                f"{found.null_99:.2f}), so it "
                 + ("follows the sound" if found.reacts else "cannot be told from chance")
             )
         if figures.adjacent is not None and len(figures.motion):

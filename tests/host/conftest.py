@@ -119,6 +119,7 @@ def tiny_models(tmp_path_factory) -> Path:
     """A folder as users lay it out: generator/tiny.safetensors and NVIDIA's foreign.pkl, joint/tiny and joint/other,
     untrained and small."""
     import torch
+    from safetensors.torch import save_file
 
     from soundguide_core.audio.mel import RELEASED, MelSpec
     from soundguide_core.checkpoints import safetensors_io
@@ -141,6 +142,8 @@ def tiny_models(tmp_path_factory) -> Path:
         (folder / "unet").mkdir()
         unet = UNet(**TINY_UNET["unet"], schedule=TINY_UNET["schedule"])
         safetensors_io.save(folder / "unet" / "tiny.safetensors", unet.state_dict(), TINY_UNET)
+        shutil.copy(ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl", folder / "unet" / "misplaced.pkl")
+        save_file({"model.diffusion_model.out.2.bias": torch.zeros(4)}, folder / "unet" / "misplaced.safetensors")
         encoder = {"trunk": {"dim": 16, "backbone": "test_resnet", "padding": 1}, "width": 8}
         (folder / "trajectory").mkdir()
         save_trajectory(

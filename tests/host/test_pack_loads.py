@@ -49,7 +49,7 @@ def described(name: str, spec: list) -> list:
     kind, options = spec[0], dict(spec[1]) if len(spec) > 1 else {}
     if isinstance(kind, list):
         kind, options["options"] = "COMBO", kind
-    if name == "name":  # model files differ from machine to machine
+    if name in ("name", "separator"):  # model files differ from machine to machine
         options.pop("options", None)
     kept = ("default", "min", "max", "step", "options", "control_after_generate", "multiline")
     return [kind, {key: options[key] for key in kept if key in options}]

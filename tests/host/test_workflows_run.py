@@ -139,6 +139,11 @@ def tiny_prompt() -> dict:
         "report": node(
             "SoundReport", encoder=["J", 0], image=["frames", 0], audio=["sound", 0], fps=12.0, embeds=["text", 0]
         ),
+        "clip": {"class_type": "CreateVideo", "inputs": {"images": ["frames", 0], "audio": ["sound", 0], "fps": 12.0}},
+        "report2": node("SoundReport", encoder=["J", 0], video=["clip", 0], before=["frames", 0], fps=30.0),
+        "see_report2": {"class_type": "PreviewAny", "inputs": {"source": ["report2", 1]}},
+        "see_score": {"class_type": "PreviewAny", "inputs": {"source": ["report2", 4]}},
+        "see_before": {"class_type": "PreviewAny", "inputs": {"source": ["report2", 5]}},
         "V": node("LoadStyleGANV", name="miniature"),
         "continuous": node("StyleGANVRender", generator=["V", 0], audio=["sound", 0], **CONTINUOUS),
         "U": node("LoadPixelDiffusion", name="tiny.safetensors"),
@@ -196,6 +201,9 @@ def test_every_node_works(server, node_infos):
     assert len(said["words"]) == 23 and {"rain", "a brass band", "Owl"} <= {each["word"] for each in said["words"]}
     assert run.outputs["see_voice"]["text"][0] == "7"
     assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
+    told, score, before = (run.outputs[name]["text"][0] for name in ("see_report2", "see_score", "see_before"))
+    after_it, before_it = told.split("\n\nbefore\n")
+    assert after_it == before_it and score == before and 0 <= float(score) <= 1  # one video twice, one as VIDEO
     assert len(run.outputs["see_plot"]["images"]) == 1
     assert len(run.outputs["see_edit"]["images"]) == 12 and len(run.outputs["see_moves"]["images"]) == 11
 
@@ -360,9 +368,57 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_answered_in_two_sentences(server, mistake):
     prompt, said = MISTAKES[mistake]
-    run = server.run(prompt)
-    assert run.status == "error" and said in run.error
-    assert run.error.endswith(".") and run.error.count(". ") >= 1 and "\n" not in run.error and len(run.error) < 300
+    told = refusal(server, prompt)
+    assert said in told
+    assert told.endswith(".") and told.count(". ") >= 1 and "\n" not in told and len(told) < 300
+
+
+def refusal(server, prompt: dict) -> str:
+    """What the host says of a wrong prompt: before it runs where our node can tell by its widgets, else after."""
+    status, answer = server.post("/prompt", {"prompt": prompt})
+    for node in answer["node_errors"].values():
+        for error in node["errors"]:
+            return error["details"].split(" - ", 1)[1]
+    assert status == 200, answer
+    run = server.wait(answer["prompt_id"])
+    assert run.status == "error" and run.messages["execution_error"]["exception_type"] == "SoundGuide"
+    return run.error
+
+
+BEFORE_IT_RUNS = {
+    "an empty text": changed(text={"text": "  "}),
+    "layers the wrong way round": changed(styles=by_number(3, 1)),
+    "more steps skipped than there are": changed(edit={"skip": 3}),
+    "no word to listen for": changed(say={"words": " ,", "vocabulary": "only the words below"}),
+    "guiding that ends before it starts": changed(guided={"start": 0.6, "end": 0.4}),
+    "no prompt": changed(words={"texts": "\n"}),
+    "weights of nothing": changed(mix=dict.fromkeys(("weight_1", "weight_2", "weight_3", "weight_4"), 0.0)),
+    "weights that are not there": changed(J={"name": "nobody"}),
+    "weights that have to be fetched": changed(J={"name": "clip-b-32-wav2clip"}),
+}
+
+
+@pytest.mark.parametrize("mistake", BEFORE_IT_RUNS)
+def test_what_widgets_alone_tell_is_refused_before_anything_runs(server, mistake):
+    _, answer = server.post("/prompt", {"prompt": BEFORE_IT_RUNS[mistake]})
+    (node,) = answer["node_errors"].values()
+    assert {error["type"] for error in node["errors"]} == {"custom_validation_failed"}
+    told = node["errors"][0]["details"].split(" - ", 1)[1]
+    assert told.endswith(".") and told.count(". ") >= 1
+
+
+def test_bounds_hold_for_widgets_that_the_node_checks_itself(server):
+    _, answer = server.post("/prompt", {"prompt": changed(edit={"steps": 5000})})
+    assert "steps is 5000" in answer["node_errors"]["edit"]["errors"][0]["details"].replace("'", "")
+
+
+def test_a_file_of_another_kind_is_told_where_it_belongs(server):
+    for name, said in (("misplaced.pkl", "with Load StyleGAN."), ("misplaced.safetensors", "Stable Diffusion")):
+        prompt = {
+            "U": node("LoadPixelDiffusion", name=name),
+            "see": {"class_type": "PreviewAny", "inputs": {"source": ["U", 0]}},
+        }
+        assert said in refusal(server, prompt)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from torch import Tensor
 from ...common.errors import InputError
 from .. import keras_h5, safe_pickle, safetensors_io
 
+# how tensors of the models that ComfyUI samples are called: people try them here too
+HOST_MODELS = ("model.diffusion_model.", "diffusion_model.", "double_blocks.", "transformer_blocks.", "blocks.0.cross_")
+
 # asked in this order
 FORMATS: tuple[str, ...] = (
     "guided_diffusion",
@@ -75,6 +78,11 @@ def open_foreign(path: str | os.PathLike) -> Converted:
                 "Download or copy it again, or get the weights from the people who made them.",
             ) from error
         return Converted(layout.NAME, layout.KIND, tensors, config)
+    if isinstance(content, dict) and any(str(name).startswith(HOST_MODELS) for name in content):
+        raise InputError(
+            f"{path} holds a diffusion model such as Stable Diffusion, Flux or Wan.",
+            "ComfyUI loads it from models/checkpoints or models/diffusion_models; Guide Model by Sound lets it listen.",
+        )
     raise InputError(
         f"{path} holds {described(content)}, which is no layout of weights that SoundGuide knows.",
         "Use one of the checkpoints that `models` lists, or a file that SoundGuide has written.",
