@@ -1,6 +1,6 @@
 """Everything from nothing, with Python 3.10 or newer alone:
 
-    python start.py demo                   play the miniature through, as a page to look at
+    python start.py demo                   play the miniature through, as a page to look at; --quick plays less
     python start.py run classify rain.wav  any command of SoundGuide; `run --help` lists them
     python start.py test                   the tests
 
@@ -11,6 +11,7 @@ installed, so that the next time starts at once. It works from any folder. Argum
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,47 @@ def answers(url):
     return True
 
 
+def fetch(pip, *what, last=None):
+    """pip install, with one line that says what is fetched and how much, in place of pip's many: whether it worked.
+
+    last: where the count of megabytes goes on from and to, {"megabytes": 0.0}.
+    """
+    count = {"megabytes": 0.0} if last is None else last
+    look = ["--progress-bar", "raw"] if works(*pip, "install", "--progress-bar", "raw", "--help") else []
+    command = [*pip, "install", *QUIET, *look, *what]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    name, size, told = "", 0.0, 0.0
+    for line in process.stdout:
+        if found := re.search(r"Downloading (?:\S*/)?([^/\s]+(?<!\.metadata)) \((\d+(?:\.\d+)?) ?([kMG])?B\)", line):
+            name = re.split(r"-(?=\d)", found[1])[0]
+            size = float(found[2]) * {"k": 1e-3, "M": 1, "G": 1e3}.get(found[3], 1e-6)
+            count["megabytes"] += size
+            show(f"fetching {name}, {size:.0f} MB; {count['megabytes']:.0f} MB with it", lasting=size >= 20)
+        elif found := re.match(r"Progress (\d+) of (\d+)", line):
+            now = time.monotonic()
+            if now - told > 0.5:
+                told, done = now, int(found[1]) / 1e6
+                so_far = count["megabytes"] - size + done
+                show(f"fetching {name}, {done:.0f} of {size:.0f} MB; {so_far:.0f} MB so far", lasting=False)
+        elif found := re.match(r"Installing collected packages: (.*)", line):
+            show(f"unpacking {len(found[1].split(','))} packages, {count['megabytes']:.0f} MB fetched", lasting=True)
+        elif line.startswith(("ERROR", "error")):
+            show(line.rstrip(), lasting=True)
+    return process.wait() == 0
+
+
+def show(text, lasting):
+    """One line that the next replaces where a terminal shows it; elsewhere only those that are to last."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r[SoundGuide] {text}"[:width].ljust(width), end="\n" if lasting else "", flush=True)
+    elif lasting:
+        say(text)
+
+
 def install(command):
     wanted = requirements(command)
     stamp = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.exists() else {}
@@ -87,18 +129,19 @@ def install(command):
     pip = [PYTHON, "-m", "pip"]
     if not works(*pip, "--version"):
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
+    count = {"megabytes": 0.0}
     if cuda_is_of_no_use() and not set(PYTORCH) <= set(installed) and answers(FOR_PROCESSORS + "/torch/"):
-        say("Installing PyTorch for processors, much smaller than the usual one, as there is no NVIDIA driver here")
-        done = subprocess.run([*pip, "install", *QUIET, "--index-url", FOR_PROCESSORS, *PYTORCH]).returncode == 0
+        say("Installing PyTorch for processors, about 250 MB, as there is no NVIDIA driver here")
+        done = fetch(pip, "--index-url", FOR_PROCESSORS, *PYTORCH, last=count)
         if not (done and works(PYTHON, "-c", "import torchvision")):  # a pip with places of its own may mix two builds
             say("That did not give a PyTorch that works; pip's usual one is taken, about 3 GB to fetch")
             works(*pip, "uninstall", "--yes", *PYTORCH)
-    say(f"Installing {len(wanted)} packages, some minutes the first time; below, what is fetched and how much")
-    if subprocess.run([*pip, "install", *QUIET, *wanted]).returncode:
+    say(f"Installing {len(wanted)} packages and what they need, some minutes the first time")
+    if not fetch(pip, *wanted, last=count):
         sys.exit("pip could not install the packages; its last lines say why. Mend that and run the command again.")
     stamp = {"python": sys.version, "installed": sorted({*installed, *wanted})}
     STAMP.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
-    say(f"Installed in {time.monotonic() - began:.0f} seconds")
+    say(f"Installed in {time.monotonic() - began:.0f} seconds, {count['megabytes']:.0f} MB fetched")
 
 
 def main(arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,9 +38,43 @@ def ran(start, monkeypatch):
             start.PYTHON.touch()
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(start, "subprocess", SimpleNamespace(run=pretend, DEVNULL=subprocess.DEVNULL))
+    fakes = {"run": pretend, "Popen": lambda command, **_: as_process(start, command)}
+    monkeypatch.setattr(start, "subprocess", SimpleNamespace(**fakes, DEVNULL=-3, PIPE=-1))
     monkeypatch.setattr(start, "answers", lambda url: url.startswith(start.FOR_PROCESSORS))
     return commands
+
+
+def as_process(start, command, *lines: str):
+    """What subprocess.Popen gives: it prints these lines, and ends as subprocess.run of the command does."""
+    returncode = start.subprocess.run(command).returncode
+    return SimpleNamespace(stdout=iter(lines), wait=lambda: returncode)
+
+
+PIP = """Collecting torch
+  Downloading torch-2.14.1-cp311-cp311-manylinux_2_28_x86_64.whl.metadata (28 kB)
+Downloading https://a.place/whl/cpu/torch-2.14.1%2Bcpu-cp311-cp311-manylinux_2_28_x86_64.whl (188.4 MB)
+Progress 0 of 188400000
+Progress 94200000 of 188400000
+Using cached numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.whl (16.6 MB)
+Downloading scikit_image-0.26.0-cp311-cp311-manylinux_2_24_x86_64.whl (13.9 MB)
+Downloading tqdm-4.70.1-py3-none-any.whl (78 kB)
+Installing collected packages: tqdm, numpy, torch
+Successfully installed numpy-2.4.6 torch-2.14.1 tqdm-4.70.1
+"""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_fetched_and_how_much_is_said_in_a_line(start, ran, monkeypatch, capsys, terminal):
+    lines = PIP.splitlines(keepends=True)
+    monkeypatch.setattr(start.subprocess, "Popen", lambda command, **_: as_process(start, command, *lines))
+    monkeypatch.setattr(start.sys.stdout, "isatty", lambda: terminal)
+    count = {"megabytes": 100.0}
+    assert start.fetch(["pip"], "torch", last=count)
+    assert count["megabytes"] == pytest.approx(100 + 188.4 + 13.9 + 0.078)
+    told = [line.strip() for line in re.split(r"[\r\n]", capsys.readouterr().out)]
+    assert "[SoundGuide] fetching torch, 188 MB; 288 MB with it" in told
+    assert "[SoundGuide] unpacking 3 packages, 302 MB fetched" in told
+    assert ("scikit_image" in "".join(told)) == terminal, "small ones only where the line is replaced"
 
 
 def test_requirements_are_those_of_the_card(start):
@@ -108,7 +143,8 @@ def test_where_the_small_pytorch_does_not_work_the_usual_one_is_taken(start, ran
     assert start.main(["demo"]) == 0
     assert "usual one is taken" in capsys.readouterr().out and start.STAMP.exists()
     uninstalled = next(i for i, command in enumerate(ran) if "uninstall" in command)
-    assert {"torch", "torchvision", "open_clip_torch"} <= set(ran[uninstalled + 1]), "both anew, beside the rest"
+    after = next(command for command in ran[uninstalled + 1 :] if "--help" not in command)
+    assert {"torch", "torchvision", "open_clip_torch"} <= set(after), "both anew, beside the rest"
 
 
 def test_where_the_place_does_not_answer_pip_is_not_sent_there(start, ran, monkeypatch):

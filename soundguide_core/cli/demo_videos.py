@@ -11,13 +11,15 @@ from .common import progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-SEED, SOUND, FRAMES, FPS = 13, "fire", 12, 6.0  # of the video that is edited
+    from .demo_models import Demo
+
+SEED, SOUND = 13, "fire"  # of the video that is edited
 FADE = ("waves", "fire")
 MOVING = "thunder"
 SMOOTH_FPS, SHOWN = 12.0, 12  # of the videos that are made, and of these the frames in a picture
 
 
-def edited(folder: Path, joint, seed: int) -> None:
+def edited(demo: Demo) -> None:
     """video.mp4, video.png: a calm video whose upper half a fire edits, beside its source."""
     import torch
 
@@ -29,23 +31,24 @@ def edited(folder: Path, joint, seed: int) -> None:
     from ..pipelines.video_editing import EditNetworks, edit_whole
     from ..systems.configs.video_editing import CONSTANT, EditConfig, LeadConfig
 
-    denoiser = load_denoiser("miniature", joint.device)
+    denoiser = load_denoiser("miniature", demo.joint.device)
     size = denoiser.resolution
     assert size is not None  # the miniature's file says it
-    frames = from_uint8(torch.from_numpy(render(SEED + seed, None, [0.0] * FRAMES, size=size, fps=FPS)))
+    count, fps = demo.size.frames, demo.size.edit_fps
+    frames = from_uint8(torch.from_numpy(render(SEED + demo.seed, None, [0.0] * count, size=size, fps=fps)))
     mask = torch.zeros(1, 1, size, size)
     mask[..., : size // 2, :] = 1
-    path = folder / "sounds" / f"{SOUND}.wav"
-    heard = Hearing(joint, Recording.of_file(path)).heard(FPS, FRAMES)
+    path = demo.folder / "sounds" / f"{SOUND}.wav"
+    heard = Hearing(demo.joint, Recording.of_file(path)).heard(fps, count)
     with progress("editing") as on_step:
         result = edit_whole(
-            frames, heard, EditNetworks(denoiser, joint), EditConfig(seed=seed), lead=LeadConfig(loudness=CONSTANT),
-            masks=mask, on_step=on_step,
+            frames, heard, EditNetworks(denoiser, demo.joint), EditConfig(seed=demo.seed),
+            lead=LeadConfig(loudness=CONSTANT), masks=mask, on_step=on_step,
         ).frames  # fmt: skip
-    _leave(folder / "video", {"source": frames, "edited": result}, FPS, path)
+    _leave(demo.folder / "video", {"source": frames, "edited": result}, fps, path)
 
 
-def generated(folder: Path, generator, seed: int) -> None:
+def generated(demo: Demo) -> None:
     """generated.mp4, generated.png: waves that fade into a fire, as a video."""
     import torch
 
@@ -54,18 +57,18 @@ def generated(folder: Path, generator, seed: int) -> None:
     from ..systems.configs.sound_to_video import VideoConfig
     from ..trajectory.loading import load_trajectory
 
-    path = _crossfade(folder)
+    path = _crossfade(demo.folder)
     with progress("generating") as on_step:
         parts, _ = generate(
-            Recording.of_file(path), generator.sample_ws([SEED + seed], psi=0.7), generator=generator,
-            trajectory=load_trajectory("miniature", generator.w_avg.device),
-            config=VideoConfig(fps=SMOOTH_FPS, seed=seed), on_step=on_step,
+            Recording.of_file(path), demo.generator.sample_ws([SEED + demo.seed], psi=0.7), generator=demo.generator,
+            trajectory=load_trajectory("miniature", demo.generator.w_avg.device),
+            config=VideoConfig(fps=SMOOTH_FPS, seed=demo.seed), on_step=on_step,
         )  # fmt: skip
         frames = torch.cat([part.frames for part in parts])
-    _leave(folder / "generated", {" to ".join(FADE): frames}, SMOOTH_FPS, path)
+    _leave(demo.folder / "generated", {" to ".join(FADE): frames}, SMOOTH_FPS, path)
 
 
-def moved(folder: Path, joint, seed: int) -> None:
+def moved(demo: Demo) -> None:
     """moved.mp4, moved.png: a scene of thunder that moves with a recording of it."""
     import torch
 
@@ -74,15 +77,15 @@ def moved(folder: Path, joint, seed: int) -> None:
     from ..pipelines.recording import Recording
     from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 
-    path = folder / "sounds" / f"{MOVING}.wav"
+    path = demo.folder / "sounds" / f"{MOVING}.wav"
     heard, seconds = listen(Recording.of_file(path), None)
     video = plan(
-        load_video_generator("miniature", joint.device), joint, heard, ContinuousConfig(seconds, SMOOTH_FPS),
-        content=ContentConfig(seed, psi=0.7), motion=MotionConfig(seed),
+        load_video_generator("miniature", demo.joint.device), demo.joint, heard, ContinuousConfig(seconds, SMOOTH_FPS),
+        content=ContentConfig(demo.seed, psi=0.7), motion=MotionConfig(demo.seed),
     )  # fmt: skip
     with progress("rendering") as on_step:
         frames = torch.cat([part.frames for part in video.render(on_step)])
-    _leave(folder / "moved", {MOVING: frames}, SMOOTH_FPS, path)
+    _leave(demo.folder / "moved", {MOVING: frames}, SMOOTH_FPS, path)
 
 
 def _crossfade(folder: Path) -> Path:

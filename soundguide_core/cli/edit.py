@@ -145,7 +145,7 @@ def preview(args: argparse.Namespace, config: EditConfig, lead: LeadConfig) -> N
     frames = chosen_frames(args.preview, given.video.num_frames, None if loudness is None else loudness.tolist())
     config = replace(config, weights={**config.weights, "flow": 0.0})
     networks = load_networks(config, given.joint, given.device, unet=args.unet, flow=args.flow)
-    with progress("editing", makes=f"{len(frames)} frames") as on_step:
+    with progress("editing", makes="the frame" if len(frames) == 1 else f"{len(frames)} frames") as on_step:
         sources, edited = edit_some(
             *given.left(0), given.heard, networks, config, chosen=frames, lead=lead, on_step=on_step
         )

@@ -34,6 +34,24 @@ def labelled_sheet(imgs: Tensor, columns: Sequence[str], rows: Sequence[str], pa
         picture.save(temporary)
 
 
+def titled_grid(imgs: Tensor, titles: Sequence[str], columns: int, path: str | os.PathLike) -> None:
+    """imgs [B,3,H,W] in -1..1, so many side by side, each under its own title => a PNG."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    gap, head = 4, 24
+    height, width = imgs.shape[2:]
+    font = ImageFont.load_default(size=14)
+    lines = -(-len(imgs) // columns)
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, lines * (height + head)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for i, (pixels, title) in enumerate(zip(to_uint8(imgs.cpu()).numpy(), titles)):
+        x, y = i % columns * (width + gap), i // columns * (height + head)
+        draw.text((x + width / 2, y + head / 2), title, fill=INK, font=font, anchor="mm")
+        sheet.paste(Image.fromarray(pixels), (x, y + head))
+    with replacing(path) as temporary:
+        sheet.save(temporary)
+
+
 def loss_plot(histories: dict[str, list[dict[str, float]]], path: str | os.PathLike) -> None:
     """One panel per term, one curve per history => a PNG."""
     from matplotlib.figure import Figure

@@ -160,38 +160,6 @@ def test_manipulate_your_own_picture(manipulate, tiny, tmp_path, monkeypatch):
     assert img.shape == (1, 3, 32, 32) and report["settings"]["image"].endswith("mine.png")
 
 
-@pytest.mark.slow
-def test_demo_leaves_a_page(tiny, tiny_unet, tiny_trajectory, tiny_video_generator, tmp_path, monkeypatch, capsys):
-    from soundguide_core.checkpoints import registry
-    from soundguide_core.cli import demo, demo_videos
-    from soundguide_core.latents import optimisation as optimise
-    from soundguide_core.latents import projection
-
-    joint = {part: tiny.joint / f"{part}.safetensors" for part in ("clip", "sound")}
-    rows = [
-        registry.Row("miniature", kind, files, "MIT", True, 0, "", "", "")
-        for kind, files in {
-            "joint": joint,
-            "generator": {"generator": tiny.generator},
-            "unet": {"unet": tiny_unet},
-            "trajectory": {"trajectory": tiny_trajectory},
-            "video-generator": {"generator": tiny_video_generator},
-        }.items()
-    ]
-    monkeypatch.setattr(registry, "rows", lambda: rows)
-    monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
-    monkeypatch.setattr(demo, "SECONDS", 1)
-    monkeypatch.setattr(demo_videos, "FRAMES", 4)
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--device", "cpu"]) == 0
-    page = (tmp_path / "demo" / "index.html").read_text()
-    named = re.findall(r'src="([^"]+)"', page)
-    assert len(named) == 7 + 12 and all((tmp_path / "demo" / name).stat().st_size > 500 for name in named)
-    files = (path for path in (tmp_path / "demo").rglob("*") if path.is_file())
-    written = {path.relative_to(tmp_path / "demo").as_posix() for path in files}
-    assert written == {*named, "index.html", "my-photograph.png", "sounds/waves-to-fire.wav", ".soundguide.json"}
-    assert "Done in" in capsys.readouterr().out
-
-
 def test_ctrl_c_leaves_nothing(tiny, tmp_path, monkeypatch, capsys):
     def interrupted(*_, on_step, **__):
         on_step(0, 3, {}, None)
