@@ -131,7 +131,7 @@ def install(command):
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
     count = {"megabytes": 0.0}
     if cuda_is_of_no_use() and not set(PYTORCH) <= set(installed) and answers(FOR_PROCESSORS + "/torch/"):
-        say("Installing PyTorch for processors, about 250 MB, as there is no NVIDIA driver here")
+        say("Installing PyTorch for processors, much smaller than the usual 3 GB, as there is no NVIDIA driver here")
         done = fetch(pip, "--index-url", FOR_PROCESSORS, *PYTORCH, last=count)
         if not (done and works(PYTHON, "-c", "import torchvision")):  # a pip with places of its own may mix two builds
             say("That did not give a PyTorch that works; pip's usual one is taken, about 3 GB to fetch")

@@ -43,6 +43,7 @@ PARTS = (
         demo_pictures.sky,
         {"sky.png": "A photograph whose sky listens. Outside the mask it stays as it was, to the bit. {credit}"},
     ),
+    Part("Making a film of it, for you to edit", demo_videos.film, {}),
     Part(
         "Changing pictures by each of the seven",
         demo_pictures.changes,

@@ -19,6 +19,7 @@ WORLD_SEEDS = (9, 8, 21, 11)
 SKY_SOUNDS = ("fire", "thunder", "rain", "crickets")
 FOUND_SOUNDS = ("rain", "fire", "birds", "crickets")
 PHOTOGRAPH = ("sklearn", "datasets/images/china.jpg")  # a package that librosa brings, and its file
+PICTURE, MASK = "my-photograph.png", "my-sky.png"
 CREDIT = "Photograph: danielbuechele, CC BY 2.0."
 
 
@@ -134,12 +135,13 @@ def sky_mask(pixels: np.ndarray) -> np.ndarray:
     rgb = pixels.astype(np.float32) / 255
     light = (rgb.mean(-1) > 0.72) & (rgb[..., 2] >= rgb[..., 0] - 0.02)
     light[round(0.54 * len(light)) :] = False  # the lake is as light as the sky
-    regions, _ = label(light)
+    regions = np.zeros(light.shape, np.int32)
+    label(light, output=regions)
     return (regions == regions[1, -1]).astype(np.float32)
 
 
 def sky(demo: Demo) -> None:
-    """sky.png, my-photograph.png: the photograph, and its sky edited by four sounds at full size."""
+    """sky.png: the photograph, and its sky edited by four sounds. my-photograph.png, and the mask my-sky.png."""
     import torch
 
     from ..diffusion.denoiser import load_denoiser
@@ -153,18 +155,20 @@ def sky(demo: Demo) -> None:
     if path is None:
         return
     img = load_image(path)
-    save_image(img, demo.folder / "my-photograph.png")
-    demo.credit = CREDIT
     mask = torch.from_numpy(sky_mask(to_uint8(img)[0].numpy()))[None, None]
+    shown_mask = (mask * 2 - 1).expand(-1, 3, -1, -1)
+    save_image(img, demo.folder / PICTURE)
+    save_image(shown_mask, demo.folder / MASK)
+    demo.credit = CREDIT
     embeds = torch.cat([demo.embeds[name] for name in SKY_SOUNDS])
-    config = EditConfig(seed=demo.seed, weights={"sound": 1.0}, smooth_frames=0, feather=4)
     with progress("editing") as on_step:
         edited = edit_whole(
             img.expand(len(embeds), -1, -1, -1), Heard(embeds),
-            EditNetworks(load_denoiser("miniature", demo.joint.device), demo.joint), config,
-            lead=LeadConfig(loudness=CONSTANT), masks=mask, on_step=on_step,
+            EditNetworks(load_denoiser("miniature", demo.joint.device), demo.joint),
+            EditConfig(seed=demo.seed, weights={"sound": 1.0}, smooth_frames=0), lead=LeadConfig(loudness=CONSTANT),
+            masks=mask, on_step=on_step,
         ).frames  # fmt: skip
-    imgs = torch.cat([img, *edited.split(1), (mask * 2 - 1).expand(-1, 3, -1, -1)])
+    imgs = torch.cat([img, *edited.split(1), shown_mask])
     imgs = torch.nn.functional.interpolate(imgs, scale_factor=0.75, mode="bilinear", antialias=True)
     titled_grid(imgs, ["photograph", *SKY_SOUNDS, "mask"], 3, demo.folder / "sky.png")
 
@@ -177,7 +181,7 @@ def found(demo: Demo) -> None:
     from ..media.images import load_image
     from .pictures import labelled_sheet
 
-    path = demo.folder / "my-photograph.png"
+    path = demo.folder / PICTURE
     if not demo.credit:
         return
     with progress("finding") as on_step:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SEED, SOUND = 13, "fire"  # of the video that is edited
 FADE = ("waves", "fire")
 MOVING = "thunder"
+FILM_FRAMES, FILM_FPS = 16, 8.0
 SMOOTH_FPS, SHOWN = 12.0, 12  # of the videos that are made, and of these the frames in a picture
 
 
@@ -86,6 +87,26 @@ def moved(demo: Demo) -> None:
     with progress("rendering") as on_step:
         frames = torch.cat([part.frames for part in video.render(on_step)])
     _leave(demo.folder / "moved", {MOVING: frames}, SMOOTH_FPS, path)
+
+
+def film(demo: Demo) -> None:
+    """my-film.mp4, my-sky.mp4: a camera that moves over the photograph, and where its sky is; to edit by oneself."""
+    import torch
+
+    from ..media.images import load_image
+    from ..media.video_writing import writing
+    from .demo_pictures import MASK, PICTURE
+
+    if not demo.credit:  # there is no photograph
+        return
+    for source, name in ((PICTURE, "my-film.mp4"), (MASK, "my-sky.mp4")):
+        img = load_image(demo.folder / source)
+        height, width = (2 * (side * 7 // 16) for side in img.shape[2:])
+        with writing(demo.folder / name, FILM_FPS) as write:
+            for i in range(FILM_FRAMES):
+                x = round(i * (img.shape[3] - width) / (FILM_FRAMES - 1))
+                part = img[:, :, :height, x : x + width]
+                write(torch.nn.functional.interpolate(part, size=(height // 4 * 2, width // 4 * 2), mode="area"))
 
 
 def _crossfade(folder: Path) -> Path:

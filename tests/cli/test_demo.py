@@ -79,7 +79,8 @@ def test_the_demo_leaves_a_page_of_everything(small, tmp_path, capsys):
     assert sorted(named) == sorted([*files, *(name for name in named if name.startswith("sounds/"))])
     assert len(named) == 7 + len(files) and all((out / name).stat().st_size > 500 for name in named)
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert written == {*named, "index.html", "my-photograph.png", "sounds/waves-to-fire.wav", ".soundguide.json"}
+    mine = {"my-photograph.png", "my-sky.png", "my-film.mp4", "my-sky.mp4", "sounds/waves-to-fire.wav"}
+    assert written == {*named, *mine, "index.html", ".soundguide.json"}
     told = capsys.readouterr().out
     assert told.index("index.html") < told.index("Loading"), "its place is said first"
     assert "Done in" in told
