@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import operator
 from numbers import Integral
 from typing import Any
 
@@ -24,6 +25,11 @@ SENT = {
     "SOUNDGUIDE_WORDS": sockets.HeardWords,
     "SOUNDGUIDE_PROMPTS": sockets.PromptSchedule,
     "SOUNDGUIDE_PREVIEW_DECODER": sockets.PreviewDecoder,
+}
+HOSTS = {  # of the host's own sockets: what a thing of that kind has
+    "MODEL": "model.latent_format",
+    "CLIP": "encode_from_tokens_scheduled",
+    "VAE": "decode",
 }
 KINDS = {
     "SOUNDGUIDE_EARS": "sound-classifier",
@@ -129,6 +135,8 @@ def checked_value(socket, value):
     wanted = SENT.get(kind) or {"STRING": str, "COMBO": str, "BOOLEAN": (bool, Integral)}.get(kind)
     if kind in KINDS:
         fits = isinstance(value, Model) and value.kind in (None, KINDS[kind])
+    elif kind in HOSTS:
+        fits = _has(value, HOSTS[kind])
     else:
         fits = wanted is None or isinstance(value, wanted)
     if not fits:
@@ -137,6 +145,14 @@ def checked_value(socket, value):
             sent = f"'{value.name}', of the kind {value.kind},"
         raise InputError(f"{sent} has arrived at {name[4:]}.", f"Connect what that input asks for: {kind}.")
     return value
+
+
+def _has(value: Any, path: str) -> bool:
+    try:
+        operator.attrgetter(path)(value)
+    except AttributeError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

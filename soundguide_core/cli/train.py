@@ -1,8 +1,9 @@
 """Train one of the models, by a recipe: the same seed and recipe give the same weights on the same machine.
 
-Recipes are TOML files; those that made the shipped weights come with the package and are the default. A run can be
-stopped with Ctrl-C and taken up again with --resume. Its figures are in metrics.csv in --out. Several GPUs share each
-batch under `accelerate launch -m soundguide_core train ...` or torchrun. docs/training.md goes from clips to a node.
+Recipes are TOML files; those that made the shipped weights come with the package and are the default. Ctrl-C ends a
+run after the step in hand and keeps it, and --resume goes on from there; an earlier training is never overwritten
+unasked. Its figures are in metrics.csv in --out. Several GPUs share each batch under `accelerate launch -m
+soundguide_core train ...` or torchrun. docs/training.md goes from clips to a node.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..checkpoints import registry
+from ..common.errors import InputError
 from ..common.outputs import own_folder
 from .common import add_common, pick_device, progress, say
 
@@ -84,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
         "estimate": args.estimate or None,
     }  # fmt: skip
     config["run"] = {**config.get("run", {}), **{key: value for key, value in given.items() if value is not None}}
-    out = args.out or Path("runs") / args.thing
+    out = Path(args.out or Path("runs") / args.thing)
+    if not (args.resume or args.overwrite or args.estimate):
+        _check_untrained(out)
     device = pick_device(args)
     init_distributed(device)
     _say_estimates()
@@ -112,6 +116,20 @@ def _say_estimates() -> None:
         engine.addHandler(logging.StreamHandler())
         engine.setLevel(logging.INFO)
         engine.propagate = False
+
+
+def _check_untrained(out: Path) -> None:
+    """Refuse a folder with the checkpoint or the weights of an earlier training, hours of work that are soon lost."""
+    from ..training.bridge_pairs import FEATURES  # which a new training makes again where they do not fit
+    from ..training.engine.loop import STATE
+
+    found = sorted(path for pattern in ("*.safetensors", f"*/{STATE}") for path in out.glob(pattern))
+    found = [path for path in found if path.name != FEATURES]
+    if found:
+        raise InputError(
+            f"{out} holds a training already, such as {found[0].name}.",
+            "Go on with it by --resume, give another --out, or add --overwrite to begin anew over it.",
+        )
 
 
 def _things() -> dict[str, str]:

@@ -6,9 +6,10 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from .errors import InputError, value_shown
+from .errors import InputError, shown, value_shown
 
 MOST, MOST_ENTRIES, MOST_LETTERS = 2**53, 1000, 1000  # of a number, a list, a word
 AGAIN = "Get the file again from the people who made it, or convert it again."
@@ -58,11 +59,14 @@ def check_types(takes: Callable, values: Any, what: str, remedy: str = AGAIN) ->
     what: the values' name in an error.
 
     Raises:
-        InputError: they are no mapping, or one of them is of another type than the hint says.
+        InputError: they are no mapping, one of them is of another type than the hint says, or no field of a dataclass.
     """
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise InputError(f"{what} is no table of names and values.", remedy)
-    for name, hint in _hints(takes).items():
+    known = {each.name for each in fields(takes)} if is_dataclass(takes) else values.keys()
+    if unknown := sorted(values.keys() - known):
+        raise InputError(f"{what} has an unknown entry {shown(unknown[0])!r}.", remedy)
+    for name, hint in _hints(takes).items():  # pyright: ignore[reportArgumentType] it narrows takes for good
         if name in values and not fits(values[name], hint):
             raise InputError(f"{what} has {name} {value_shown(values[name])}.", remedy)
     return dict(values)

@@ -35,6 +35,7 @@ from .engine import distributed, loop
 from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
+from .recipe import check_entries
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def run(
     config: source (a joint encoder or the folder of a CLAP: whose ears), target (a joint encoder, or a file or name of
     a picture and text model: into whose space), [data] (bridge_pairs.open_pairs) and [training] (BridgeSettings).
     """
+    check_entries(config, dict.fromkeys(("source", "target", "data", "training", "run")))
     distributed.setup_process(device)
     running, settings = RunSettings.of(config), from_table(BridgeSettings, config.get("training", {}), "training")
     source, target = open_source(config.get("source"), device), _towers(config["target"], device)

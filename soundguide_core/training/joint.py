@@ -23,7 +23,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.files import replacing
 from ..common.rng import with_seed
-from ..embedding.clip import ClipTowers, load_clip
+from ..embedding.clip import ClipTowers, Preprocess, load_clip
 from ..losses.contrastive import info_nce
 from .data.captions import CaptionBatch, CaptionedPictures, open_captioned
 from .data.sources import open_data
@@ -33,8 +33,10 @@ from .engine.gradients import in_parts
 from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
+from .recipe import check_entries, names_of
 
 OLD_NAMES = {"strange_words": "oov_share", "adversary": "fgm_radius", "graded": "margin_weight", "sounds": "texts"}
+CLIP_ENTRIES = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "open_clip", "preprocess", "prompts")
 OLD_DATA = ("even_strengths", "softened", "softened_strength")  # stood in [training] in recipes of earlier versions
 
 
@@ -255,6 +257,8 @@ def run(
     config: tables [data] (training/data), [training] (JointSettings) and [clip]; or instead of [clip], start: the path
         of a clip.safetensors to go on from.
     """
+    tables = dict.fromkeys(("data", "scenes", "training", "start", "run"))
+    check_entries(config, {**tables, "clip": CLIP_ENTRIES, "clip.preprocess": names_of(Preprocess)})
     distributed.setup_process(device)
     running, settings = RunSettings.of(config), JointSettings.from_dict(config["training"])
     start = load_clip(config["start"]) if "start" in config else None

@@ -16,6 +16,8 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor
 
 from ..checkpoints import registry, safetensors_io, weights
@@ -37,6 +39,7 @@ from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
 from .engine.shared_losses import Means
+from .recipe import check_entries, names_of
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,9 @@ def run(
 
     Writes state.safetensors, unet.safetensors, scores.json and sheets of samples into out; returns the UNet's path.
     """
+    tables = {"unet": names_of(UNet, UNet2DModel), "schedule": names_of(DDPMScheduler)}
+    tables["conditioning"] = names_of(ConditioningSettings)
+    check_entries(config, {**dict.fromkeys(("data", "scenes", "training", "start", "run")), **tables})
     distributed.setup_process(device)
     running, settings = RunSettings.of(config), DiffusionSettings.from_dict(config["training"])
     network = {"unet": dict(config["unet"]), "schedule": dict(config["schedule"])}

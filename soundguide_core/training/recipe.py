@@ -6,12 +6,14 @@ names, "package.module:function"; a name that begins with a dot is looked for in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 
 from ..checkpoints import registry
-from ..common.errors import InputError
+from ..common.errors import InputError, shown, value_shown
 from ..common.files import read_toml
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -52,6 +54,41 @@ def merged(base: dict, table: dict) -> dict:
         key: merged(base[key], table[key]) for key in table if all(isinstance(x.get(key), dict) for x in (base, table))
     }
     return {**base, **table, **both}
+
+
+def names_of(*takers: type | Callable) -> set[str]:
+    """The fields of dataclasses, and the names under which functions take their arguments."""
+    kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    found = {x.name for taker in takers for x in signature(taker).parameters.values() if x.kind in kinds}
+    return found - {"self"}
+
+
+def check_entries(recipe: Mapping, known: Mapping[str, Iterable[str] | None]) -> None:
+    """Refuse a recipe with an entry that nothing reads: a misspelt one would be passed over, and its default taken.
+
+    known: entry => the names in it, where it is a table; None where it is a single value, or what reads it says so.
+    "training.weights" is a table in a table.
+
+    Raises:
+        InputError: naming the entry.
+    """
+    _check_names(recipe, "The recipe", [name for name in known if "." not in name])
+    for name, names in known.items():
+        table: object = recipe
+        for part in name.split("."):
+            table = table.get(part, {}) if isinstance(table, Mapping) else {}
+        if names is not None:
+            if not isinstance(table, Mapping):
+                raise InputError(f"The recipe's {name} is {value_shown(table)}.", f"Write it as a table: [{name}].")
+            _check_names(table, f"The recipe's [{name}]", sorted(names))
+
+
+def _check_names(table: Mapping, what: str, names: Collection[str]) -> None:
+    for entry in table:
+        if entry not in names:
+            near = get_close_matches(str(entry), names, n=1)
+            remedy = f"Did you mean {near[0]}?" if near else f"Use some of: {', '.join(names)}."
+            raise InputError(f"{what} has an unknown entry {shown(entry)!r}.", remedy)
 
 
 def named_function(name: str) -> Callable:

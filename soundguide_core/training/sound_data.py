@@ -93,9 +93,7 @@ class SoundData:
         return replace(self, clips=[clip for clip in self.clips if id(clip) not in kept]), held
 
 
-def open_sounds(
-    path: str | Path, spec: MelSpec, *, on_step: Callable[[int, int], None] | None = None
-) -> SoundData:
+def open_sounds(path: str | Path, spec: MelSpec, *, on_step: Callable[[int, int], None] | None = None) -> SoundData:
     """Somebody's own sounds, in one of the layouts above. A sound that cannot be read is skipped and named.
 
     Raises:

@@ -12,7 +12,7 @@ no scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,18 +28,22 @@ from ..common.errors import InputError
 from ..common.files import make_folder
 from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, load_clip
-from ..embedding.sound import SoundEncoder, load_sound, save_sound
+from ..embedding.sound import SoundEncoder, SoundEncoderConfig, load_sound, save_sound
 from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
 from .engine import distributed, loop
 from .engine.ema import ema_update
 from .engine.gradients import in_parts
 from .engine.run_settings import RunSettings
-from .recipe import data_source
+from .recipe import check_entries, data_source, names_of
 from .sound_data import Clip, ClipDraw, SoundData, open_sounds
 
 CAPTIONS = 64  # of a label whose mean stands for what it means
 ROOT = Path(__file__).resolve().parents[2]
 OLD_TERMS = {"gap": "alignment"}  # in recipes of before 0.2
+TRAINING = (  # entries of the recipe's [training]
+    "steps", "batch", "columns", "candidates", "recorded_share", "optimiser", "lr", "lr_last", "cycles", "warmup",
+    "weight_decay", "clip_norm", "tau", "ema", "bfloat16", "save_every", "sharpness", "weights",
+)  # fmt: skip
 OPTIMISERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
@@ -219,6 +223,23 @@ class SoundTraining:
         return torch.from_numpy(same).to(self.device, torch.float32)
 
 
+def _entries(data: Mapping) -> dict[str, Iterable[str] | None]:
+    """What the recipe may hold, for check_entries. Other tables are read by the source that [data] names."""
+    own = {"data", "label_weights", "mel", "encoder", "training", "optimiser", "augment", "start", "run"}
+    return {
+        **dict.fromkeys(own),
+        **({"data": ("folder", "clip")} if "folder" in data else {"synthesised": None}),
+        "mel": names_of(MelSpec),
+        "training": TRAINING,
+        "training.weights": (*SOUND_TERMS, *OLD_TERMS),
+        "encoder": names_of(SoundEncoderConfig) - {"dim"},
+        "optimiser": names_of(torch.optim.AdamW, torch.optim.SGD) - {"params", "lr"},
+        "augment": ("text", "level", "mask"),
+        "augment.level": names_of(augment_level) - {"level", "columns", "generator", "other", "top_db"},
+        "augment.mask": names_of(spec_augment) - {"mel", "generator"},
+    }
+
+
 def run(
     *,
     config: dict,
@@ -241,6 +262,7 @@ def run(
     Raises:
         InputError: no picture and text model where the recipe says, or no checkpoint to resume from.
     """
+    check_entries(config, _entries(config["data"]))
     distributed.setup_process(device)
     out, running = make_folder(out), RunSettings.of(config)
     clip = config["data"].get("clip")

@@ -29,12 +29,13 @@ from ..generators.temporal_discriminator import TemporalDiscriminator
 from ..losses.adversarial import discriminator_loss, r1_penalty
 from ..losses.perceptual import load_perceptual
 from ..media.images import grid, save_image
-from ..trajectory.trajectory import Trajectory, save_trajectory
+from ..trajectory.trajectory import Trajectory, TrajectoryConfig, save_trajectory
 from .clips import ClipSet
 from .engine import distributed, loop
 from .engine.ema import RunningMean, ema_update
 from .engine.run_settings import RunSettings
 from .engine.shared_losses import Means
+from .recipe import check_entries, names_of
 from .sound_video_recipe import Settings, Stage, new_trajectory
 from .sound_video_sources import SoundVideoData, Sources, Stretches, TrainBatch, open_data
 from .sound_video_terms import Rollout, adversarial_terms, kinds_term, latent_terms, picture_terms
@@ -145,9 +146,7 @@ class SoundVideoTraining:
         source = self.clips if stage.pictures else self.sounds
         return self.drawn_from(source, stage, length, own, torch_generator(self.seed, i))
 
-    def drawn_from(
-        self, source: Stretches, stage: Stage, length: int, rows: slice, rng: torch.Generator
-    ) -> TrainBatch:
+    def drawn_from(self, source: Stretches, stage: Stage, length: int, rows: slice, rng: torch.Generator) -> TrainBatch:
         """The rows of stage.batch windows, of `length` frames each."""
         s, size = self.settings, stage.batch
         batch = source.draw(size, length, rng, rows)
@@ -287,6 +286,10 @@ def run(
 
     Writes state.safetensors, trajectory.safetensors and sheets of frames into out; returns the trajectory's path.
     """
+    models = ("joint", "generator", "inversion", "perceptual")
+    trajectory_entries = names_of(TrajectoryConfig) - {"num_ws", "w_dim"} | {"mel", "frame_columns"}
+    tables = {"models": models, "trajectory": trajectory_entries}
+    check_entries(config, {**dict.fromkeys(("data", "training", "run")), **tables})
     distributed.setup_process(device)
     running, settings = RunSettings.of(config), Settings.from_dict(config["training"])
     joint, generator = (

@@ -18,7 +18,7 @@ from ..common.files import make_folder
 from .clips import Batch, Clip, ClipSet, Skipped, from_folder, from_shards
 from .data.pictures import split_off
 from .engine import distributed, loop
-from .recipe import data_source
+from .recipe import check_entries, data_source
 
 
 class SceneCodes(Protocol):
@@ -68,6 +68,7 @@ def open_data(
     known = {"joint": joint, "spec": spec, "generator": generator, "cache": cache, "on_step": on_step}
     if "folder" not in table:
         return data_source(table, "sound_video")(table=table, device=device, **known)
+    check_entries({"data": table}, {"data": ("folder", "fps", "frames", "cache")})
     sizes = {"fps": table.get("fps", 12.0), "frames": table.get("frames", 24), "size": generator.resolution}
     folder, skipped = str(table["folder"]), Skipped()
     if folder.endswith(".tar"):

@@ -32,7 +32,8 @@ from .engine.ema import RunningMean, ema_beta, ema_update
 from .engine.gradients import match_grad_strides, sanitize_grads
 from .engine.run_settings import RunSettings
 from .engine.shared_losses import Means
-from .warm_start import Coded, WarmStart, warm_start_of
+from .recipe import check_entries
+from .warm_start import Coded, WarmStart, gan_entries, warm_start_of
 
 GROUP = 4  # pictures of minibatch_std
 VALIDATED = 128  # pictures, at most
@@ -299,6 +300,7 @@ def run(
 
     Writes state.safetensors, generator.safetensors and sample sheets into out; returns the generator's path.
     """
+    check_entries(config, gan_entries(StyleGAN2Config))
     distributed.setup_process(device)
     running, held_out = RunSettings.of(config), None
     network, settings = StyleGAN2Config.from_dict(config["generator"]), GANSettings.from_dict(config["training"])

@@ -33,8 +33,9 @@ from .engine.adversarial import GANSettings, overfitting, run_gan_training
 from .engine.ema import ema_beta, ema_update
 from .engine.run_settings import RunSettings
 from .engine.shared_losses import Means
+from .recipe import check_entries
 from .stylegan2 import GROUP, VALIDATED, StyleGAN2Training
-from .warm_start import WarmStart, warm_start_of
+from .warm_start import WarmStart, gan_entries, warm_start_of
 
 
 @dataclass(frozen=True)
@@ -282,6 +283,7 @@ def run(
     Writes state.safetensors, generator.safetensors and sample sheets into out, of labelled clips classes.json too;
     returns the generator's path.
     """
+    check_entries(config, gan_entries(StyleGANVConfig))
     distributed.setup_process(device)
     running, held_out = RunSettings.of(config), None
     network, settings = StyleGANVConfig.from_dict(config["generator"]), VideoSettings.from_dict(config["training"])

@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from ..common.errors import InputError
 from ..common.memory import to_device
 from ..generators.generator import StyleGenerator
+from ..generators.stylegan2 import StyleGAN2Config
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid, save_image
 from .engine import distributed, loop
 from .engine.adversarial import GANTraining
 from .engine.gradients import match_grad_strides
 from .engine.settings import from_table
+from .recipe import names_of
 
 
 class Coded(Protocol):
@@ -138,6 +140,13 @@ class WarmStart:
         z, indices = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
         made = self.generator(z.to(self.device), noise_mode="none")
         return grid(torch.cat([self.coded.batch(indices).to(self.device), made]), count // 2)
+
+
+def gan_entries(network: type[StyleGAN2Config]) -> dict[str, set[str] | None]:
+    """What a recipe of a GAN may hold, for check_entries; the sizes of its generator are the fields of `network`."""
+    tables = dict.fromkeys(("data", "scenes", "clips", "training", "run"))
+    sizes = names_of(network) | network.OLD_NAMES.keys()
+    return {**tables, "generator": sizes, "warm_start": names_of(WarmStartSettings)}
 
 
 def warm_start_of(

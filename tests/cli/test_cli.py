@@ -330,6 +330,8 @@ def test_train_writes_what_can_be_loaded_and_resumes(tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "a")]) == 0
     path = Path(capsys.readouterr().out.strip())
     weights = load_scene_classifier(path).state_dict()
+    assert main([*command, "--out", str(tmp_path / "a")]) == 2
+    assert "holds a training already" in capsys.readouterr().err
     assert main([*command, "--out", str(tmp_path / "a"), "--resume"]) == 0
     again = load_scene_classifier(path).state_dict()
     assert all(torch.equal(weights[key], again[key]) for key in weights)

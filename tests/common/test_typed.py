@@ -43,8 +43,11 @@ class Sizes:
 def test_values_of_a_class_and_of_a_function():
     def built(width: int, **more) -> None: ...
 
+    assert check_types(built, {"width": 3, "other": "free"}, "The config") == {"width": 3, "other": "free"}
+    assert check_types(Sizes, {"width": 3}, "The config") == {"width": 3}
+    with pytest.raises(InputError, match="The config has an unknown entry 'other'"):
+        check_types(Sizes, {"width": 3, "other": "free"}, "The config")
     for takes in (Sizes, built):
-        assert check_types(takes, {"width": 3, "other": "free"}, "The config") == {"width": 3, "other": "free"}
         for values, said in (({"width": "3"}, "The config has width '3'"), ([1], "no table"), ({1: 2}, "no table")):
             with pytest.raises(InputError, match=said):
                 check_types(takes, values, "The config")

@@ -51,6 +51,14 @@ def fields(config: object, path: tuple = ()) -> Iterator[tuple]:
         yield from fields(value, (*path, key))
 
 
+def tables(config: dict, path: tuple = ()) -> Iterator[tuple]:
+    """The path of the config and of every mapping in it."""
+    yield path
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from tables(value, (*path, key))
+
+
 def changed(config: dict, path: tuple, value: object) -> dict:
     """The config with another value at path."""
     config = copy.deepcopy(config)
@@ -281,7 +289,9 @@ def judge(use: Callable, path: Path) -> list[str]:
 
 
 def cases(file: Weights | Json, share: float, rng: random.Random) -> list[tuple[tuple, str]]:
-    return [(path, name) for path in fields(file.config) for name in VALUES if rng.random() < share]
+    listed = [(path, name) for path in fields(file.config) for name in VALUES]
+    listed += [((*path, "one more"), "1") for path in tables(file.config)]
+    return [case for case in listed if rng.random() < share]
 
 
 def sweep(name: str, file: Weights | Json, use: Callable, jobs: list[tuple[tuple, str]], report: Path) -> None:

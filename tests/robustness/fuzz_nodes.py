@@ -232,8 +232,8 @@ def run(count: int, seed: int, host: Path, most_sec: float) -> dict:
             given = {x.id: values.right(x) for x in sockets if not x.optional or rng.random() < 0.3}
             for missing in UNFIT.get(name, ()):
                 given.pop(missing, None)
-            if given.get("embeds") is not None and any(x.id == "joint" for x in sockets):
-                given["joint"] = values.models["SOUNDGUIDE_JOINT"]
+            if given.get("embeds") is not None and any(x.id == "encoder" for x in sockets):
+                given["encoder"] = values.models["SOUNDGUIDE_JOINT"]
             if name == "SoundReport":  # a video of two seconds or more, and of eight frames
                 given["image"] = values.image.repeat(3, 1, 1, 1)
             changed = rng.sample(sockets, min(len(sockets), rng.choice((0, 1, 1, 1, 2, 3)))) if sockets else []

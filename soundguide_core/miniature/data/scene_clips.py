@@ -24,6 +24,7 @@ from ...metrics.zero_shot import read_esc
 from ...training.clips import Clip, SceneCode
 from ...training.engine.distributed import rank0_first
 from ...training.engine.loop import OnStep
+from ...training.recipe import check_entries
 from ...training.sound_video_sources import SoundVideoData, clip_set
 from ..sounds import synthesis as sounds
 from ..sounds.strength import strength
@@ -32,6 +33,10 @@ from ..world.captions import concept_of
 
 SOUND_SEC = 6.0
 SAMPLE_RATE = 22050
+DATA_ENTRIES = (  # of a recipe's [data]
+    "source", "cache", "fps", "frames", "recordings", "folds", "ambience", "crops", "first_seed", "per_phenomenon",
+    "sounds",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +209,7 @@ def clips_and_sounds(
     """Rendered clips, and for stages without pictures the sounds of [data.sounds], where a recipe has that table."""
     from .scene_sounds import SceneSounds
 
+    check_entries({"data": table}, {"data": DATA_ENTRIES})
     sizes = {"fps": table["fps"], "frames": table["frames"], "size": generator.resolution}
     clips = scene_clips(table, cache=make_folder(cache), **sizes)
     found = clip_set(clips, joint=joint, spec=spec, cache=cache, on_step=on_step, **sizes)

@@ -24,6 +24,7 @@ from ...common.errors import InputError
 from ...common.files import make_folder
 from ...training.clips import Batch
 from ...training.engine.loop import OnStep
+from ...training.recipe import check_entries
 from ...training.sound_data import raw_key
 from ..sounds import synthesis as sounds
 from ..sounds.strength import strength
@@ -66,6 +67,7 @@ class SceneSounds:
         self, table: Mapping, data: Mapping, *, spec: MelSpec, fps: float, cache: Path,
         device: torch.device | str = "cpu", on_step: OnStep | None = None,
     ):  # fmt: skip
+        check_entries({"data": {"sounds": table}}, {"data": None, "data.sounds": TABLE})
         missing = sorted(TABLE - table.keys())
         if missing or table["shortest_sec"] > table["longest_sec"]:
             raise InputError(

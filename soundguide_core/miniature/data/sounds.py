@@ -20,6 +20,7 @@ from ...audio.mel import MelSpec
 from ...audio.waveform import load_audio, to_mono
 from ...embedding.clip import ClipTowers
 from ...metrics.zero_shot import read_esc
+from ...training.recipe import check_entries
 from ...training.sound_data import Clip, SoundData, raw_key, raw_level
 from ..sounds import other as sounds_other
 from ..sounds import synthesis as sounds
@@ -107,6 +108,11 @@ def sounds_of(
     *, config: dict, spec: MelSpec, towers: ClipTowers, out: Path, on_step: Callable[[int, int], None] | None = None
 ) -> SoundData:
     """What a recipe's [data] and [synthesised] name; relative folders are taken from the project's. Silence is calm."""
+    about = {
+        "data": ("source", "clip", "recordings", "folds", "ambience", "scenes"),
+        "synthesised": ("seconds", "per_phenomenon", "per_other", "first_seed"),
+    }
+    check_entries({name: config[name] for name in about}, about)
     data = config["data"]
     clips = recorded(ROOT / data["recordings"], spec, folds=data["folds"], ambience=data["ambience"])
     clips += synthesised(spec, **config["synthesised"], cache=out / "synthesised.npz", on_step=on_step)

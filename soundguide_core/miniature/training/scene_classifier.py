@@ -23,7 +23,9 @@ from ...common.rng import with_seed
 from ...training.augment import augment
 from ...training.engine import loop
 from ...training.engine.ema import ema_update
+from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import warmup_cosine
+from ...training.recipe import check_entries
 from ..data.scenes import HELD_OUT, SceneLabel, SceneSet, render_scenes
 from ..evaluation.scene_classifier import SceneClassifier
 from ..world import captions, scenes
@@ -102,12 +104,16 @@ def run(
 
     config: tables [scenes] (count, held_out; cache: a folder of rendered scenes), [training], [classifier].
     """
+    training_entries = ("steps", "pictures", "lr", "weight_decay", "warmup", "ema", "augment", "far")
+    entries = {"scenes": ("count", "held_out", "cache"), "training": training_entries}
+    check_entries(config, {**entries, "classifier": ("channels", "size"), "run": None})
+    running = RunSettings.of(config)
     folder = Path(config["scenes"].get("cache", out / "scenes"))
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
     pictures = render_scenes(config["scenes"]["count"], folder, on_step=rendering)
     held_out = render_scenes(config["scenes"]["held_out"], folder, first=HELD_OUT, on_step=rendering)
     training = ClassifierTraining(config, pictures, device, seed)
-    loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step)
+    loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step, settings=running)
     path = out / "scene_classifier.safetensors"
     safetensors_io.save(path, training.average.state_dict(), training.average.config, half=True)
     with replacing(out / "scores.json") as temporary:

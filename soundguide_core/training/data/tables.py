@@ -16,9 +16,7 @@ def is_table(path: str | Path) -> bool:
     return str(path).lower().endswith(".csv")
 
 
-def table_rows(
-    path: Path, columns: Mapping[str, Sequence[str]], optional: Sequence[str] = ()
-) -> list[dict[str, str]]:
+def table_rows(path: Path, columns: Mapping[str, Sequence[str]], optional: Sequence[str] = ()) -> list[dict[str, str]]:
     """The rows of a CSV in UTF-8 whose first column is not empty.
 
     columns: {what: the names that its column may have}, in any case; those that are `optional` may be absent, and are

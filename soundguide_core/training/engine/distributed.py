@@ -128,7 +128,11 @@ def _batch_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 def any_process(flag: bool) -> bool:
     """Whether it is true in any of them; every process gets the same answer."""
-    return bool(all_reduce_mean(torch.tensor(float(flag))) > 0)
+    if not _is_initialized():
+        return flag
+    x = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")  # NCCL takes no other
+    dist.all_reduce(x, dist.ReduceOp.MAX)
+    return bool(x.item())
 
 
 def barrier() -> None:

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from ...checkpoints import safetensors_io
-from ...common.errors import InputError
+from ...common.errors import InputError, Stopped
 from ...common.files import make_folder
 from ...common.rng import torch_generator
 from .distributed import all_reduce_mean, any_process, rank
 from .estimate import Estimated, Probe
 from .metrics_log import MetricsLog
 from .run_settings import RunSettings
+from .stopping import ctrl_c_noted
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def run(
 ) -> int:
     """Takes steps 0 .. steps - 1; with resume, those after the checkpoint in `out` => the number of steps done.
 
-    Rank 0 writes metrics.csv into `out`, and says after the first steps how long the run will take.
+    Ctrl-C ends it after the step in hand, with a checkpoint. Rank 0 writes metrics.csv into `out`, and says after the
+    first steps how long the run will take.
 
     Args:
         save_every: steps between checkpoints; the last step writes one too.
@@ -75,6 +77,7 @@ def run(
         InputError: resume without a checkpoint, or one of another configuration.
         FloatingPointError: a loss is infinite or NaN.
         Estimated: settings.estimate was asked for.
+        Stopped: Ctrl-C, after the checkpoint.
     """
     s = settings or RunSettings()
     path = make_folder(out) / STATE
@@ -82,33 +85,38 @@ def run(
     writes = rank() == 0 and not s.estimate
     metrics = MetricsLog(path.parent, done, tensorboard=s.tensorboard) if writes else None
     probe, began = Probe(training, done, steps), time.monotonic()
-    for i in range(done, steps):
-        losses = training.step(i)
-        if not all(math.isfinite(value) for value in losses.values()):
-            raise FloatingPointError(f"training diverged at step {i}: {losses}")
-        late = bool(s.max_time) and any_process(time.monotonic() - began > 60 * s.max_time)
-        done, last = i + 1, late or i + 1 == steps
-        saves = done % save_every == 0 or last
-        estimate = probe.after(i)
-        if estimate is not None and s.estimate:
-            raise Estimated(estimate)
-        if metrics is not None:
-            metrics.note(losses)
-            if done % s.log_every == 0 or last:
-                metrics.flush(done)
-            if estimate is not None:
-                log.info("%s", estimate)
-            if validate is not None and (done % s.validate_every == 0 or last if s.validate_every else saves):
-                metrics.write(done, "held_out", validate())
-            if saves:
-                save_state(path, training, done)
-                if on_save is not None:
-                    on_save(done)
-        if on_step is not None:
-            on_step(i, steps, losses)
-        if late:
-            log.info("Stopped after %g minutes at step %d of %d; --resume goes on.", s.max_time, done, steps)
-            break
+    with ctrl_c_noted() as stop_asked:
+        for i in range(done, steps):
+            losses = training.step(i)
+            if not all(math.isfinite(value) for value in losses.values()):
+                raise FloatingPointError(f"training diverged at step {i}: {losses}")
+            asked, minutes = stop_asked(), (time.monotonic() - began) / 60
+            ended = any_process(asked or 0 < s.max_time < minutes)
+            done, last = i + 1, ended or i + 1 == steps
+            saves = done % save_every == 0 or last
+            estimate = probe.after(i)
+            if estimate is not None and s.estimate:
+                raise Estimated(estimate)
+            if metrics is not None:
+                metrics.note(losses)
+                if done % s.log_every == 0 or last:
+                    metrics.flush(done)
+                if estimate is not None:
+                    log.info("%s", estimate)
+                looks = done % s.validate_every == 0 or last if s.validate_every else saves
+                if validate is not None and looks and not asked:
+                    metrics.write(done, "held_out", validate())
+                if saves:
+                    save_state(path, training, done)
+                    if on_save is not None:
+                        on_save(done)
+            if asked and done < steps:
+                raise Stopped("" if s.estimate else f"{done} of {steps} steps are kept in {path}; --resume goes on")
+            if on_step is not None:
+                on_step(i, steps, losses)
+            if ended and done < steps:
+                log.info("Stopped after %.3g minutes at step %d of %d; --resume goes on.", minutes, done, steps)
+                break
     return done
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+import threading
 from functools import partial
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torch import nn
 
 from soundguide_core.checkpoints import safetensors_io
-from soundguide_core.common.errors import InputError
+from soundguide_core.common.errors import InputError, Stopped
 from soundguide_core.common.rng import with_seed
 from soundguide_core.training.engine import loop
 from soundguide_core.training.engine.estimate import Estimated, spoken
@@ -66,6 +68,50 @@ def test_a_resumed_run_has_the_losses_of_an_uninterrupted_one(tmp_path):
     )
     assert parts == whole
     assert other.line.seen == 80
+
+
+class Pressed(LineTraining):
+    """Ctrl-C comes in the middle of steps, once or `times`."""
+
+    def __init__(self, at: int, times: int = 1):
+        super().__init__()
+        self.at, self.times = at, times
+
+    def step(self, i: int) -> dict[str, float]:
+        if i == self.at:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+        return super().step(i)
+
+
+def test_ctrl_c_keeps_the_step_in_hand(tmp_path):
+    whole, parts, saved = [], [], []
+    loop.run(LineTraining(), 10, tmp_path / "whole", on_step=lambda i, n, terms: whole.append(terms["square"]))
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Stopped, match="4 of 10 steps are kept in .*; --resume goes on"):
+        loop.run(Pressed(3), 10, tmp_path / "parts", on_save=saved.append)
+    assert signal.getsignal(signal.SIGINT) is handler and saved == [4]
+    again = LineTraining()
+    loop.run(again, 10, tmp_path / "parts", resume=True, on_step=lambda i, n, terms: parts.append(terms["square"]))
+    assert parts == whole[4:]
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        loop.run(Pressed(3, times=2), 10, tmp_path)
+    assert not isinstance(stop.value, Stopped) and not (tmp_path / loop.STATE).exists()
+
+
+def test_ctrl_c_in_the_last_step_ends_the_run_as_usual(tmp_path):
+    loop.run(Pressed(9), 10, tmp_path)
+    assert safetensors_io.load(tmp_path / loop.STATE)[1]["done"] == 10
+
+
+def test_another_thread_trains_without_signals(tmp_path):
+    thread = threading.Thread(target=loop.run, args=(LineTraining(), 2, tmp_path))
+    thread.start()
+    thread.join()
+    assert (tmp_path / loop.STATE).is_file()
 
 
 def test_what_is_written_is_announced(tmp_path):
