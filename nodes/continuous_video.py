@@ -7,7 +7,7 @@ import torch
 from ..soundguide_core.systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 from . import sockets
 from .embedding import check_encoder
-from .host import advanced, image_of, io, on_device, on_step, recording_of, search_aliases
+from .host import advanced, image_of, img_of, io, on_device, on_step, recording_of, search_aliases
 from .settings import config_inputs, config_of
 
 FIRST = {"default": None}  # the first option is the default, unsaid
@@ -50,6 +50,25 @@ class StyleGANVRender(io.ComfyNode):
                     "embeds", optional=True, tooltip="What the scene should mean, if not the sound; needs the encoder."
                 ),
                 *config_inputs(ContinuousConfig, "closed", also={"optional": True, **advanced()}),
+                io.Image.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="A clip whose scene and motion are found among those of the generator and gone on with, in "
+                    "place of the seeds'. The first 3 seconds count; takes about a minute on a CPU.",
+                ),
+                io.Float.Input(
+                    "clip_fps",
+                    optional=True,
+                    default=24.0,
+                    min=0.1,
+                    max=240.0,
+                    step=0.1,
+                    tooltip="Frames a second of the clip.",
+                    **advanced(),
+                ),
+                *config_inputs(
+                    ContentConfig, "class_index", also={"optional": True, "display_name": "class", **advanced()}
+                ),
             ],
             outputs=[
                 io.Image.Output("image", display_name="image", tooltip="The frames."),
@@ -59,8 +78,11 @@ class StyleGANVRender(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generator, seconds, audio=None, curve=None, encoder=None, embeds=None, **settings):
-        from ..soundguide_core.pipelines.continuous_video import listen, plan
+    def execute(
+        cls, generator, seconds, audio=None, curve=None, encoder=None, embeds=None, clip=None, clip_fps=24.0,
+        **settings,
+    ):  # fmt: skip
+        from ..soundguide_core.pipelines.continuous_video import Clip, listen, plan
 
         content, motion = config_of(ContentConfig, settings), config_of(MotionConfig, settings)
         heard, seconds = listen(None if audio is None else recording_of(audio), seconds or None)
@@ -70,7 +92,8 @@ class StyleGANVRender(io.ComfyNode):
         network, *joint = on_device(generator, *([encoder] if encoder else []))
         video = plan(
             network, joint[0] if joint else None, heard, config, embeds=None if embeds is None else embeds.whole[:1],
-            curve=curve, content=content, motion=motion,
+            curve=curve, content=content, motion=motion, on_step=on_step(),
+            clip=None if clip is None else Clip(img_of(clip), clip_fps),
         )  # fmt: skip
         frames = torch.cat([part.frames.cpu() for part in video.render(on_step())])
         return io.NodeOutput(image_of(frames), config.fps, len(frames))

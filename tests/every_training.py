@@ -17,7 +17,7 @@ GAN = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channe
 GAN_TRAINING = {"kimg": 0.032, "batch": 8, "save_kimg": 0.016, "samples": 8, "dtype": "float32"}
 MEL = {
     "sample_rate": RATE, "n_fft": 256, "hop_length": 128, "n_mels": 32, "fmin": 0, "fmax": 4000, "top_db": 80,
-    "columns": 32, "stride": 16, "frame_columns": 0, "layout": "plain", "fill": "mirror", "focus": 4.0,
+    "columns": 32, "stride": 16, "frame_columns": 16, "layout": "plain", "fill": "mirror", "focus": 4.0,
 }  # fmt: skip
 JUDGE = {"size": 16, "channels": [4, 6]}
 STAGE = {"steps": 2, "batch": 4, "frames": 2}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
@@ -21,7 +23,7 @@ from .settings import add_config_arguments, config_from
 
 if TYPE_CHECKING:
     from ..embedding.joint import JointEncoder
-    from ..pipelines.continuous_video import Plan
+    from ..pipelines.continuous_video import Clip, Plan
     from ..pipelines.recording import Recording
 
 
@@ -36,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--content", choices=("sound", "seed"), help="whose content: the sound's, or --seed's (default: the sound's)"
     )
     parser.add_argument("--text", metavar="T", help="words for the content, in place of the sound (default: none)")
+    parser.add_argument(
+        "--video", metavar="V", help="a clip whose content and motion are found and gone on with (default: none)"
+    )
     add_config_arguments(parser, MotionConfig, "drive")
     parser.add_argument("--strength", type=float, metavar="W", help="how much it moves it (default: codes 1, others 2)")
     add_config_arguments(parser, MotionConfig, "feature")
@@ -48,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_config_arguments(parser, ContinuousConfig, "chunk")
     add_model(parser, "--generator", "video-generator", "a registry name or a StyleGAN-V file", "G")
-    add_config_arguments(parser, ContentConfig, "psi")
+    add_config_arguments(parser, ContentConfig, "psi", "class_index")
     add_joint(parser)
     add_report(parser)
     add_common(parser)
@@ -66,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         check_number(args.strength, "--strength", low=0, high=100)
     config_from(args, ContinuousConfig)  # bounds are checked before anything is read
     content, motion = config_from(args, ContentConfig, seed=args.seed), config_from(args, MotionConfig)
+    if args.video is not None and (args.edit or args.text is not None):
+        raise InputError("A clip's content is its own.", "Leave --text and --edit out, or --video.")
     if args.edit and args.audio is None and args.text is None:
         raise InputError("There is nothing to edit the video toward.", "Give --audio or --text.")
     check_video_target(args.out, overwrite=args.overwrite)
@@ -136,7 +143,7 @@ def make(
         report["loop"] = {"last_to_first": seam, "mean_step": sum(steps) / max(len(steps), 1)}
     if meter is not None:
         report |= meter.finish(np.array(curve) if curve else None, seed=args.seed).to_dict()
-    settings = ("audio", "text", "content", "seed", "edit", "generator", "joint")
+    settings = ("audio", "video", "text", "content", "seed", "edit", "generator", "joint")
     report["settings"] = {
         **{key: getattr(args, key) for key in settings},
         "psi": content.psi,
@@ -167,13 +174,27 @@ def _plan(
     if args.edit:
         schedule = Schedule(steps=args.edit, lr=0.0015)
         edit = ContinuousEditConfig(seconds=config.seconds, seed=args.seed, schedule=schedule)
-    by_meaning = args.text is not None or (heard is not None and args.content != "seed")
+    by_meaning = args.text is not None or (heard is not None and args.content != "seed" and args.video is None)
     content = replace(content, by_meaning=by_meaning, edit=edit)
     seed = args.seed if args.motion_seed is None else args.motion_seed
     motion = replace(motion, motion_seed=seed, strength=args.strength)
     generator = load_video_generator(args.generator, device)
     joint = load_joint(args.joint, device) if by_meaning or args.edit else None
     embeds = None if args.text is None or joint is None else joint.encode_text([args.text])
-    with progress("editing") as on_step:
-        made = plan(generator, joint, heard, config, embeds=embeds, content=content, motion=motion, on_step=on_step)
+    clip = None if args.video is None else _clip(args.video, generator.fps)
+    with progress("editing" if clip is None else "finding the clip") as on_step:
+        made = plan(
+            generator, joint, heard, config, embeds=embeds, content=content, motion=motion, clip=clip, on_step=on_step
+        )
     return made, joint
+
+
+def _clip(path: str, fps: float) -> Clip:
+    """The part of a video, or of a folder of frames at the generator's rate, that is looked at."""
+    import torch
+
+    from ..media.video import read_frames
+    from ..pipelines.continuous_video import CLIP_SEC, Clip
+
+    rate = {} if Path(path).is_dir() else {"fps": fps}
+    return Clip(torch.cat(list(islice(read_frames(path, **rate), max(round(CLIP_SEC * fps), 2)))), fps)

@@ -20,6 +20,10 @@ SHARING_BETAS = {
     "LCMScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "RePaintScheduler", "SASolverScheduler", "TCDScheduler",
     "UniPCMultistepScheduler",
 }  # fmt: skip
+OTHER_NOISE = {  # part of a scheduler's name => its noise
+    "Ve": "variance exploding", "Vp": "a continuous variance preserving SDE", "EDM": "EDM", "Flow": "flow matching",
+    "CMStochastic": "consistency models",
+}  # fmt: skip
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 OF_AVERAGING = {  # what diffusers' EMAModel writes into the config of the averaged UNet
     "decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup",
@@ -59,8 +63,9 @@ def check_schedule(path: str | os.PathLike, schedule: object) -> None:
     name = schedule.get("_class_name", "DDPMScheduler")
     flow = schedule.get("use_flow_sigmas") is True or schedule.get("prediction_type") == "flow_prediction"
     if not isinstance(name, str) or name not in SHARING_BETAS or flow:
+        kind = "flow matching" if flow else next((k for part, k in OTHER_NOISE.items() if part in str(name)), "")
         raise InputError(
-            f"{path} was trained with the noise of {str(name)[:80]}{' (flow matching)' * flow}.",
+            f"{path} was trained with the noise of {str(name)[:80]}{f' ({kind})' if kind else ''}.",
             "Use a model whose noise is that of DDPM (DDPM, DDIM, PNDM, DPM-Solver, ...).",
         )
     for key in ("prediction_type", "variance_type", "beta_schedule"):

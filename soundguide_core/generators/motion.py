@@ -45,7 +45,25 @@ class TrajectoryNoise:
         return self.at(torch.arange(anchors))
 
 
-Noise = Tensor | TrajectoryNoise  # motion_z: [B,A,D], or noise without an end
+@dataclass(frozen=True)
+class ContinuedNoise:
+    """Noise that was found, first [B,A,D], and after its last anchor that of seeds."""
+
+    first: Tensor
+    after: TrajectoryNoise
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def at(self, anchors: Tensor) -> Tensor:
+        """As TrajectoryNoise's."""
+        count = self.first.shape[1]
+        found = self.first[:, anchors.clamp(max=count - 1).to(self.first.device)]
+        beyond = (anchors >= count).to(found.device)[None, :, None]
+        return torch.where(beyond, self.after.at(anchors).to(found), found)
+
+
+Noise = Tensor | TrajectoryNoise | ContinuedNoise  # motion_z: [B,A,D], or noise without an end
 
 
 def noise_at(motion_z: Noise, anchors: Tensor) -> Tensor:
@@ -54,7 +72,7 @@ def noise_at(motion_z: Noise, anchors: Tensor) -> Tensor:
     Raises:
         InputError: it ends before.
     """
-    if isinstance(motion_z, TrajectoryNoise):
+    if isinstance(motion_z, (TrajectoryNoise, ContinuedNoise)):
         return motion_z.at(anchors)
     if int(anchors.max()) >= motion_z.shape[1]:
         raise InputError(

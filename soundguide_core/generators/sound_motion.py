@@ -79,12 +79,14 @@ def motion_at(
     motion_z: Noise | int,
     sound: SoundCurve | None = None,
     period_sec: float | None = None,
+    start_sec: float = 0.0,
 ) -> Tensor:
-    """Motion codes [1,F,V] at any times [F] in seconds, in any order."""
+    """Motion codes [1,F,V] at any times [F] in seconds, in any order, of a motion that began start_sec before."""
     noise = generator.motion_noise([motion_z]) if isinstance(motion_z, int) else motion_z
     loop = None if period_sec is None else period_sec * generator.fps
+    start = start_sec * generator.fps
     if sound is None:
-        return generator.motion_codes(torch.from_numpy(seconds * generator.fps)[None], noise, loop=loop)
+        return generator.motion_codes(torch.from_numpy(seconds * generator.fps + start)[None], noise, loop=loop)
     modulation = modulation_of(sound, generator)
     strength = STRENGTH[modulation] if sound.strength is None else sound.strength
     if period_sec is not None:
@@ -100,7 +102,7 @@ def motion_at(
         seconds = seconds + strength * sound.integral(seconds)
         if period_sec is not None and loop is not None:
             loop += strength * float(sound.integral(np.array([period_sec]))[0]) * generator.fps
-    return generator.motion_codes(torch.from_numpy(seconds * generator.fps)[None], noise, loop=loop, **how)
+    return generator.motion_codes(torch.from_numpy(seconds * generator.fps + start)[None], noise, loop=loop, **how)
 
 
 def modulation_of(sound: SoundCurve, generator: VideoGenerator) -> str:

@@ -17,7 +17,7 @@ from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.latents import mean_direction
-from ..generators.motion import Noise
+from ..generators.motion import ContinuedNoise, Noise, TrajectoryNoise
 from ..generators.sound_motion import SoundCurve, motion_at
 from ..latents.optimisation import OptimiseResult, optimise
 from ..latents.schedule import Schedule
@@ -37,6 +37,7 @@ def choose_content(
     psi: float = 0.7,
     seed: int = 0,
     motion_z: int = 0,
+    class_index: int | None = None,
 ) -> Tensor:
     """The content whose video means most what embeds [1,D] mean, among random ones => ws [1,L,D]."""
     check_number(candidates, "The number of candidates", low=1, high=100_000)
@@ -45,7 +46,7 @@ def choose_content(
     best_ws, best = None, -2.0
     for first in range(0, candidates, 16):
         seeds = [(seed + i) % 2**32 for i in range(first, min(first + 16, candidates))]
-        ws = generator.sample_ws(seeds, psi)
+        ws = generator.sample_ws(seeds, psi, class_index=class_index)
         imgs = generator.render(ws, motion_v.expand(len(ws), -1, -1))[:, 0]
         nearness = joint.encode_image(imgs) @ embeds[0].to(imgs)
         if float(nearness.max()) > best:
@@ -107,12 +108,19 @@ def edit_continuous(
 
 @dataclass
 class ClipProjection:
-    """ws [1,L,D], the motion seed of motion_z [1,A,D] before it was fitted, and the loss history."""
+    """ws [1,L,D], the motion seed of motion_z [1,A,D] before it was fitted, where in that motion the clip begins, and
+    the loss history. motion: motion_z, and after its end the seed's, for a video that goes on."""
 
     ws: Tensor
     motion_z: Tensor
     motion_seed: int
     history: list[dict[str, float]]
+    start_sec: float = 0.0
+    after: TrajectoryNoise | None = None
+
+    @property
+    def motion(self) -> Noise:
+        return self.motion_z if self.after is None else ContinuedNoise(self.motion_z, self.after)
 
 
 def project_clip(
@@ -122,6 +130,8 @@ def project_clip(
     generator: VideoGenerator,
     contents: int = 64,
     motions: int = 16,
+    within_sec: float = 4.0,
+    starts: int = 9,
     seed: int = 0,
     prior: float = 0.1,
     schedule: Schedule | None = None,
@@ -129,30 +139,28 @@ def project_clip(
 ) -> ClipProjection:
     """Find content and motion whose video is most like a clip [F,3,H,W] in -1..1 at fps, of the generator's size.
 
-    Starts from the most similar of random contents (by the clip's mean frame) and of random motions with it, then
-    optimises content and motion noise together on all frames; as in projection.py a prior holds the content near w_avg.
+    Starts from the best of the contents that are most like the clip's mean frame, of random motions, and of where in
+    their first within_sec the clip would begin: `starts` times of each, then halving the distance around the best.
+    Then content and motion noise are optimised together on all frames; as in projection.py a prior holds the content
+    near w_avg.
     """
     check_shape(frames, f"F 3 {generator.resolution} {generator.resolution}", name="the clip")
     check_number(fps, "The frame rate", low=0.01, high=1000)
+    check_number(within_sec, "The time in which a clip may begin", low=0, high=3600)
     frames, seconds = frames.to(generator.w_avg), np.arange(len(frames)) / fps
-    with torch.no_grad():
-        start = motion_at(generator, seconds[:1], seed)
-        ws = generator.sample_ws([(seed + i) % 2**32 for i in range(contents)], psi=1.0)
-        imgs = torch.cat([generator.render(part, start.expand(len(part), -1, -1))[:, 0] for part in ws.split(16)])
-        mean = F.adaptive_avg_pool2d(frames.mean(dim=0, keepdim=True), 16)
-        ws = ws[(F.adaptive_avg_pool2d(imgs, 16) - mean).abs().mean(dim=(1, 2, 3)).argmin()][None]
-        few = np.unique(np.linspace(0, len(frames) - 1, min(8, len(frames))).astype(int))
-        tried = [generator.render(ws, motion_at(generator, seconds[few], seed + i))[0] for i in range(motions)]
-        distances = [float(pyramid_distance(made, frames[few]).mean()) for made in tried]
-    motion_seed = seed + int(np.argmin(distances))
-    motion_z = generator.motion_noise([motion_seed]).tensor(
-        generator.motion_anchors(float(seconds[-1]) * generator.fps)
-    )
+    near = _nearest_contents(frames, generator, [(seed + i) % 2**32 for i in range(contents)], seed)
+    seeds, times = range(seed, seed + motions), np.linspace(0, within_sec, max(starts, 1))
+    ws, motion_seed, start_sec = _nearest_motion(frames, seconds, generator, near, seeds, times)
+    after = generator.motion_noise([motion_seed])
+    motion_z = after.tensor(generator.motion_anchors((start_sec + float(seconds[-1])) * generator.fps))
     motion_z = motion_z.to(generator.w_avg)
     spread = generator.w_std.clamp(min=0.01 * float(generator.w_std.max()))
 
+    def rendered(ws: Tensor, seconds: np.ndarray) -> Tensor:
+        return generator.render(ws, motion_at(generator, seconds, motion_z, start_sec=start_sec))[0]
+
     def losses(ws: Tensor) -> dict[str, Tensor]:
-        made = generator.render(ws, motion_at(generator, seconds, motion_z))[0]
+        made = rendered(ws, seconds)
         terms = {"pixels": pyramid_distance(made, frames).mean()}
         if prior:
             terms["prior"] = ((ws - generator.w_avg) / spread).square().mean(dim=(1, 2))
@@ -162,6 +170,45 @@ def project_clip(
     schedule = schedule or Schedule(steps=100, lr=0.05)
     result = optimise(
         ws, losses, weights, schedule, also=[(motion_z, schedule.lr)], on_step=on_step,
-        preview=lambda ws: generator.render(ws, motion_at(generator, seconds[:1], motion_z))[0],
+        preview=lambda ws: rendered(ws, seconds[:1]),
     )  # fmt: skip
-    return ClipProjection(result.latent, motion_z.detach(), motion_seed, result.history)
+    return ClipProjection(result.latent, motion_z.detach(), motion_seed, result.history, start_sec, after)
+
+
+NEAREST = 3  # contents of which motions are tried
+
+
+@torch.no_grad()
+def _nearest_contents(frames: Tensor, generator: VideoGenerator, seeds: list[int], motion_seed: int) -> Tensor:
+    """ws [n,L,D] of the seeds whose first frames are most like the clip's mean, 16 pixels wide."""
+    start = motion_at(generator, np.zeros(1), motion_seed)
+    ws = generator.sample_ws(seeds, psi=1.0)
+    imgs = torch.cat([generator.render(part, start.expand(len(part), -1, -1))[:, 0] for part in ws.split(16)])
+    mean = F.adaptive_avg_pool2d(frames.mean(dim=0, keepdim=True), 16)
+    distance = (F.adaptive_avg_pool2d(imgs, 16) - mean).abs().mean(dim=(1, 2, 3))
+    return ws[distance.argsort()[:NEAREST]]
+
+
+@torch.no_grad()
+def _nearest_motion(
+    frames: Tensor, seconds: np.ndarray, generator: VideoGenerator, near: Tensor, seeds: range, starts: np.ndarray
+) -> tuple[Tensor, int, float]:
+    """(the content [1,L,D], the motion seed, where in its motion a clip begins) of what is most like frames of it."""
+
+    def distance(k: int, seed: int, start_sec: float, count: int) -> float:
+        few = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).astype(int))
+        motion_v = motion_at(generator, seconds[few], seed, start_sec=start_sec)
+        return float(pyramid_distance(generator.render(near[k][None], motion_v)[0], frames[few]).mean())
+
+    tried = [(k, seed, float(start)) for k in range(len(near)) for seed in seeds for start in starts]
+    coarse = sorted(tried, key=lambda where: distance(*where, 3))[:16]
+    found = {where: distance(*where, 8) for where in coarse}
+    step = float(starts[1] - starts[0]) if len(starts) > 1 else 0.0
+    while step > 0.1 / generator.fps:  # to a tenth of a frame
+        step /= 2
+        for k, seed, best in sorted(found, key=found.__getitem__)[:3]:
+            for start in (best - step, best + step):
+                if start >= 0 and (k, seed, start) not in found:
+                    found[k, seed, start] = distance(k, seed, start, 8)
+    k, seed, start_sec = min(found, key=found.__getitem__)
+    return near[k][None], seed, start_sec

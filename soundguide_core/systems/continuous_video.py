@@ -41,6 +41,7 @@ def generate_continuous(
     motion_z: Noise | int = 0,
     sound: SoundCurve | None = None,
     config: ContinuousConfig | None = None,
+    start_sec: float = 0.0,
     on_step: OnStep | None = None,
 ) -> ContinuousVideo:
     """A video whole in memory; stream_continuous gives the same in chunks.
@@ -48,7 +49,7 @@ def generate_continuous(
     Args:
         ws: [1,L,D] content, from sample_ws, choose_content, edit_continuous or project_clip.
         generator: a StyleGAN-V. motion_z: a motion seed, or motion noise [1,A,D].
-        sound: what it moves with; None for no sound.
+        sound: what it moves with; None for no sound. start_sec: where in its motion it begins.
         on_step: on_step(frame, num_frames, {}, preview) after each chunk; an exception from it ends the work.
 
     Raises:
@@ -56,8 +57,10 @@ def generate_continuous(
     """
     config = config or ContinuousConfig()
     parts = list(
-        stream_continuous(ws, generator=generator, motion_z=motion_z, sound=sound, config=config, on_step=on_step)
-    )
+        stream_continuous(
+            ws, generator=generator, motion_z=motion_z, sound=sound, config=config, start_sec=start_sec, on_step=on_step
+        )
+    )  # fmt: skip
     curve = None if sound is None else np.concatenate([part.curve for part in parts if part.curve is not None])
     return ContinuousVideo(torch.cat([part.frames for part in parts]), config.fps, curve)
 
@@ -69,6 +72,7 @@ def stream_continuous(
     motion_z: Noise | int = 0,
     sound: SoundCurve | None = None,
     config: ContinuousConfig | None = None,
+    start_sec: float = 0.0,
     on_step: OnStep | None = None,
 ) -> Iterator[ContinuousVideo]:
     """The video a chunk at a time: an hour needs the memory of a second."""
@@ -77,7 +81,7 @@ def stream_continuous(
     for first in range(0, config.num_frames, config.chunk):
         count = min(config.chunk, config.num_frames - first)
         seconds = np.arange(first, first + count) / config.fps
-        frames = _rendered(ws, seconds, generator, motion_z, sound, config)
+        frames = _rendered(ws, seconds, generator, motion_z, sound, config, start_sec)
         if on_step is not None:
             on_step(first + count - 1, config.num_frames, {}, lambda frames=frames: frames[-1:])
         yield ContinuousVideo(frames, config.fps, None if sound is None else sound.at(_within(seconds, config)))
@@ -91,19 +95,20 @@ def frames_at(
     motion_z: Noise | int = 0,
     sound: SoundCurve | None = None,
     config: ContinuousConfig | None = None,
+    start_sec: float = 0.0,
 ) -> Tensor:
     """The frames [F,3,H,W] at any seconds [F] of the video that stream_continuous makes."""
     config = config or ContinuousConfig()
-    return _rendered(ws, seconds, generator, motion_z, _closed(sound, config), config)
+    return _rendered(ws, seconds, generator, motion_z, _closed(sound, config), config, start_sec)
 
 
 @torch.no_grad()
 def _rendered(
     ws: Tensor, seconds: np.ndarray, generator: VideoGenerator, motion_z, sound: SoundCurve | None,
-    config: ContinuousConfig,
+    config: ContinuousConfig, start_sec: float,
 ) -> Tensor:  # fmt: skip
     check_shape(ws, f"1 {generator.num_ws} {generator.w_dim}", name="the content")
-    motion_v = motion_at(generator, seconds, motion_z, sound, config.period_sec)
+    motion_v = motion_at(generator, seconds, motion_z, sound, config.period_sec, start_sec)
     return generator.render(ws, motion_v)[0]
 
 

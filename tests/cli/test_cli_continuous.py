@@ -81,3 +81,11 @@ def test_mistakes(continuous, capsys, args, message):
     continuous(*args, status=2)
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error
+
+
+def test_a_clip_is_found_and_gone_on_with(continuous, tmp_path):
+    made, _ = continuous("--seconds", "2", "--fps", "6", "--seed", "3", name="clip")
+    frames, report = continuous("--video", tmp_path / "clip", "--seconds", "4", "--fps", "6", name="on")
+    assert len(frames) == 24 and report["settings"]["video"] == str(tmp_path / "clip")
+    near = float((frames[:12].float() - made.float()).abs().mean())
+    assert near < float((frames[:12].float() - frames[:1].flip(-1).float()).abs().mean())

@@ -265,6 +265,19 @@ def test_schedulers_of_another_kind_are_refused_by_name(folder, scheduler, known
         load_denoiser(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("ScoreSdeVe", "variance exploding"), ("EDMEuler", "EDM"), ("FlowMatchEulerDiscrete", "flow matching")],
+)
+def test_the_noise_of_another_kind_has_its_name(folder, name, said):
+    from soundguide_core.diffusion.denoiser import load_denoiser
+
+    folder, _ = folder
+    (folder / "scheduler_config.json").write_text(json.dumps({"_class_name": f"{name}Scheduler"}))
+    with pytest.raises(InputError, match=rf"{name}Scheduler \({said}"):
+        load_denoiser(folder)
+
+
 def test_zero_terminal_snr(folder):
     from soundguide_core.diffusion.denoiser import load_denoiser
 

@@ -12,7 +12,7 @@ import torch
 
 import tolerances as tol
 from soundguide_core.common.errors import InputError
-from soundguide_core.generators.sound_motion import SoundCurve
+from soundguide_core.generators.sound_motion import SoundCurve, motion_at
 from soundguide_core.generators.stylegan_v import Generator, StyleGANVConfig
 from soundguide_core.latents.schedule import Schedule
 from soundguide_core.metrics.reactivity import reactivity
@@ -192,12 +192,30 @@ def test_a_clip_is_projected(generator):
     found = project_clip(
         frames, 6.0, generator=generator, contents=12, motions=6, prior=0.0, schedule=Schedule(steps=30, lr=0.05)
     )
-    made = generate_continuous(found.ws, generator=generator, motion_z=found.motion_z, config=config).frames
+    where = {"motion_z": found.motion_z, "start_sec": found.start_sec}
+    made = generate_continuous(found.ws, generator=generator, config=config, **where).frames
     assert float((made - frames).abs().mean()) < 0.3 * float(frames.std())
     assert found.history[-1]["pixels"] < 0.8 * found.history[0]["pixels"]
     assert 0 <= found.motion_seed < 6 and not torch.equal(
         found.motion_z, generator.motion_noise([found.motion_seed]).tensor(found.motion_z.shape[1])
     )
+
+
+@pytest.mark.parametrize("begins", [0.0, 0.7, 2.45])
+def test_where_in_its_motion_a_clip_begins_is_found(generator, begins):
+    """To a tenth of a frame, where content and motion are among those that are tried; the found motion goes on."""
+    config, seconds = ContinuousConfig(1.5, 6.0), np.arange(9) / 6.0
+    ws = generator.sample_ws([2], psi=1.0)
+    frames = generate_continuous(ws, generator=generator, motion_z=1, config=config, start_sec=begins).frames
+    how = {"contents": 3, "motions": 3, "prior": 0.0, "schedule": Schedule(steps=1, lr=0.0)}
+    found = project_clip(frames, 6.0, generator=generator, **how)
+    assert found.motion_seed == 1 and found.start_sec == pytest.approx(begins, abs=0.2 / generator.fps)
+    at = {"start_sec": found.start_sec}
+    long = ContinuousConfig(9, 6)
+    longer = generate_continuous(found.ws, generator=generator, motion_z=found.motion, config=long, **at)
+    assert (longer.frames[:9] - frames).abs().mean() < 0.05 * frames.std()
+    goes_on = motion_at(generator, seconds + 7, 1, start_sec=found.start_sec)
+    assert torch.allclose(motion_at(generator, seconds + 7, found.motion, **at), goes_on, atol=1e-5)
 
 
 def test_what_cannot_be_rendered(generator, ws):

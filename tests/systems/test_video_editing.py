@@ -349,12 +349,7 @@ def test_the_published_256_layout_runs_at_a_smaller_size(models, parity, diffuse
     """Its keys at an eighth of its width, through the loader that a downloaded file goes through."""
     from soundguide_core.diffusion.denoiser import load_denoiser
 
-    rng = torch.Generator().manual_seed(0)
-    narrow = {
-        key: 0.05 * torch.randn([side // 8 if side >= 192 else side for side in x.shape], generator=rng)
-        for key, x in parity.read("guided_diffusion")[1]["full_256"].items()
-    }
-    torch.save(narrow, tmp_path / "256x256_diffusion_uncond.pt")
+    torch.save(narrow_256(parity), tmp_path / "256x256_diffusion_uncond.pt")
     denoiser = load_denoiser(tmp_path / "256x256_diffusion_uncond.pt")
     assert denoiser.resolution == 256 and denoiser.multiple == 32 and denoiser.unet.learned_variance
     config = settings(variant="paper", sampler="ddpm", steps=2, skip=0, size=32, weights={"sound": 10.0})
@@ -365,3 +360,47 @@ def test_the_published_256_layout_runs_at_a_smaller_size(models, parity, diffuse
     assert out.frames.shape == (1, 3, 36, 64) and torch.isfinite(out.frames).all()
     outside = (out.mask == 0).expand_as(frames)
     assert torch.equal(out.frames[outside], frames[outside]) and not torch.equal(out.frames, frames)
+
+
+@pytest.mark.slow
+def test_the_published_configuration_from_end_to_end(models, parity, diffusers, tmp_path):
+    """`paper` as it is, at a reduced size with random weights: OpenAI's 256 layout an eighth as wide, RAFT on the
+    estimate, LPIPS, the sound of every frame, 75 ancestral steps whose means are shifted."""
+    lpips = pytest.importorskip("lpips")
+    optical_flow = pytest.importorskip("torchvision.models.optical_flow")
+    from soundguide_core.diffusion.denoiser import load_denoiser
+    from soundguide_core.flow.estimators import RAFT, load_flow
+    from soundguide_core.losses.perceptual import LPIPS
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(narrow_256(parity), tmp_path / "256x256_diffusion_uncond.pt")
+        torch.save(optical_flow.raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
+        perceptual = LPIPS(lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)).requires_grad_(False)
+    config = edit.EditConfig(variant="paper", steps=75, size=32)
+    published = {"sound", "direction", "flow", "background", "perceptual"}
+    assert config.weights.keys() == published and (config.sampler, config.flow_on) == ("ddpm", "estimate")
+    assert (config.crops, config.scale, config.skip, config.interval) == (7, 1.0, 0, (0.0, 1.0))
+    flow = load_flow(tmp_path / "raft.pth")
+    assert isinstance(flow, RAFT)
+    frames, seen = video(2, 32, 32), []
+    out = edit.edit_video(
+        frames, sound(2), mask=square(32, 32), denoiser=load_denoiser(tmp_path / "256x256_diffusion_uncond.pt"),
+        joint=models["joint"], flow=flow, perceptual=perceptual, config=config,
+        on_step=lambda i, n, terms, preview: seen.append((i, n)),
+    )  # fmt: skip
+    assert seen == [(i, 75) for i in range(75)] and len(out.history) == 75
+    assert all(terms.keys() == published for terms in out.history)
+    assert all(math.isfinite(value) for terms in out.history for value in terms.values())
+    assert all(terms["direction"] > 0 and terms["perceptual"] > 0 for terms in out.history[1:])
+    outside = (out.mask == 0).expand_as(frames)
+    assert torch.equal(out.frames[outside], frames[outside]) and not torch.equal(out.frames, frames)
+
+
+def narrow_256(parity) -> dict[str, torch.Tensor]:
+    """256x256_diffusion_uncond.pt's keys at an eighth of its width, at random."""
+    rng = torch.Generator().manual_seed(0)
+    return {
+        key: 0.05 * torch.randn([side // 8 if side >= 192 else side for side in x.shape], generator=rng)
+        for key, x in parity.read("guided_diffusion")[1]["full_256"].items()
+    }

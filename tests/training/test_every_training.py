@@ -100,8 +100,8 @@ def test_what_couples_its_batch_learns_in_parts_too(module, data, tiny, tmp_path
 def test_two_processes_do_what_one_does(module, data, tiny, tmp_path):
     config = config_of(module, data(DATA[module]), tiny.folder)
     config["run"] = {"log_every": 1}
-    for count in (1, 2):
-        launch(module, config, tmp_path, count)
+    run(module, config, tmp_path / "1")
+    launch(module, config, tmp_path, 2)
     one, two = figures(tmp_path / "1"), figures(tmp_path / "2")
     assert {step for step, _ in one} == {1, 2, 3, 4}
     assert two == pytest.approx(one, rel=tol.TRAINED_APART, abs=1e-5)

@@ -22,6 +22,7 @@ HOST_MODELS = ("model.diffusion_model.", "diffusion_model.", "double_blocks.", "
 
 # asked in this order
 FORMATS: tuple[str, ...] = (
+    "other_diffusion",
     "guided_diffusion",
     "sound_resnet",
     "swin",

@@ -100,6 +100,8 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
     }
     if "class_embedding.weight" in out:
         unet["num_class_embeds"] = out["class_embedding.weight"].shape[0]
+    if unet["in_channels"] == 4:
+        raise InputError(f"This {NAME} takes 4 channels, those of latents.", "Choose one of pixels.")
     if unet["in_channels"] != 3:
         raise InputError(f"This {NAME} takes {unet['in_channels']} channels.", "Choose one that is not an upsampler.")
     return out, {"unet": unet, "schedule": SCHEDULE}

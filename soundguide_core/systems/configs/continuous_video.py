@@ -8,6 +8,7 @@ from ...common.errors import InputError, check_number
 from ...common.settings import check_settings, seed_setting, setting
 from ...latents.schedule import Schedule
 
+ANY_CLASS = -1
 AUTO, OFF = "auto", "off"
 DRIVES = (AUTO, "codes", "amplitude", "speed", OFF)  # of generators.sound_motion, or what suits the generator, or none
 FEATURES = ("loudness", "onset", "beat", "centroid")  # of audio.features
@@ -96,6 +97,11 @@ class ContentConfig:
         0.8, "how far random contents are from the average", what="The truncation psi", low=0, high=2,
         offered=(0.0, 1.5), step=0.05,
         tooltip="Variety of scenes: 0 is the average, 1 everything that was learned, failures included.",
+    )  # fmt: skip
+    class_index: int = setting(
+        ANY_CLASS, "of a class-conditional generator: the class, from 0; -1: the seed draws it", what="The class",
+        low=ANY_CLASS, high=2**17 - 1, option="class",
+        tooltip="Only for a generator of several classes: which one, counted from 0. -1: the seed draws it.",
     )  # fmt: skip
     by_meaning: bool = True
     edit: ContinuousEditConfig | None = None
