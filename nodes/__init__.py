@@ -27,6 +27,7 @@ from . import (
 )
 from .checks import check_inputs
 from .host import ComfyExtension, add_model_folders
+from .packages import offered
 
 GROUPS = (
     models,
@@ -51,7 +52,7 @@ GROUPS = (
     video_editing,
     analysis,
 )
-NODES = [check_inputs(node) for group in GROUPS for node in group.NODES]
+NODES = [check_inputs(node) for node in offered([node for group in GROUPS for node in group.NODES])]
 
 
 class SoundGuideExtension(ComfyExtension):

@@ -14,6 +14,11 @@ LAWS = (SONES, DECIBELS)
 
 
 class SoundSchedule(io.ComfyNode):
+    NEEDS = (
+        "librosa",
+        "soxr",
+    )
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

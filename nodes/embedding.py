@@ -39,7 +39,20 @@ def frame_inputs():
     ]
 
 
+def frame_outputs():
+    """fps and num_frames, to be connected further, so that they are typed once in a graph."""
+    return [
+        io.Float.Output("fps_out", display_name="fps", tooltip="Frames a second, to be connected further."),
+        io.Int.Output("count", display_name="num_frames", tooltip="How many frames there are, likewise."),
+    ]
+
+
 class AudioEncode(io.ComfyNode):
+    NEEDS = (
+        "librosa",
+        "soxr",
+    )
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -76,6 +89,7 @@ class AudioEncode(io.ComfyNode):
                 io.String.Output(
                     "heard_as", display_name="heard_as", tooltip="The likeliest words with their probabilities."
                 ),
+                *frame_outputs(),
             ],
         )
 
@@ -107,7 +121,7 @@ class AudioEncode(io.ComfyNode):
         pictures = [plots.mel_picture(*mel, title) for mel, title in zip(mels, titles)]
         label = heard_as[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
         embeds = Embeds(whole.cpu(), label, encoder.name, fps=fps, space=joint.space, **moments)
-        return io.NodeOutput(embeds, torch.cat(pictures), "\n".join(heard_as))
+        return io.NodeOutput(embeds, torch.cat(pictures), "\n".join(heard_as), fps, count)
 
 
 class TextEncode(io.ComfyNode):

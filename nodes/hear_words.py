@@ -21,6 +21,8 @@ def listed(words: str) -> list[str]:
 
 
 class HearWords(io.ComfyNode):
+    NEEDS = ("soxr",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -12,6 +12,11 @@ KIND = "unet"
 
 
 class LoadMiniatureModel(io.ComfyNode):
+    NEEDS = (
+        "diffusers",
+        "open_clip",
+    )
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

@@ -68,6 +68,11 @@ class Loader(io.ComfyNode):
 
 
 class LoadJointEncoder(Loader):
+    NEEDS = (
+        "open_clip",
+        "timm",
+    )
+
     kind = "joint"
 
     @classmethod
@@ -132,6 +137,11 @@ class LoadJointEncoder(Loader):
 
 
 class LoadSoundClassifier(Loader):
+    NEEDS = (
+        "open_clip",
+        "timm",
+    )
+
     kind = "sound-classifier"
 
     @classmethod
@@ -200,6 +210,8 @@ class LoadStyleGAN(Loader):
 
 
 class LoadSoundVideo(Loader):
+    NEEDS = ("timm",)
+
     kind = "trajectory"
 
     @classmethod
@@ -262,6 +274,8 @@ class LoadStyleGANV(Loader):
 
 
 class LoadPixelDiffusion(Loader):
+    NEEDS = ("diffusers",)
+
     kind = "unet"
 
     @classmethod
@@ -287,6 +301,8 @@ class LoadPixelDiffusion(Loader):
 
 
 class LoadFlow(Loader):
+    NEEDS = ("skimage",)
+
     kind = "flow"
 
     @classmethod

@@ -5,23 +5,44 @@ Drawn on matplotlib's own canvas, never through pyplot, which keeps state and is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ParamSpec
 
 import torch
 from torch import Tensor
 
 from ..soundguide_core.systems.configs.hear_words import SURE
+from .packages import is_there
 
 if TYPE_CHECKING:
     from ..soundguide_core.embedding.hearing.words import HeardWords
     from ..soundguide_core.pipelines.recording import Recording
     from ..soundguide_core.pipelines.report import VideoReport
 
+P = ParamSpec("P")
+
 PAPER, INK, LINE, SOFT, FAINTLY = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6", "#6a6f78"
 DPI = 100
 
 
+def drawn(plot: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """A plot that without matplotlib is an empty picture, so that its node does its work all the same."""
+
+    @functools.wraps(plot)
+    def picture(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        if is_there("matplotlib"):
+            return plot(*args, **kwargs)
+        logging.warning(
+            "[SoundGuide] without the package matplotlib plots are empty. Get it with: pip install matplotlib"
+        )
+        return torch.full((1, 64, 320, 3), 0.1)
+
+    return picture
+
+
+@drawn
 def mel_picture(mel: Tensor, seconds: float, hz: Tensor, title: str) -> Tensor:
     """mel [M,T] in 0..1, low bands first; hz [M] their centres."""
     figure, axis = _figure(640, 340)
@@ -45,6 +66,7 @@ def mel_picture(mel: Tensor, seconds: float, hz: Tensor, title: str) -> Tensor:
     return _picture(figure)
 
 
+@drawn
 def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
     """One value per video frame, over seconds, each frame a step."""
     figure, axis = _figure(640, 260)
@@ -56,6 +78,7 @@ def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
     return _picture(figure)
 
 
+@drawn
 def shape_picture(before: Sequence[float], after: Sequence[float], fps: float, recording: Recording | None) -> Tensor:
     """A curve [F] before and after it was shaped, each frame a step; behind the upper one the sound, if there is
     one."""
@@ -79,6 +102,7 @@ def shape_picture(before: Sequence[float], after: Sequence[float], fps: float, r
     return _picture(figure)
 
 
+@drawn
 def weights_picture(weights: Tensor, names: Sequence[str], fps: float) -> Tensor:
     """Weights [F,K] of words, each a filled line of its own over seconds; what they leave of 1 is the base prompt's."""
     shown = [name.partition(",")[0] for name in names] or ["base prompt alone"]
@@ -106,6 +130,7 @@ def _wave_outline(wave: Tensor, sample_rate: float, columns: int = 700):
     return seconds.numpy(), (padded.amin(1) / loudest).numpy(), (padded.amax(1) / loudest).numpy()
 
 
+@drawn
 def report_picture(report: VideoReport, fps: float, before: VideoReport | None = None) -> Tensor:
     """Loudness [F] with what is seen, nearness to the sound, motion; of a report that has all three. before: of the
     same video before it was changed, of which nearness and motion are drawn too."""
@@ -143,6 +168,7 @@ def report_picture(report: VideoReport, fps: float, before: VideoReport | None =
     return _picture(figure)
 
 
+@drawn
 def layer_picture(moves: Sequence[float], title: str) -> Tensor:
     """A bar for each layer of a generator, coarse to fine: how far its latent moved."""
     figure, axis = _figure(640, 260)
@@ -152,6 +178,7 @@ def layer_picture(moves: Sequence[float], title: str) -> Tensor:
     return _picture(figure)
 
 
+@drawn
 def words_picture(heard: HeardWords, told: Sequence[bool], title: str) -> Tensor:
     """Words over time, one line each with its score from 0 to 1; told: which are more than what noise gets."""
     count = len(heard.words)
@@ -174,6 +201,7 @@ def words_picture(heard: HeardWords, told: Sequence[bool], title: str) -> Tensor
     return _picture(figure)
 
 
+@drawn
 def loss_picture(history: Sequence[dict[str, float]], title: str) -> Tensor:
     """One panel per term, from the first step to the last."""
     terms = [name for name in history[0] if name != "total"]

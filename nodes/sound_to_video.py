@@ -21,6 +21,8 @@ def trajectory_input():
 
 
 class SoundInversion(io.ComfyNode):
+    NEEDS = ("soxr",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -45,6 +47,7 @@ class SoundInversion(io.ComfyNode):
                     "segments", display_name="segments", tooltip="One latent for each frame of the video."
                 ),
                 io.Int.Output("count", display_name="num_frames", tooltip="How many there are."),
+                io.Float.Output("fps_out", display_name="fps", tooltip="Frames a second, to be connected further."),
             ],
         )
 
@@ -57,7 +60,7 @@ class SoundInversion(io.ComfyNode):
         segments, count = invert(
             recording_of(audio), ws, network, num_frames=num_frames, config=VideoConfig(fps=fps)
         )  # fmt: skip
-        return io.NodeOutput(Latents(_gathered(segments, count), start.generator), count)
+        return io.NodeOutput(Latents(_gathered(segments, count), start.generator), count, fps)
 
 
 class LatentTrajectoryRNN(io.ComfyNode):

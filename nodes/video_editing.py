@@ -11,6 +11,8 @@ from .settings import AS_SET, config_inputs, config_of, preset_input
 
 
 class FlowGuidance(io.ComfyNode):
+    NEEDS = ("skimage",)
+
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -88,6 +90,11 @@ class FlowGuidance(io.ComfyNode):
 
 
 class SoundiniSampler(io.ComfyNode):
+    NEEDS = (
+        "diffusers",
+        "skimage",
+    )
+
     @classmethod
     def define_schema(cls):
         return io.Schema(

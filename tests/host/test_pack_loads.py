@@ -96,6 +96,22 @@ def test_every_node_has_a_help_page(server, node_infos):
         assert [word for word in wanted if f"`{word}`" not in page and word != "audioUI"] == [], name
 
 
+def test_every_node_speaks_german_too(server, node_infos):
+    """locales/de/nodeDefs.json names every node, input and output; tests/host/translate.py writes it."""
+    served = server.get("/i18n").get("de", {}).get("nodeDefs", {})
+    assert set(served) >= set(node_infos)
+    missing, texts = [], 0
+    for id, info in node_infos.items():
+        inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+        assert set(inputs) <= set(served[id]["inputs"]), id
+        assert len(served[id]["outputs"]) == len(info["output"]), id
+        for each in (*(served[id]["inputs"][name] for name in inputs), *served[id]["outputs"].values()):
+            assert each["name"], id
+            texts += 1
+            missing += [id] if not each.get("tooltip") else []
+    assert len(missing) <= texts // 20, f"in English still: {missing}"  # texts that changed since
+
+
 def test_workflows_are_offered_with_a_picture_each(server):
     flat = {path.stem for path in (ROOT / "workflows").glob("*.json")}
     assert flat == {path.stem for path in (ROOT / "workflows" / "api").glob("*.json")}

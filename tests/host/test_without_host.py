@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.util
 import inspect
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,15 @@ LIGHT = {
     "copy",
     "dataclasses",
     "functools",
+    "importlib",
     "inspect",
     "itertools",
+    "logging",
     "math",
     "numbers",
     "os",
     "pathlib",
+    "sys",
     "time",
     "typing",
     "torch",
@@ -108,3 +113,36 @@ def test_a_workflow_runs_on_a_bare_host_and_repeats_itself(path):
     assert not kinds & {"LoadImage", "LoadAudio", "LoadVideo"}, "nobody else has the file"
     assert all("randomize" not in (node.get("widgets_values") or []) for node in graph["nodes"])
     assert path.with_suffix(".jpg").stat().st_size < 200_000
+
+
+def test_an_error_while_the_nodes_are_imported_is_told_with_its_traceback(tmp_path, caplog):
+    (tmp_path / "__init__.py").write_text((ROOT / "__init__.py").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "nodes.py").write_text("raise ZeroDivisionError('broken')", encoding="utf-8")
+    spec = importlib.util.spec_from_file_location(
+        "broken_pack", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
+    )
+    sys.modules["broken_pack"] = root = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(root)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(root.comfy_entrypoint())
+    (record,) = caplog.records
+    assert "SoundGuide" in record.getMessage() and record.exc_info
+
+
+# what a registry's scanner would stop at
+RISKY = {"subprocess", "socket", "pickle", "ctypes", "multiprocessing"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nodes").glob("*.py")), ids=lambda path: path.stem)
+def test_nodes_start_no_process_open_no_socket_and_run_no_file(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for step in ast.walk(tree):
+        if isinstance(step, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in step.names} & RISKY
+        elif isinstance(step, ast.ImportFrom):
+            assert (step.module or "").split(".")[0] not in RISKY
+        elif isinstance(step, ast.Call):
+            called = ast.unparse(step.func)
+            assert called not in {"eval", "exec", "compile", "torch.load", "os.system"}, called
+        elif isinstance(step, (ast.Assign, ast.Delete)):
+            assert not any("os.environ" in ast.unparse(target) for target in step.targets)

@@ -1,0 +1,80 @@
+"""Beside a bare ComfyUI: our requirements change nothing that it ships; what is missing takes its own nodes alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.host, pytest.mark.slow]
+
+LOADED = """
+import asyncio, importlib.util, json, logging, sys
+root, host, blocked = sys.argv[1:]
+sys.argv = sys.argv[:1]
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == blocked:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Blocked())
+sys.path.insert(0, host)
+import comfy.cli_args
+comfy.cli_args.args.cpu = True
+said = []
+keep = logging.Handler()
+keep.emit = lambda record: said.append(record.getMessage())
+logging.getLogger().addHandler(keep)
+spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
+sys.modules["pack"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+nodes = asyncio.run(asyncio.run(package.comfy_entrypoint()).get_node_list())
+lines = [line for line in said if "SoundGuide" in line]
+print(json.dumps({"nodes": [node.define_schema().node_id for node in nodes], "said": lines}))
+"""
+
+
+def loaded(host_path, blocked: str) -> dict:
+    command = [sys.executable, "-c", LOADED, str(ROOT), str(host_path), blocked]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=host_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_nothing_that_the_host_ships_changes(importable_host):
+    from installing import would_install
+
+    try:
+        new, there = would_install(importable_host)
+    except RuntimeError as error:
+        if "No matching distribution" in str(error) or "onnection" in str(error):
+            pytest.skip("no package index can be reached")
+        raise
+    assert "open-clip-torch" in new and len(there) > 40
+    assert {name: (there[name], new[name]) for name in new if name in there} == {}
+
+
+@pytest.mark.parametrize(
+    ("blocked", "gone"),
+    [
+        ("skimage", {"LoadFlow", "FlowGuidance", "SoundiniSampler"}),
+        ("diffusers", {"LoadPixelDiffusion", "LoadMiniatureModel", "SoundiniSampler"}),
+        ("librosa", {"SoundSchedule", "AudioEncode"}),
+    ],
+)
+def test_a_missing_package_takes_its_own_nodes_with_one_line_in_the_log(importable_host, blocked, gone):
+    whole, less = loaded(importable_host, "nothing"), loaded(importable_host, blocked)
+    assert {name.removeprefix("SoundGuide") for name in set(whole["nodes"]) - set(less["nodes"])} == gone
+    assert whole["said"] == [] and len(less["said"]) == 1 and "pip install" in less["said"][0]
+
+
+def test_plots_are_empty_without_matplotlib(pack, monkeypatch):
+    plots = pack("nodes.plots")
+    monkeypatch.setattr(plots, "is_there", lambda module: False)
+    assert tuple(plots.curve_picture([0.0, 1.0], 12.0, "loudness").shape) == (1, 64, 320, 3)
