@@ -192,7 +192,7 @@ class SoundiniSampler(io.ComfyNode):
         edited = with_grad(
             edit_whole,
             img_of(image),
-            Heard(embeds.at_frames, embeds.loudness),
+            Heard(embeds.at_frames, embeds.loudness, embeds.fps),
             EditNetworks(denoiser, joint, None if flow is None else flow.flow),
             config_of(EditConfig, settings),
             lead=config_of(LeadConfig, {"loudness": CONSTANT, **settings}),

@@ -165,7 +165,7 @@ def sky(demo: Demo) -> None:
         edited = edit_whole(
             img.expand(len(embeds), -1, -1, -1), Heard(embeds),
             EditNetworks(load_denoiser("miniature", demo.joint.device), demo.joint),
-            EditConfig(seed=demo.seed, weights={"sound": 1.0}, smooth_frames=0), lead=LeadConfig(loudness=CONSTANT),
+            EditConfig(seed=demo.seed, weights={"sound": 1.0}, smooth_sec=0.0), lead=LeadConfig(loudness=CONSTANT),
             masks=mask, on_step=on_step,
         ).frames  # fmt: skip
     imgs = torch.cat([img, *edited.split(1), shown_mask])

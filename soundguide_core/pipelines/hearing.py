@@ -41,11 +41,13 @@ LAWS: dict[str, Callable[[Tensor], Tensor]] = {
 class Heard:
     """embeds: [F,D], what is heard at each frame, or [1,D] for all, unit norm.
 
-    loudness: [F] in 0..1, decibels over the 60 below the loudest moment; None where it is not known.
+    loudness: [F] in 0..1, decibels over the 60 below the loudest moment; None where it is not known. fps: of the
+    frames, 0 where it is not known.
     """
 
     embeds: Tensor
     loudness: Tensor | None = None
+    fps: float = 0.0
 
     def mixed(self, embeds: Tensor, weight: float) -> Heard:
         """With another meaning [1,D] beside it; the loudness stays the recording's."""
@@ -90,7 +92,7 @@ class Hearing:
     def heard(self, fps: float, num_frames: int, *, whole: bool = False) -> Heard:
         """What is heard at each frame and how loud it is; whole: one meaning for all frames."""
         embeds = self.whole() if whole else self.at_frames(fps, num_frames)
-        return Heard(embeds, self.loudness(fps, num_frames))
+        return Heard(embeds, self.loudness(fps, num_frames), fps)
 
 
 def encode_recording(

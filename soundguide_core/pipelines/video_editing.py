@@ -87,7 +87,7 @@ def edit_stream(
     return system.stream_edit(
         laid_out, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
         perceptual=perceptual, curves={"sound": led}, presence=presence(lead, heard.loudness), num_frames=num_frames,
-        config=config, on_step=on_step, start=start,
+        fps=heard.fps or system.FPS, config=config, on_step=on_step, start=start,
     )  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def edit_some(
     """(the frames of these numbers, rising, and their edits), each [n,3,H,W]: what edit_stream makes of them without
     what couples a frame to the next. frames, masks and heard: as in edit_stream, of all."""
     numbers = torch.tensor(chosen)
-    embeds = smooth_embeds(heard.embeds, config.smooth_frames)
+    embeds = smooth_embeds(heard.embeds, round(config.smooth_sec * (heard.fps or system.FPS)))
     some = Heard(
         embeds if len(embeds) == 1 else embeds[numbers.to(embeds.device)],
         None if heard.loudness is None else heard.loudness[numbers],
@@ -133,7 +133,7 @@ def edit_some(
         masks = torch.cat(_picked(masks, chosen)).split(1)
     edited = EditedVideo.joined(
         edit_stream(
-            sources.split(1), some, networks, replace(config, smooth_frames=0, weights=_uncoupled(config)),
+            sources.split(1), some, networks, replace(config, smooth_sec=0.0, weights=_uncoupled(config)),
             num_frames=len(chosen), lead=lead, masks=masks, on_step=on_step,
         )
     )  # fmt: skip

@@ -44,6 +44,8 @@ from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
 
+FPS = 24.0  # of a film, where it is not said
+
 
 def edit_video(
     frames: Tensor,
@@ -56,6 +58,7 @@ def edit_video(
     perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
     presence: Tensor | None = None,
+    fps: float = FPS,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
 ) -> EditedVideo:
@@ -70,6 +73,7 @@ def edit_video(
         perceptual: LPIPS; needed where config.weights has "perceptual".
         curves: name of a term => [F], which multiplies its weight: {"sound": loudness} changes more where it is louder.
         presence: [F] in 0..1, how much of its edit is laid on each frame; None for all of it.
+        fps: frames a second, which say how many of them config.smooth_sec spans.
         on_step: on_step(i, n, terms, preview) after each step of each window; an exception from it ends the work.
 
     Raises:
@@ -79,7 +83,7 @@ def edit_video(
     parts = stream_edit(
         frames.split(1), embeds, denoiser=denoiser, joint=joint,
         masks=mask if mask is None or len(mask) == 1 else mask.split(1), flow=flow, perceptual=perceptual,
-        curves=curves, presence=presence, num_frames=len(frames), config=config, on_step=on_step,
+        curves=curves, presence=presence, fps=fps, num_frames=len(frames), config=config, on_step=on_step,
     )  # fmt: skip
     return EditedVideo.joined(parts)
 
@@ -95,6 +99,7 @@ def stream_edit(
     perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
     presence: Tensor | None = None,
+    fps: float = FPS,
     num_frames: int = 0,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
@@ -110,7 +115,7 @@ def stream_edit(
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guided_denoiser.VARIANTS[config.variant].k is None else config.scale
     weights = {name: scale * weight for name, weight in config.weights.items() if weight}
-    embeds = smooth_embeds(embeds, config.smooth_frames)
+    embeds = smooth_embeds(embeds, round(config.smooth_sec * fps))
     if "perceptual" in weights and perceptual is None:
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):

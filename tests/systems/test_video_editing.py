@@ -61,7 +61,7 @@ def settings(**kwargs) -> edit.EditConfig:
     given = {
         "variant": "clean",
         "scale": 1.0,
-        "steady": 0,
+        "smooth_sec": 0,
         "steps": 4,
         "skip": 1,
         "sampler": "ddim",
@@ -191,6 +191,14 @@ def test_a_curve_drives_each_frame(models):
     out = edit.edit_video(frames, sound(1), config=settings(step=0.3, window=2), curves=curves, **models).frames
     moved = (out - unguided).abs().mean(dim=(1, 2, 3))
     assert moved[0] < 1e-5 and moved[0] < moved[2] < moved[3] < moved[1]
+
+
+def test_what_is_heard_is_averaged_over_seconds_not_frames(models, monkeypatch):
+    reaches = []
+    monkeypatch.setattr(edit, "smooth_embeds", lambda embeds, reach: reaches.append(reach) or embeds)
+    for how in ({"fps": 4.0}, {"fps": 30.0}, {}):
+        edit.edit_video(video(1), sound(1), config=settings(smooth_sec=0.5, steps=2, skip=0), **how, **models)
+    assert reaches == [2, 15, 12]  # half a second on each side; of 24 frames a second where nothing is said
 
 
 def test_where_an_edit_is_not_present_the_frame_is_the_source_to_the_bit(models):

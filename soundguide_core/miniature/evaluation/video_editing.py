@@ -168,7 +168,7 @@ def measure(
         for j, (name, config) in enumerate(configs.items()):
             out = edit_video(
                 pair.frames, pair.embeds, denoiser=denoiser, joint=joint, mask=pair.mask, flow=flow,
-                curves={"sound": sones(torch.from_numpy(pair.loudness))}, config=config,
+                curves={"sound": sones(torch.from_numpy(pair.loudness))}, fps=fps, config=config,
             )  # fmt: skip
             found[name].append(judged(pair, out.frames.cpu(), judge, flow, fps, seed=k))
             if on_step is not None:

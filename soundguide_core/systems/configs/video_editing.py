@@ -71,7 +71,7 @@ class LeadConfig:
 # term the code lacks, that of the sound. The code's terms of the background are off unless they are asked for.
 AS_PUBLISHED = {
     "sampler": "ddpm", "steps": 100, "skip": 0, "scale": 1.0, "crops": 7, "outside_mask": "grey",
-    "flow_on": "estimate", "smooth_frames": 0, "shared_noise": False, "feather": 0,
+    "flow_on": "estimate", "smooth_sec": 0.0, "shared_noise": False, "feather": 0,
 }  # fmt: skip
 VARIANT_DEFAULTS = {
     PAPER: {
@@ -87,7 +87,7 @@ VARIANT_DEFAULTS = {
 }
 
 
-@config(VARIANT_DEFAULTS, renamed={"surroundings": "outside_mask", "steady": "smooth_frames"})
+@config(VARIANT_DEFAULTS, renamed={"surroundings": "outside_mask"})
 @dataclass(frozen=True)
 class EditConfig:
     """How a video is edited. The sampling goes `steps` of the way from noise to picture but for the first `skip`.
@@ -140,9 +140,9 @@ class EditConfig:
         {"sound": 1.0, "flow": 0.5}, f"weight of a term: {', '.join(TERMS)}; may be repeated", what="term",
         option="weight", parts=WEIGHTS,
     )  # fmt: skip
-    smooth_frames: int = setting(
-        12, "frames before and after each over which what is heard is averaged, but not how loud it is",
-        what="The number of frames over which what is heard is averaged", low=0, high=100_000,
+    smooth_sec: float = setting(
+        0.5, "seconds before and after each frame over which what is heard is averaged, but not how loud it is",
+        what="The smoothing in seconds", low=0, high=600,
     )  # fmt: skip
     scale: float = setting(
         20_000.0, "what all weights are multiplied by, where the guidance goes through the UNet",
@@ -153,7 +153,7 @@ class EditConfig:
         "mask, as a share of the noise", what="The length of a step", low=0, high=10,
     )  # fmt: skip
     warm_up: int = setting(
-        6, "estimate and look again only: how often each of the first three steps is looked at again; 0 is without a "
+        18, "estimate and look again only: how often is looked again in the noisiest steps, in all; 0 is without a "
         "warm-up", what="The number of looks of the warm-up", low=0, high=1000,
     )  # fmt: skip
     step: float = setting(

@@ -63,7 +63,7 @@ def test_the_paper_of_editing_is_the_paper():
     paper, code = video_editing.EditConfig(variant="paper"), video_editing.EditConfig(variant="released")
     for found in (paper, code):
         assert (found.outside_mask, found.flow_on, found.crops, found.scale) == ("grey", "estimate", 7, 1.0)
-        assert (found.sampler, found.steps, found.skip, found.smooth_frames) == ("ddpm", 100, 0, 0)
+        assert (found.sampler, found.steps, found.skip, found.smooth_sec) == ("ddpm", 100, 0, 0)
     assert set(paper.weights) == {"sound", "direction", "flow", "background", "perceptual"}
     assert code.weights == {"sound": 1000.0, "flow": 5000.0, "range": 50.0}
     assert video_editing.EditConfig().weights == {"sound": 1.0, "flow": 0.5}
