@@ -4,7 +4,7 @@ Three tasks, each with the same sounds for every rule and strength: pictures fro
 from one noise, and frames painted over a source picture (img2img). A judge, part of no loss, names what it sees.
 
 COMFYUI_PYTHON benchmarks/miniature_listens.py [--host ~/comfy/ComfyUI] [--unet miniature] [--task noise curve img2img]
-    [--rules "look again" measured] [--strength 1] [--seeds 5] [--steps 10] [--out FOLDER]
+    [--rules "look again" measured] [--strength 1] [--response steep] [--seeds 5] [--steps 10] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -28,28 +28,35 @@ def main() -> None:
     parser.add_argument("--task", nargs="+", default=["noise", "curve", "img2img"])
     parser.add_argument("--rules", nargs="+", default=["estimate", "look again", "measured"])
     parser.add_argument("--strength", nargs="+", type=float, default=[1.0])
+    parser.add_argument("--response", default="steep", help="to the curve: steep, even")
+    parser.add_argument("--warm-up", type=int, default=18, help="looks in all")
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--denoise", type=float, default=0.7, help="of img2img")
     parser.add_argument("--out", type=Path, help="where sheets go")
     args = parser.parse_args()
-    sys.argv = sys.argv[:1]
-    sys.path.insert(0, str(args.host))
-    importlib.import_module("comfy.cli_args").args.cpu = True
-    spec = importlib.util.spec_from_file_location("pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
-    sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pack)
-    logging.disable(logging.WARNING)
+    load_pack(args.host)
     import torch
 
-    torch.set_num_threads(1)
     bench = Bench(args)
     print(f"strangeness of new scenes {bench.strange(bench.told.held_out_scenes(64, 64)):.4f}")
     with torch.inference_mode():
         for task in args.task:
             for rule, strength in [(None, 0.0), *((rule, s) for rule in args.rules for s in args.strength)]:
                 getattr(bench, task)(rule, strength)
+
+
+def load_pack(host: Path) -> None:
+    """ComfyUI on the processor, and the pack as ComfyUI loads it, under the name pack; one thread."""
+    sys.argv = sys.argv[:1]
+    sys.path.insert(0, str(host))
+    importlib.import_module("comfy.cli_args").args.cpu = True
+    spec = importlib.util.spec_from_file_location("pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pack)
+    logging.disable(logging.WARNING)
+    importlib.import_module("torch").set_num_threads(1)
 
 
 class Bench:
@@ -78,16 +85,28 @@ class Bench:
     def strange(self, img) -> float:
         return self.told.strangeness(self.denoiser, img).mean().item()
 
-    def sampled(self, rule, strength, embeds, latent, seed, curve=None, denoise=1.0):
+    def sampled(
+        self, rule, strength, embeds, latent, seed, curve=None, denoise=1.0, positive=None, negative=None, cfg=1.0
+    ):  # fmt: skip
         """(pictures [F,3,H,W] in -1..1, CPU seconds)"""
         began = time.process_time()
         model = self.model
         if rule is not None:
             heard = self.sockets.Embeds(embeds, "sounds", "miniature")
             settings = dict(strength=strength, rule=rule, start=0.0, end=1.0, every=1, chunk=len(embeds))
+            settings |= dict(response=self.args.response, warm_up=self.args.warm_up)
             model = self.guide.execute(model, self.encoder, heard, curve=curve, **settings).args[0]
         made = self.nodes.KSampler().sample(
-            model, seed, self.args.steps, 1.0, self.args.sampler, "normal", self.nothing, self.nothing, latent, denoise
+            model,
+            seed,
+            self.args.steps,
+            cfg,
+            self.args.sampler,
+            "normal",
+            positive or self.nothing,
+            negative or self.nothing,
+            latent,
+            denoise,
         )[0]["samples"]
         return made.clamp(-1, 1).clone(), time.process_time() - began
 

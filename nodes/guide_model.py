@@ -50,8 +50,8 @@ class GuideModel(io.ComfyNode):
                     "curve",
                     optional=True,
                     force_input=True,
-                    tooltip="A list of numbers that multiply the strength, one for each frame: the loudness from Sound "
-                    "Curve, for example, changes more where it is louder.",
+                    tooltip="A list of numbers that lead the strength, one for each frame: the loudness from Audio "
+                    "Curve, for example, changes more where it is louder. 'response' says how steeply.",
                 ),
                 io.Mask.Input(
                     "mask",
@@ -59,7 +59,7 @@ class GuideModel(io.ComfyNode):
                     tooltip="1 where the sound may change something: one for all frames or one for each. With "
                     "inpainting, connect the same mask here.",
                 ),
-                *config_inputs(GuideConfig, "start", "end", "every", "chunk", "warm_up", also=advanced()),
+                *config_inputs(GuideConfig, "start", "end", "every", "chunk", "warm_up", "response", also=advanced()),
             ],
             outputs=[io.Model.Output("guided", display_name="model", tooltip="The model, listening. For any sampler.")],
         )
@@ -105,6 +105,7 @@ def listening(model, sound, encoder, decoder, config: GuideConfig):
     from ..soundguide_core.pipelines import model_guidance as core
     from .host_models import differentiable, halving, interrupted, wrapped
 
+    sound = with_grad(core.answered, sound, config.response)
     tried = False  # whether a way leads back through the model
 
     def moved(step, x, x0, looks):

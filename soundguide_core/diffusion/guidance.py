@@ -69,6 +69,23 @@ def gradient(
     return Gradient(g, rest, {name: term.detach() for name, term in terms.items()})
 
 
+HALF, STEEPNESS = 0.45, 3
+
+
+def steep(curve: Tensor) -> Tensor:
+    """The answer to a curve that starts late and is almost whole soon, after K. Naka and W. Rushton (1966): with
+    c = |curve|, n = STEEPNESS and h = HALF
+
+        r = c^n (1 + h^n) / (c^n + h^n),  r(1) = 1;   beyond 1 it is c
+
+    A step of a model follows a gradient as a whole or hardly at all, so that half the length would show as less than a
+    half of what is loud, and a tenth of it as more than what is quiet.
+    """
+    c = curve.abs()
+    n = c.clamp(max=1) ** STEEPNESS
+    return torch.sign(curve) * torch.where(c > 1, c, n * (1 + HALF**STEEPNESS) / (n + HALF**STEEPNESS))
+
+
 def direction(g: Tensor, curve: Curve = None, mask: Tensor | None = None, rest: Tensor | None = None) -> Tensor:
     """g [F,...] (and rest) scaled: a frame's root mean square is its curve's value.
 

@@ -107,7 +107,7 @@ def guide(
             others.
         interval, every: at which levels is guided; see levels.When.
         mask: [F,1,H,W] in 0..1, where steps of set length move, and inside which they have their length.
-        warm_up: looks of the first guided steps, in place of the moves of a rule of rules.py.
+        warm_up: looks of the noisiest guided steps, in place of the moves of a rule of rules.py.
         chunk: frames in the network at once. The gradient stays exact: where memory is short, what a chunk computed on
             the way forward is computed again when its part of the gradient comes back.
         on_terms: told t and the means of the unweighted terms.

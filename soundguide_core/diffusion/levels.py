@@ -56,6 +56,12 @@ class When:
     every: int = 1
     shares: Sequence[float] = ()
 
+    @property
+    def within(self) -> list[float]:
+        """The shares of the steps in the interval."""
+        low, high = self.interval
+        return [share for share in self.shares if low <= share <= high]
+
     def guided(self, share: float) -> bool:
         """Whether at this share of noise."""
         low, high = self.interval
@@ -63,8 +69,7 @@ class When:
 
     def step(self, share: float) -> int | None:
         """Which step of the interval this is, from 0; None where the steps are not known."""
-        low, high = self.interval
-        within = [s for s in self.shares if low <= s <= high]
+        within = self.within
         # the last step whose level is not below this one: its number among those of the interval
         step = len(within) - 1 - bisect_left(within[::-1], share * (1 - 1e-6))
         return max(step, 0) if within else None

@@ -1,4 +1,4 @@
-"""A warm-up: where sampling starts from a source, the first guided steps look again several times.
+"""A warm-up: where sampling starts from a source, the model looks again several times at its highest levels of noise.
 
     n times    x <- x + length noise curve g / |g|,    x0_hat <- D(x),    g = -dL/dx0_hat of the new estimate
 
@@ -24,11 +24,14 @@ FROM_NOISE = 0.99  # share of noise at which nothing of a source is left that co
 
 @dataclass(frozen=True)
 class WarmUp:
-    """So many looks in each of the first guided steps, in place of the rule's one move. length: of a look's move of x,
-    as a share of the noise, root mean square."""
+    """So many looks, in place of the rule's one move a step, while the share of noise falls to `until` times that of
+    the first guided step: spread evenly over that fall, so that they are as many in few steps as in many.
 
-    steps: int = 3
-    looks: int = 6
+    length: of a look's move of x, as a share of the noise, root mean square.
+    """
+
+    looks: int = 18
+    until: float = 0.85
     length: float = 0.2
 
     def looks_at(self, when: When, share: float, masked: bool = False) -> int:
@@ -37,9 +40,12 @@ class WarmUp:
         masked: whether a source stays around a mask; else sampling that starts from pure noise has no warm-up.
         """
         step = when.step(share)
-        if step is None or step >= self.steps or not (masked or when.shares[0] < FROM_NOISE):
+        if step is None or not (masked or when.shares[0] < FROM_NOISE):
             return 0
-        return self.looks
+        shares = [*when.within, 0.0]
+        fall = (1 - self.until) * shares[0]
+        before, after = (min(1.0, (shares[0] - shares[i]) / fall) for i in (step, step + 1))
+        return round(self.looks * after) - round(self.looks * before)
 
 
 def look_repeatedly(

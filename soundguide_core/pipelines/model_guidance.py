@@ -19,13 +19,13 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.types import JointSpace
-from ..diffusion.guidance import Gradient, gradient
+from ..diffusion.guidance import Gradient, gradient, steep
 from ..diffusion.levels import Level
 from ..diffusion.rules import LENGTHS, RULES, Look
 from ..diffusion.warm_up import WarmUp, look_repeatedly
 from ..losses.semantic import cosine_distance
 from ..losses.views import Views, encode_views
-from ..systems.configs.model_guidance import GuideConfig
+from ..systems.configs.model_guidance import STEEP, GuideConfig
 
 
 class LatentDecoder(Protocol):
@@ -113,6 +113,11 @@ def wanted(sound: Sound, decoder: LatentDecoder, shape: Sequence[int]) -> Wanted
 def _mismatch(given: int, what: str, pictures: int, latents: int | None) -> tuple[str, str]:
     held = f"{pictures} pictures" if latents is None else f"a video of {pictures} frames ({latents} in its latent)"
     return f"{given} {what} meet {held}.", f"Give {pictures}, one for each, or one for all."
+
+
+def answered(sound: Sound, response: str) -> Sound:
+    """The sound with its curve as the response of the config has it."""
+    return sound._replace(curve=steep(sound.curve)) if response == STEEP and sound.curve is not None else sound
 
 
 def move_estimate(

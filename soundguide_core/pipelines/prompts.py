@@ -23,6 +23,7 @@ def heard_prompts(
 ) -> PromptSchedule:  # fmt: skip
     """What is told at each frame: the words' scores, led by strength * law(loudness of the recording) * curve.
 
+    The loudest frame counts as 1: frames are means, and the loudest moment that a law starts from is in none of them.
     num_frames: 0 for as many as the words last. Without a recording the loudness does not lead.
 
     Raises:
@@ -31,7 +32,8 @@ def heard_prompts(
     count = frame_count(words.seconds, fps, num_frames=num_frames)
     lead = np.full(count, float(strength))
     if recording is not None and law != CONSTANT:
-        lead = lead * feature_curve(recording, "loudness", fps, num_frames=count, law=law)
+        loudness = feature_curve(recording, "loudness", fps, num_frames=count, law=law)
+        lead = lead * loudness / max(float(loudness.max()), 1e-6)
     if curve is not None:
         values = as_curve(curve)
         if len(values) not in (1, count):

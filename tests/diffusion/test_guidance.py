@@ -9,7 +9,7 @@ import torch
 
 import tolerances as tol
 from soundguide_core.common.errors import InputError
-from soundguide_core.diffusion.guidance import direction, gradient, move, rms
+from soundguide_core.diffusion.guidance import direction, gradient, move, rms, steep
 from soundguide_core.diffusion.levels import Level
 
 RNG = torch.Generator().manual_seed(0)
@@ -87,3 +87,12 @@ def test_a_loss_that_nothing_moves():
     x0 = random(2, 3, 4, 4)
     found = gradient(x0, lambda x: {"a": torch.zeros(2)}, {"a": 1.0})
     assert torch.equal(move(found.g, LEVEL, 0.3), torch.zeros_like(x0))
+
+
+def test_the_steep_response_is_naka_and_rushtons():
+    c = torch.linspace(-2, 2, 41, dtype=torch.float64)
+    inside = [abs(x) ** 3 * (1 + 0.45**3) / (abs(x) ** 3 + 0.45**3) * (1 if x > 0 else -1) for x in c.tolist()]
+    wanted = torch.tensor([y if abs(x) <= 1 else x for x, y in zip(c.tolist(), inside)], dtype=torch.float64)
+    assert torch.allclose(steep(c), wanted, atol=tol.FLOAT64)
+    assert float(steep(torch.ones(1))) == 1 and float(steep(torch.zeros(1))) == 0
+    assert (steep(c).diff() > 0).all()

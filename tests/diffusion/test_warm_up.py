@@ -58,14 +58,25 @@ def test_outside_a_mask_the_estimate_stays():
     assert torch.equal(moved * (1 - mask), torch.zeros_like(moved)) and (moved * mask).abs().sum() > 0.1
 
 
-@pytest.mark.parametrize("first, masked, expected", [(1.0, False, 0), (1.0, True, 6), (0.89, False, 6)])
-def test_there_is_one_where_a_source_has_decided(first, masked, expected):
+@pytest.mark.parametrize("first, masked, there", [(1.0, False, False), (1.0, True, True), (0.89, False, True)])
+def test_there_is_one_where_a_source_has_decided(first, masked, there):
     shares = [first, 0.8, 0.6, 0.4, 0.2]
     found = [WarmUp().looks_at(When(shares=shares), share, masked) for share in shares]
-    assert found == [expected] * 3 + [0, 0]
+    assert sum(found) == (18 if there else 0) and found[2:] == [0, 0, 0]
     assert WarmUp().looks_at(When(), first, masked) == 0  # of no known steps none is the first
     later = When(interval=(0.0, 0.7), shares=shares)
-    assert [WarmUp(steps=1).looks_at(later, share, masked) for share in (0.6, 0.4)] == [expected, 0]
+    found = [WarmUp(4, until=0.5).looks_at(later, share, masked) for share in (0.6, 0.4, 0.2)]
+    assert found == ([3, 1, 0] if there else [0, 0, 0])  # to 0.3: two thirds of the way are at 0.4
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12, 20, 50])
+def test_looks_are_as_many_in_few_steps_as_in_many_and_at_the_same_noise(steps):
+    shares = [0.9 * (1 - i / steps) for i in range(steps)]
+    warm, when = WarmUp(), When(shares=shares)
+    found = [warm.looks_at(when, share) for share in shares]
+    assert sum(found) == warm.looks and not any(n for n, share in zip(found, shares) if share <= 0.85 * 0.9)
+    if steps >= 20:  # half of them in the first half of the fall
+        assert abs(sum(n for n, share in zip(found, shares) if share > 0.925 * 0.9) - 9) <= 3
 
 
 def test_looks_come_nearer_to_what_is_asked():

@@ -59,7 +59,7 @@ EDIT |= dict(
     follow_changes=0.1, variant="clean", sampler="ddpm", surroundings="grey", crops=1, feather=1, invert_mask=True
 )
 EDIT |= dict(window=5, chunk=2, size=0)
-GUIDE = dict(strength=1.0, rule="look again", start=0.0, end=1.0, every=1, chunk=1, warm_up=0)
+GUIDE = dict(strength=1.0, rule="look again", start=0.0, end=1.0, every=1, chunk=1, warm_up=0, response="even")
 SAY = dict(words="rain, a brass band", vocabulary="birds", table="AudioSet", smoothing=0.5, hold=0.25)
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 

@@ -11,7 +11,7 @@ from soundguide_core.common.errors import InputError
 from soundguide_core.diffusion.levels import Level
 from soundguide_core.diffusion.rules import LENGTHS, RULES
 from soundguide_core.diffusion.warm_up import WarmUp
-from soundguide_core.pipelines.model_guidance import Sound, Wanted, move_estimate, sound_gradient, wanted
+from soundguide_core.pipelines.model_guidance import Sound, Wanted, answered, move_estimate, sound_gradient, wanted
 from soundguide_core.systems.configs import model_guidance as configs
 from soundguide_core.systems.configs.model_guidance import GuideConfig
 
@@ -183,3 +183,10 @@ def test_looks_of_the_warm_up_follow_strength_and_curve():
 
 def test_the_rules_of_the_settings_are_those_that_there_are():
     assert tuple(RULES) == configs.RULES
+
+
+def test_a_curve_is_answered_as_the_config_says():
+    sound = Sound(embeds(1), torch.tensor([0.0, 0.15, 0.6, 1.0]))
+    assert torch.equal(answered(sound, "even").curve, sound.curve)
+    assert torch.allclose(answered(sound, "steep").curve, torch.tensor([0, 0.0391, 0.7675, 1]), atol=1e-3)
+    assert answered(Sound(embeds(1)), "steep").curve is None

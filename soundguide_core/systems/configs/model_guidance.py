@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ...common.settings import check_settings, setting
 
 ESTIMATE, LOOK_AGAIN, MEASURED, THROUGH = "estimate", "look again", "measured", "through"
+STEEP, EVEN = RESPONSES = ("steep", "even")  # to a curve: diffusion.guidance.steep
 RULES = (ESTIMATE, LOOK_AGAIN, MEASURED, THROUGH)  # of diffusion.rules
 
 
@@ -41,11 +42,17 @@ class GuideConfig:
         tooltip="Guides each n-th step only; 2 costs half as much.",
     )  # fmt: skip
     warm_up: int = setting(
-        6, "looks in each of the first three guided steps where sampling starts from a picture or video, or keeps one "
+        18, "looks in the noisiest guided steps, in all, where sampling starts from a picture or video, or keeps one "
         "around a mask; 0 is without", what="The number of looks of the warm-up", low=0, high=1000, offered=(0, 100),
-        tooltip="Image to image and inpainting: a source under noise resists. In the first three guided steps the "
-        "model is asked so many times more, each time of what the last one gave. Costs as many passes; 0 is without. "
-        "From pure noise there is none.",
+        tooltip="Image to image and inpainting: a source under noise resists. While the first sixth of the noise falls "
+        "off, the model is asked so many times more, each time of what the last one gave. Costs as many passes, "
+        "however many steps there are; 0 is without. From pure noise there is none.",
+    )  # fmt: skip
+    response: str = setting(
+        STEEP, "how the change answers a curve: steep keeps what is quiet quiet and lets what is loud be seen; even is "
+        "in proportion", what="response", choices=RESPONSES,
+        tooltip="How the change answers the curve. steep: small values do less than their share, those over a half "
+        "almost all, as ears and eyes answer (0.15 moves 0.04, 0.35 moves 0.35, 0.6 moves 0.77). even: in proportion.",
     )  # fmt: skip
     chunk: int = setting(
         4, "pictures, or latent frames of a video, in decoder and encoder at once",
