@@ -12,12 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError, check_number, check_whole
 from ..common.settings import from_mapping
+from . import winograd
 from .generator import Mapping, StyleGenerator, check_synthesis
-from .ops import FullyConnected, act, modulated_conv2d, upsample2d
+from .ops import SQRT2, FullyConnected, act, conv2d_up, demodulation, modulated_conv2d, upsample2d
 
 Config = TypeVar("Config", bound="StyleGAN2Config")
 
@@ -123,20 +125,38 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.up, self.grouped, self.clamp, self.noise = up, config.grouped, config.conv_clamp, config.noise
+        self.kernels: winograd.Kernels | None = None  # no part of the state
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: Rng) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up, grouped=self.grouped)
-        offset = self.bias[None, None]  # [H,W,C] or [B,H,W,C]
-        if not self.noise:
-            noise_mode = "none"
-        if noise_mode == "random":
-            shape = [len(x), *self.noise_const.shape]
-            noise = _normal(shape, rng, x.device) * self.noise_strength  # [B,H,W]
-            offset = noise[..., None] + self.bias
-        elif noise_mode == "const":
-            offset = (self.noise_const * self.noise_strength)[..., None] + self.bias
-        # noise and bias become one tensor, channels last, before they meet x: fewer passes over memory
+        style, offset = self.affine(w), self._offset(len(x), noise_mode, rng)
+        if not self.grouped and winograd.only_renders(x, style, offset, self.weight):
+            return self._rendered(x, style, offset)
+        x = modulated_conv2d(x, self.weight, style, up=self.up, grouped=self.grouped)
         return act(x + offset.to(x.dtype).movedim(-1, -3), clamp=self.clamp)
+
+    def _offset(self, batch: int, noise_mode: str, rng: Rng) -> Tensor:
+        """Noise and bias as one tensor, which is one pass over the maps: [1,1,1,C], [1,H,W,C] or [B,H,W,C]."""
+        if not self.noise or noise_mode == "none":
+            return self.bias[None, None, None]
+        if noise_mode == "random":
+            noise = _normal([batch, *self.noise_const.shape], rng, self.bias.device)
+        else:
+            noise = self.noise_const[None]
+        return (noise * self.noise_strength)[..., None] + self.bias
+
+    def _rendered(self, x: Tensor, style: Tensor, offset: Tensor) -> Tensor:
+        """The same where nothing is differentiated: in place, and by Winograd's algorithm where that pays.
+
+        sqrt(2) lrelu(y) = lrelu(sqrt(2) y), so the gain goes into what is multiplied and added anyway.
+        """
+        scale = demodulation(self.weight, style)[:, None, None] * SQRT2
+        if not self.up and winograd.pays(x, self.weight):
+            self.kernels = winograd.Kernels.keep(self.kernels, self.weight)
+            around = winograd.Around(style[:, None, None], scale, offset * SQRT2, self.clamp)
+            return winograd.conv3x3(x, self.kernels.made, around)
+        x = x * style[:, :, None, None]
+        x = conv2d_up(x, self.weight) if self.up else F.conv2d(x, self.weight, padding=1)
+        return winograd.finish(x.permute(0, 2, 3, 1), offset * SQRT2, scale, self.clamp).permute(0, 3, 1, 2)
 
 
 class ToRGB(nn.Module):
@@ -151,6 +171,11 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style = self.affine(w) * (1 / math.sqrt(self.weight.shape[1]))
+        if not self.grouped and winograd.only_renders(x, style, self.weight, self.bias):
+            kernel = self.weight[:, :, 0, 0] * style[:, None]  # [B,3,I]: smaller than x to multiply
+            img = (x.permute(0, 2, 3, 1).flatten(1, 2) @ kernel.transpose(1, 2)).transpose(1, 2) + self.bias[:, None]
+            img = img.unflatten(2, x.shape[2:])
+            return img if self.clamp is None else img.clamp(-self.clamp, self.clamp)
         img = modulated_conv2d(x, self.weight, style, demodulate=False, grouped=self.grouped)
         img = img.float() + self.bias[:, None, None]
         return img if self.clamp is None else img.clamp(-self.clamp, self.clamp)

@@ -1,0 +1,101 @@
+"""Winograd's convolutions beside PyTorch's: one layer, a whole generator, and when they are not used."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import tolerances as tol
+from soundguide_core.generators import stylegan2, winograd
+
+
+def layer(batch, size_in, size, height, width, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, size_in, height, width, generator=rng)
+    weight = torch.randn(size, size_in, 3, 3, generator=rng) / (9 * size_in) ** 0.5
+    style, scale = (1 + 0.3 * torch.randn(batch, 1, 1, c, generator=rng) for c in (size_in, size))
+    offset = 0.3 * torch.randn(1, height, width, size, generator=rng)
+    return x, weight, winograd.Around(style, scale, offset, 1.5)
+
+
+@pytest.mark.parametrize("sizes", [(2, 5, 7, 16, 16), (1, 64, 96, 64, 32), (3, 16, 8, 128, 128), (1, 300, 20, 16, 64)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_layer_equals_a_direct_one(sizes, layout):
+    x, weight, around = layer(*sizes)
+    direct = F.conv2d(x.double() * around.style.double().permute(0, 3, 1, 2), weight.double(), padding=1)
+    direct = direct.permute(0, 2, 3, 1) * around.scale + around.offset
+    wanted = F.leaky_relu(direct, 0.2).clamp(-1.5, 1.5).permute(0, 3, 1, 2)
+    kernels = winograd.Kernels.keep(None, weight)
+    found = winograd.conv3x3(x.contiguous(memory_format=layout), kernels.made, around)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert (found - wanted).abs().max() < 5 * tol.FLOAT32_SUM  # about four times a direct convolution's rounding
+
+
+def test_strips_are_one_map():
+    """Rows at the edges of strips see their neighbours."""
+    sizes = (1, 64, 64, 256, 128)
+    assert winograd._rows_of_a_strip(256, 128, 64) < 256
+    x, weight, around = layer(*sizes)
+    found = winograd.conv3x3(x, winograd.Kernels.keep(None, weight).made, around)
+    direct = F.conv2d(x * around.style.permute(0, 3, 1, 2), weight, padding=1).permute(0, 2, 3, 1)
+    wanted = F.leaky_relu(direct * around.scale + around.offset, 0.2).clamp(-1.5, 1.5).permute(0, 3, 1, 2)
+    assert (found - wanted).abs().max() < 5 * tol.FLOAT32_SUM
+
+
+@pytest.fixture(scope="module")
+def generator():
+    config = stylegan2.StyleGAN2Config(64, z_dim=32, w_dim=32, channel_base=2048, channel_max=64, conv_clamp=256)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = stylegan2.Generator(config)
+    for name, x in net.named_parameters():
+        if name.endswith("noise_strength"):
+            x.data.fill_(0.3)
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("noise_mode", ["const", "none", "random"])
+def test_rendering_equals_what_is_differentiated(generator, noise_mode):
+    ws = generator.sample_ws([0, 1, 2])
+    rngs = (torch.Generator().manual_seed(0) for _ in range(2))
+    rendered = generator.synthesis(ws, noise_mode, next(rngs))
+    wanted = generator.synthesis(ws.clone().requires_grad_(), noise_mode, next(rngs))
+    assert generator.synthesis.b64.conv1.kernels is not None and wanted.requires_grad
+    assert (rendered - wanted).abs().max() < tol.FLOAT32_SUM * wanted.abs().max()
+
+
+def test_kernels_follow_their_weights(generator):
+    ws, weight = generator.sample_ws([0]), generator.synthesis.b64.conv1.weight
+    before = generator.synthesis(ws)
+    kept = generator.synthesis.b64.conv1.kernels
+    generator.synthesis(ws)
+    assert generator.synthesis.b64.conv1.kernels is kept
+    weight.mul_(-1)
+    after = generator.synthesis(ws)
+    wanted = generator.synthesis(ws.clone().requires_grad_())
+    weight.mul_(-1)
+    assert (after - before).abs().max() > 0.01 and (after - wanted).abs().max() < tol.PARITY
+    assert not any("kernels" in key for key in generator.state_dict())
+
+
+def test_inference_mode_leaves_kernels_that_others_can_use():
+    config = stylegan2.StyleGAN2Config(16, z_dim=8, w_dim=8, channel_base=128, channel_max=8)
+    net = stylegan2.Generator(config).eval().requires_grad_(False)
+    ws = net.sample_ws([0])
+    with torch.inference_mode():
+        first = net.synthesis(ws)
+    assert torch.equal(net.synthesis(ws), first)
+    assert not net.synthesis.b16.conv1.kernels.made.is_inference()
+
+
+def test_not_where_it_cannot_be():
+    weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16)
+    assert winograd.only_renders(x, weight) and winograd.pays(x, weight)
+    assert not winograd.only_renders(x, weight.clone().requires_grad_())
+    assert not winograd.only_renders(x.bfloat16()) and not winograd.only_renders(x.to("meta"))
+    with torch.autocast("cpu"):
+        assert not winograd.only_renders(x)
+    with torch.no_grad():
+        assert winograd.only_renders(x, weight.clone().requires_grad_())
+    assert not winograd.pays(torch.randn(1, 4, 8, 8), weight) and not winograd.pays(torch.randn(1, 4, 18, 18), weight)
