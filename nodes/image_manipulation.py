@@ -6,6 +6,7 @@ from ..soundguide_core.systems.configs.image_manipulation import PAPER, RELEASED
 from ..soundguide_core.systems.configs.projection import ProjectionConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
+from .found_pictures import tuned_model
 from .host import advanced, image_of, img_of, io, on_device, on_step, search_aliases, with_grad
 from .latents import generator_input
 from .settings import config_inputs, config_of, preset_input
@@ -21,7 +22,8 @@ class InvertImage(io.ComfyNode):
             **search_aliases("gan inversion, projector, projection, e4e, psp"),
             category="SoundGuide/latents",
             description="Finds the latents whose rendering is most like your own picture, so that a sound can "
-            "change it. The generator can only paint what it has learned: the miniature knows landscapes.",
+            "change it. A generator paints what it has learned, the miniature landscapes; with a method that tunes it "
+            "learns your picture too.",
             inputs=[
                 generator_input(),
                 io.Image.Input("image", tooltip="One picture or a batch; cropped to the generator's square."),
@@ -31,6 +33,17 @@ class InvertImage(io.ComfyNode):
                     optional=True,
                     tooltip="From Load Sound Encoder: compares what the pictures mean as well as their pixels.",
                 ),
+                *config_inputs(
+                    ProjectionConfig,
+                    *("method", "refine_steps", "tuning_steps", "tuning_rate", "locality", "fit"),
+                    also={"optional": True},
+                ),
+                sockets.InversionEncoder.Input(
+                    "inversion_encoder",
+                    optional=True,
+                    tooltip="From Load Inversion Encoder, for the methods that begin with one. Without it the "
+                    "miniature's is taken, for the miniature's generator.",
+                ),
             ],
             outputs=[
                 sockets.WLatents.Output(
@@ -38,24 +51,43 @@ class InvertImage(io.ComfyNode):
                 ),
                 io.Image.Output("rendered", display_name="image", tooltip="How the generator paints it."),
                 io.Image.Output("loss_plot", display_name="loss_plot", tooltip="How the difference fell."),
+                sockets.Generator.Output(
+                    "tuned",
+                    display_name="generator",
+                    tooltip="The generator that paints it: with a method that tunes, the one that has learned your "
+                    "picture. Use it from here on, and keep it with Save Found Picture.",
+                ),
+                io.Float.Output(
+                    "error",
+                    display_name="error",
+                    tooltip="How far the rendering is from your picture: root mean square of all pixels, 0 to 2.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, generator, image, encoder=None, **settings):
-        from ..soundguide_core.pipelines.image_manipulation import find_picture
+    def execute(cls, generator, image, encoder=None, inversion_encoder=None, **settings):
+        from ..soundguide_core.pipelines.inversion import find_picture
 
-        network, *joint = on_device(generator, *([encoder] if encoder else []))
+        models = {"joint": encoder, "encoder": inversion_encoder}
+        given = {key: model for key, model in models.items() if model is not None}
+        network, *networks = on_device(generator, *given.values())
+        there = dict(zip(given, networks))
         found = with_grad(
             find_picture,
             img_of(image).to(generator.device),
             network,
-            joint[0] if joint else None,
+            there.get("joint"),
             config_of(ProjectionConfig, settings),
             on_step(),
+            encoder=there.get("encoder"),
+            name=generator.name,
         )
         plot = plots.loss_picture(found.history, "finding the picture")
-        return io.NodeOutput(Latents(found.ws.float().cpu(), generator.name), image_of(found.img), plot)
+        tuned = generator if found.generator is network else tuned_model(generator.name, found.generator)
+        return io.NodeOutput(
+            Latents(found.ws.float().cpu(), generator.name), image_of(found.img), plot, tuned, found.error
+        )
 
 
 class SoundManipulate(io.ComfyNode):

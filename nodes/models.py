@@ -209,6 +209,31 @@ class LoadStyleGAN(Loader):
         return load_generator(name, device)
 
 
+class LoadInversionEncoder(Loader):
+    kind = "inversion-encoder"
+
+    @classmethod
+    def define_schema(cls):
+        return cls.schema(
+            node_id="SoundGuideLoadInversionEncoder",
+            display_name="Load Inversion Encoder",
+            **search_aliases("e4e, psp, encoder4editing, pixel2style2pixel, gan inversion"),
+            description="Loads an encoder that finds a picture in a generator in one look.",
+            tooltip="'miniature' comes with SoundGuide and belongs to the miniature's generator. Others are e4e's and "
+            "pSP's .pt files, or your own (`train inversion-encoder`), in ComfyUI/models/soundguide/inversion-encoder; "
+            "nothing in them is run. Each belongs to one generator.",
+            output=sockets.InversionEncoder.Output(
+                "inversion_encoder", display_name="inversion_encoder", tooltip="For Find Picture in Generator."
+            ),
+        )
+
+    @classmethod
+    def load(cls, name, device):
+        from ..soundguide_core.latents.encoder import load_inversion_encoder
+
+        return load_inversion_encoder(name, device)
+
+
 class LoadSoundVideo(Loader):
     NEEDS = ("timm",)
 
@@ -362,6 +387,7 @@ NODES = [
     LoadJointEncoder,
     LoadSoundClassifier,
     LoadStyleGAN,
+    LoadInversionEncoder,
     LoadSoundVideo,
     LoadStyleGANV,
     LoadPixelDiffusion,

@@ -24,6 +24,7 @@ from .host import Model, io
 Ears = io.Custom("SOUNDGUIDE_EARS")
 Joint = io.Custom("SOUNDGUIDE_JOINT")
 Generator = io.Custom("SOUNDGUIDE_GENERATOR")
+InversionEncoder = io.Custom("SOUNDGUIDE_INVERSION_ENCODER")
 Trajectory = io.Custom("SOUNDGUIDE_TRAJECTORY")
 VideoGenerator = io.Custom("SOUNDGUIDE_VIDEO_GENERATOR")
 PixelDiffusion = io.Custom("SOUNDGUIDE_PIXEL_DIFFUSION")

@@ -27,6 +27,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "unet": ("unet",),
     "trajectory": ("trajectory",),
     "released-trajectory": ("inversion", "coarse", "mid", "fine"),
+    "inversion-encoder": ("encoder",),
+    "found-picture": ("picture",),
     "identity": ("identity",),
     "flow": ("flow",),
     "perceptual": ("trunk",),

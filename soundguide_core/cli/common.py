@@ -72,11 +72,17 @@ def add_generator(parser: argparse.ArgumentParser) -> None:
 
 def load_models(args: argparse.Namespace) -> tuple[JointEncoder, StyleGenerator]:
     """What --joint, --generator and --device name."""
-    from ..embedding.joint import load_joint
     from ..generators.loading import load_generator
 
-    device = pick_device(args)
-    return load_joint(args.joint, device), load_generator(args.generator, device)
+    joint = load_joint_of(args)
+    return joint, load_generator(args.generator, joint.device)
+
+
+def load_joint_of(args: argparse.Namespace) -> JointEncoder:
+    """What --joint names, on --device."""
+    from ..embedding.joint import load_joint
+
+    return load_joint(args.joint, pick_device(args))
 
 
 def add_video_out(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """Change a picture by the meaning of recordings, words, or both.
 
-The picture is a random one of the generator (--seed), or your own (--image), which is first projected into it.
+The picture is a random one of the generator (--seed), your own (--image), which is first found in it, or one that was
+found before (--found). --method optimise+tuning or encoder+tuning lets the generator itself learn your picture, and
+--blend-back carries the change to your photograph, at its own resolution.
 What is transparent in a picture or a video is laid on white.
 """
 
@@ -13,8 +15,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, check_number
-from ..common.files import check_writable
+from ..common.files import check_input, check_writable
 from ..systems.configs.image_manipulation import ManipulationConfig
+from ..systems.configs.projection import ProjectionConfig
 from .common import (
     add_common,
     add_generator,
@@ -22,14 +25,16 @@ from .common import (
     add_report,
     emit_json,
     encode_files,
-    load_models,
+    load_joint_of,
     progress,
     say,
 )
 from .settings import add_config_arguments, add_preset_argument, config_from
 
 if TYPE_CHECKING:
+    from ..embedding.joint import JointEncoder
     from ..pipelines.image_manipulation import ChangedPicture
+    from ..pipelines.inversion import FoundPicture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +57,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --mix layers: those of the sound, such as 0-8, or coarse+mid (default: the coarser half)",
     )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="the picture to change (default: a random one)")
+    add_config_arguments(
+        parser, ProjectionConfig,
+        "method", "fit", "refine_steps", "tuning_steps", "tuning_rate", "locality",
+    )  # fmt: skip
+    parser.add_argument(
+        "--inversion-encoder", metavar="E",
+        help="for the methods with an encoder: a registry name, or a file, of e4e or pSP too (default: the one that "
+        "comes with the default generator)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--perceptual", metavar="P",
+        help="tune by LPIPS on this trunk, a registry name (vgg16) or a file (default: by the joint encoder)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--save-found", metavar="S",
+        help="where the picture as it was found goes, a .safetensors with what tuning changed (default: nowhere)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--found", metavar="S", help="the picture to change: one that --save-found has saved (default: none)"
+    )
+    parser.add_argument(
+        "--blend-back", action="store_true",
+        help="carry the change to the photograph of --image, at its own resolution (default: the generator's picture)",
+    )  # fmt: skip
     add_generator(parser)
     add_joint(parser)
     parser.add_argument(
@@ -85,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
     for path in filter(None, (args.out, args.before)):
         check_suffix(path)
         check_writable(path)
+    _check_source(args)
     config = config_from(args, ManipulationConfig, seed=args.seed)
     if args.identity and not config.identity:
         raise InputError(
@@ -105,37 +135,86 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_source(args: argparse.Namespace) -> None:
+    """Refuse options of which one makes no sense with or without another."""
+    if args.blend_back and not args.image:
+        raise InputError("There is no photograph to blend back into.", "Give it with --image.")
+    if args.found and not args.blend_back and args.image:
+        raise InputError("A picture and one that was found before are given.", "Give one, or --blend-back too.")
+    if args.save_found:
+        if not args.image or args.found:
+            raise InputError("No picture is looked for, so that none can be saved.", "Give one with --image.")
+        if not args.save_found.endswith(".safetensors"):
+            raise InputError(f"{args.save_found} does not end in .safetensors.", "Give such a name.")
+        check_writable(args.save_found)
+    if args.found:
+        check_input(args.found, "picture that was found")
+
+
 def edit(args: argparse.Namespace, config: ManipulationConfig) -> tuple[dict, ChangedPicture]:
     """(report, the change)"""
     from ..losses.identity import load_identity
-    from ..pipelines.image_manipulation import change_picture, source_latents, target_by_layers, target_embeds
+    from ..pipelines.image_manipulation import change_picture, target_by_layers, target_embeds
 
-    joint, generator = load_models(args)
+    joint = load_joint_of(args)
     identity = load_identity(args.identity, joint.device) if args.identity else None
     sounds = encode_files(joint, args.audio).split(1) if args.audio else ()
     texts = joint.encode_text(args.text).split(1) if args.text else ()
     by_layers, weights = args.mix == "layers", args.weight or None
     embeds = target_by_layers(sounds, texts, weights) if by_layers else target_embeds([*sounds, *texts], weights)
-    with progress("finding the picture") as on_step:
-        ws_src = source_latents(
-            generator, joint, image=args.image, seed=args.seed, psi=args.psi, class_index=args.class_index,
-            on_step=on_step,
-        )  # fmt: skip
+    found, about = source(args, joint)
     with progress("changing", makes="the picture") as on_step:
         changed = change_picture(
-            ws_src, embeds, generator=generator, joint=joint, config=config, by_layers=by_layers,
+            found.ws[:1], embeds, generator=found.generator, joint=joint, config=config, by_layers=by_layers,
             sound_layers=_layers(args.sound_layers), identity=identity, on_step=on_step,
         )  # fmt: skip
-    names = "audio text weight mix sound_layers image psi class_index seed generator joint identity"
+    if args.blend_back:
+        from ..media.images import load_image
+        from ..pipelines.blend_back import blend_back
+
+        photo = load_image(args.image).to(changed.img)
+        changed.img = blend_back(photo, changed.result.img_src[:1], changed.img[:1], fit=about["config"]["fit"])
+    names = (
+        "audio text weight mix sound_layers image found blend_back psi class_index seed generator joint identity "
+        "inversion_encoder perceptual"
+    )
     return {
         "out": args.out,
         **changed.figures(),
+        "found": about,
         "settings": {
             **{key: getattr(args, key) for key in names.split()},
             "device": str(joint.device),
             "config": asdict(config),
         },
     }, changed
+
+
+def source(args: argparse.Namespace, joint: JointEncoder) -> tuple[FoundPicture, dict]:
+    """The picture to change, by --found, --image or --seed; and what the report says of how it was found."""
+    from ..generators.loading import load_generator
+    from ..latents.encoder import load_inversion_encoder
+    from ..losses.perceptual import load_perceptual
+    from ..pipelines.inversion import saved_picture, source_picture
+
+    config = config_from(args, ProjectionConfig, seed=args.seed)
+    about = {"config": asdict(config)}
+    if args.found:
+        return saved_picture(args.found, joint.device), about
+    generator, device = load_generator(args.generator, joint.device), str(joint.device)
+    began = time.monotonic()
+    with progress("finding the picture") as on_step:
+        found = source_picture(
+            generator, joint, image=args.image, config=config, psi=args.psi, class_index=args.class_index,
+            encoder=load_inversion_encoder(args.inversion_encoder, device) if args.inversion_encoder else None,
+            perceptual=load_perceptual(args.perceptual, device) if args.perceptual else None,
+            name=args.generator, on_step=on_step,
+        )  # fmt: skip
+    if args.save_found:
+        found.save(args.save_found)
+    if args.image:
+        about |= {"error": found.error, "seconds": round(time.monotonic() - began, 2)}
+    return found, about
 
 
 def _layers(text: str | None) -> str | list[int] | None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 
-OUTPUTS = ("out", "before", "json")
-INPUTS = ("audio", "data", "video", "image", "mask", "file", "folder", "config", "sounds", "recordings", "vocabulary")
+OUTPUTS = ("out", "before", "json", "save_found")
+INPUTS = (
+    "audio", "data", "video", "image", "found", "mask", "file", "folder", "config", "sounds", "recordings",
+    "vocabulary",
+)  # fmt: skip
 # read too: paths, or names in the registry
-MODELS = ("joint", "generator", "trajectory", "unet", "flow", "judge", "identity", "encoder")
+MODELS = (
+    "joint", "generator", "trajectory", "unet", "flow", "judge", "identity", "encoder", "inversion_encoder",
+    "perceptual",
+)  # fmt: skip
 # words, names and numbers; and the place of downloads, in which a file that is there is never replaced
 NEITHER = (
     "text",

@@ -29,6 +29,7 @@ THINGS = {
     "styleganv": "training.styleganv",
     "pixel-diffusion": "training.pixel_diffusion",
     "bridge": "training.bridge",
+    "inversion-encoder": "training.inversion_encoder",
 }
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

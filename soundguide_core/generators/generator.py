@@ -6,6 +6,7 @@ Axes: B batch, C channels, H W, L layers (num_ws), D dims.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,6 +67,7 @@ class StyleGenerator(nn.Module):
     """
 
     mapping: Mapping
+    tuned_from: Any = None  # generators/tuned.TunedFrom, of one that has been tuned to a picture
 
     def __init__(self, config, mapping: Mapping, synthesis: nn.Module):
         super().__init__()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..common.errors import InputError
+from . import tuned
 from .generator import StyleGenerator
 
 if TYPE_CHECKING:
@@ -18,13 +21,48 @@ if TYPE_CHECKING:
 # config["architecture"] -> the module whose Generator it is
 NETWORKS = {"stylegan2": ".stylegan2", "stylegan3": ".stylegan3", "stylegan-v": ".stylegan_v"}
 
+STILLS = ("generator", "video-generator")  # kinds that paint pictures
+
 
 def load_generator(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> StyleGenerator:
     """A generator for use: evaluation mode, parameters frozen. A registry name (None: its default), or a file; a
-    video one gives stills."""
+    video one gives stills, and a picture that was found and saved gives the generator that was tuned to it."""
     from ..checkpoints import registry
 
-    return _load(registry.find("generator", name_or_path).files["generator"], device, "generator", "video-generator")
+    path = registry.find("generator", name_or_path).files["generator"]
+    return load_found(path, device)[0] if _is_found(path) else _load(path, device, *STILLS)
+
+
+def load_found(
+    path: str | os.PathLike, device: str | torch.device = "cpu", base: str | os.PathLike | None = None
+) -> tuple[StyleGenerator, Tensor | None]:
+    """A picture that was found and saved: (the generator, tuned to it if it was; its latents [B,L,D], None without).
+
+    base: the file of the generator that it was found in; None: by the name that the file gives.
+
+    Raises:
+        InputError: the file is another one, or the generator is not here or not the one that it was found in.
+    """
+    from ..checkpoints import registry, safetensors_io
+
+    if not _is_found(path):
+        raise InputError(
+            f"{path} holds no picture that was found.", "Give a file that finding a picture has saved (--save-found)."
+        )
+    tensors, config = safetensors_io.load(path)
+    place = tuned.base_of(path, config) if base is None else registry.find("generator", base).files["generator"]
+    if _is_found(place):
+        raise InputError(
+            f"{path} belongs to {place}, which is itself a picture that was found.", "Give the generator as it was."
+        )
+    generator, ws = tuned.apply(_load(place, device, *STILLS), tensors, config, path, str(base or place))
+    return generator, None if ws is None else ws.to(device)
+
+
+def _is_found(path: str | os.PathLike) -> bool:
+    from ..checkpoints import safetensors_io
+
+    return safetensors_io.has_config(path) and tuned.is_tuned(safetensors_io.describe(path)[1])
 
 
 def load_video_generator(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:

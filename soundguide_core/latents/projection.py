@@ -42,11 +42,12 @@ def project(
     prior: float = 0.1,
     candidates: int = 256,
     seed: int = 0,
+    start: Tensor | None = None,
     on_step: OnStep | None = None,
 ) -> Projection:
     """Find ws whose rendering matches a picture.
 
-    Starts from the most similar of `candidates` random samples, then minimises
+    Starts from the most similar of `candidates` random samples, or at `start`, then minimises
     pyramid L1 + 0.1 feature distance + prior * mean squared distance from w_avg in standard deviations.
 
     Args:
@@ -58,13 +59,14 @@ def project(
             0.1 is also nearer to the picture than 0.003 was: it keeps the search among pictures.
         candidates: random starts looked at; each costs one rendering.
         seed: of these starts.
+        start: [B,L,D] latents to start from instead, such as an encoder's.
         on_step: see optimise; called for each chunk of candidates first, without terms.
     """
     check_shape(img, "B 3 H W", name="the picture")
     check_number(prior, "The prior weight", low=0)
     check_number(candidates, "The number of candidates", low=1)
     target = resize(img, (generator.resolution, generator.resolution), "cover").to(generator.w_avg)
-    ws_start = nearest_sample(target, generator, candidates, seed, on_step)
+    ws_start = nearest_sample(target, generator, candidates, seed, on_step) if start is None else start
     wanted = None if features is None else features(target).detach()
 
     spread = generator.w_std.clamp(min=0.01 * float(generator.w_std.max()))  # some dims may never move

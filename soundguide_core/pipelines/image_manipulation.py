@@ -6,7 +6,6 @@ Axes: B batch, L layers, D dims, H W picture.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +17,7 @@ from ..common.types import OnStep
 from ..embedding.joint import JointEncoder
 from ..embedding.mixing import mix_embeds
 from ..generators.generator import StyleGenerator
-from ..latents.projection import Projection, project
-from ..media.images import load_image
 from ..systems.configs.image_manipulation import ManipulationConfig
-from ..systems.configs.projection import ProjectionConfig
 from ..systems.image_manipulation import Manipulation, manipulate, mix_styles
 
 Parts = Sequence[Tensor]  # embeds, each [B,D] or [1,D]
@@ -40,43 +36,6 @@ def target_by_layers(sounds: Parts, texts: Parts, weights: Sequence[float] | Non
         raise InputError("Mixing by layers needs a sound and a text.", "Give both --audio and --text.")
     weights = list(weights or [1.0] * (len(sounds) + len(texts)))
     return torch.cat([target_embeds(sounds, weights[: len(sounds)]), target_embeds(texts, weights[len(sounds) :])])
-
-
-def source_latents(
-    generator: StyleGenerator,
-    joint: JointEncoder,
-    *,
-    image: str | os.PathLike | None,
-    seed: int,
-    psi: float,
-    class_index: int | None = None,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """ws [1,L,D] of a picture file, by projection, or of a seed, and of a class where the generator has some."""
-    if image is None:
-        return generator.sample_ws([seed], psi=psi, class_index=class_index)
-    check_no_class(class_index)
-    return find_picture(load_image(image), generator, joint, ProjectionConfig(seed=seed), on_step).ws
-
-
-def check_no_class(class_index: int | None) -> None:
-    """Refuse a class where the picture is given, which has its own."""
-    if class_index is not None:
-        raise InputError("A class is of a random picture, and a picture is given.", "Give one of the two.")
-
-
-def find_picture(
-    img: Tensor,
-    generator: StyleGenerator,
-    joint: JointEncoder | None,
-    config: ProjectionConfig,
-    on_step: OnStep | None = None,
-) -> Projection:
-    """img [B,3,H,W] in -1..1 as the generator knows it; with a joint encoder by what it shows, too."""
-    return project(
-        img, generator, features=None if joint is None else joint.encode_image, schedule=config.schedule,
-        prior=config.prior, candidates=config.candidates, seed=config.seed, on_step=on_step,
-    )  # fmt: skip
 
 
 @dataclass

@@ -28,7 +28,7 @@ from ..systems.sound_to_video import (
     stream_path,
     stream_video,
 )
-from .image_manipulation import check_no_class
+from .inversion import check_no_class
 from .recording import Recording, frame_count
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from soundguide_core.common.errors import InputError
 from soundguide_core.generators import stylegan2, stylegan3
 from soundguide_core.generators.loading import load_generator
 from soundguide_core.generators.stylegan_v import StyleGANVConfig
-from soundguide_core.pipelines.image_manipulation import source_latents
+from soundguide_core.pipelines.inversion import source_picture
 from soundguide_core.pipelines.sound_to_video import start_latents
+from soundguide_core.systems.configs.projection import ProjectionConfig
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CLASSES = 5
@@ -84,7 +85,7 @@ def test_what_is_no_class():
     with pytest.raises(InputError, match="StyleGAN-V of 5 classes"):
         StyleGANVConfig(16, c_dim=5)
     for found in (
-        lambda: source_latents(generator, None, image="a.png", seed=0, psi=1.0, class_index=1),
+        lambda: source_picture(generator, None, image="a.png", config=ProjectionConfig(), psi=1.0, class_index=1),
         lambda: start_latents(generator, None, img=torch.zeros(1, 3, 16, 16), class_index=1),
     ):
         with pytest.raises(InputError, match="a picture is given"):
