@@ -48,10 +48,7 @@ def frame_outputs():
 
 
 class AudioEncode(io.ComfyNode):
-    NEEDS = (
-        "librosa",
-        "soxr",
-    )
+    NEEDS = ("soxr",)
 
     @classmethod
     def define_schema(cls):

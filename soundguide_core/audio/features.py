@@ -13,6 +13,7 @@ from .waveform import check_wave, resample
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 256
+COLUMN = 2048  # samples
 QUIETEST_DB = 60.0  # below the loudest moment, where loudness reaches 0
 BEAT_DECAY_SEC = 0.15
 AUDIBLE = 1e-5  # rms under which there is nothing to follow
@@ -20,11 +21,9 @@ AUDIBLE = 1e-5  # rms under which there is nothing to follow
 
 def loudness(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> np.ndarray:
     """The curve of that name alone, [F]: see curves."""
-    import librosa
-
     if float(wave.abs().max()) < AUDIBLE:
         return np.zeros(num_frames, dtype=np.float32)
-    rms = librosa.feature.rms(y=_samples(wave, sample_rate), hop_length=HOP_LENGTH)[0]
+    rms = _rms(_samples(wave, sample_rate))
     return _per_frame(_decibels(rms), fps, num_frames, np.mean)
 
 
@@ -48,7 +47,7 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
         return {name: np.zeros(num_frames, dtype=np.float32) for name in ("loudness", "onset", "beat", "centroid")}
 
     y = _samples(wave, sample_rate)
-    rms = librosa.feature.rms(y=y, hop_length=HOP_LENGTH)[0]
+    rms = _rms(y)
     loud = _decibels(rms)
 
     strength = librosa.onset.onset_strength(y=y, sr=SAMPLE_RATE, hop_length=HOP_LENGTH)
@@ -80,7 +79,15 @@ def sones(loudness: Tensor) -> Tensor:
 def _samples(wave: Tensor, sample_rate: float) -> np.ndarray:
     """wave [N] at SAMPLE_RATE, no shorter than one column."""
     y = resample(wave.float(), sample_rate, SAMPLE_RATE).cpu().numpy()
-    return np.pad(y, (0, max(2048 - len(y), 0)))
+    return np.pad(y, (0, max(COLUMN - len(y), 0)))
+
+
+def _rms(y: np.ndarray) -> np.ndarray:
+    """y [N] => root mean square of each column, COLUMN samples about every HOP_LENGTH-th: librosa.feature.rms without
+    the seconds that numba takes to compile at the first import of librosa."""
+    padded = np.pad(y, COLUMN // 2)
+    columns = np.lib.stride_tricks.sliding_window_view(padded, COLUMN)[::HOP_LENGTH]
+    return np.sqrt(np.einsum("tn,tn->t", columns, columns, dtype=np.float32) / COLUMN)
 
 
 def _decibels(rms: np.ndarray) -> np.ndarray:

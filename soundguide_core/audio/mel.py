@@ -105,11 +105,16 @@ def _mel(hz: float) -> float:
     return hz * 3 / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)
 
 
+def band_edges(spec: MelSpec) -> Tensor:
+    """Hz [M+2], evenly spaced on the mel scale: band m reaches from edge m to edge m + 2, its middle is edge m + 1."""
+    return _hz(torch.linspace(_mel(spec.fmin), _mel(spec.fmax), spec.n_mels + 2, dtype=torch.float64))
+
+
 @lru_cache(maxsize=8)
 def filterbank(spec: MelSpec) -> Tensor:
     """Slaney triangles of unit area [M, n_fft/2+1]: librosa.filters.mel without its slow import."""
     bins = torch.linspace(0, spec.sample_rate / 2, spec.n_fft // 2 + 1, dtype=torch.float64)
-    edges = _hz(torch.linspace(_mel(spec.fmin), _mel(spec.fmax), spec.n_mels + 2, dtype=torch.float64))  # [M+2]
+    edges = band_edges(spec)
     left, middle, right = (edges[i : spec.n_mels + i, None] for i in range(3))
     triangles = torch.minimum((bins - left) / (middle - left), (right - bins) / (right - middle)).clamp(min=0)
     return (2 / (right - left) * triangles).float()

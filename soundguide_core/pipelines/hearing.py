@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..audio.features import sones
-from ..audio.mel import RELEASED, MelSpec, log_mel
+from ..audio.mel import RELEASED, MelSpec, band_edges, log_mel
 from ..audio.waveform import resample
 from ..common.errors import InputError
 from ..embedding.mixing import mix_embeds
@@ -150,11 +150,8 @@ def likeliest(
 def log_mel_of(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, float, Tensor]:
     """What an encoder is given, to be shown: wave [N] => (mel [M,T] in 0..1, its seconds, the middle of each band in Hz
     [M])."""
-    from librosa import mel_frequencies
-
     mel = log_mel(resample(wave[None], sample_rate, spec.sample_rate), spec)[0, 0]
-    hz = mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.fmin, fmax=spec.fmax)[1:-1]
-    return mel, len(wave) / sample_rate, torch.from_numpy(hz)
+    return mel, len(wave) / sample_rate, band_edges(spec)[1:-1]
 
 
 def lead_curve(lead: LeadConfig, loudness: Tensor | None, num_frames: int, curve: Tensor | None = None) -> Tensor:

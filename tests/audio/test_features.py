@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from soundguide_core.audio.features import curves, loudness, sones
+from soundguide_core.audio.features import HOP_LENGTH, _rms, curves, loudness, sones
 from soundguide_core.common.errors import InputError
 
 RATE = 22050
@@ -65,3 +68,23 @@ def test_refusals():
         curves(torch.ones(100), RATE, 0, 5)
     with pytest.raises(InputError, match="one channel"):
         curves(torch.ones(2, 100), RATE, 12, 5)
+
+
+def test_columns_are_as_loud_as_librosa_says():
+    import librosa
+
+    for samples in (2048, 5000, 22050):
+        y = np.random.default_rng(samples).normal(size=samples).astype(np.float32)
+        wanted = librosa.feature.rms(y=y, frame_length=2048, hop_length=HOP_LENGTH)[0]
+        np.testing.assert_allclose(_rms(y), wanted, rtol=1e-5)
+
+
+def test_loudness_and_mel_pictures_do_without_librosa():
+    """Its import compiles numba for seconds."""
+    code = (
+        "import sys, torch; from soundguide_core.audio.features import loudness; "
+        "from soundguide_core.pipelines.hearing import log_mel_of; from soundguide_core.audio.mel import RELEASED; "
+        "loudness(torch.rand(22050), 22050, 12.0, 12); log_mel_of(torch.rand(22050), 22050, RELEASED); "
+        "assert not {'librosa', 'numba'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
