@@ -61,6 +61,8 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)
+    if name.endswith("Config") or name == "Schedule":  # help() says what can be set
+        value.__doc__ = import_module(".common.settings", __name__).documented(value)
     globals()[name] = value
     return value
 

@@ -28,7 +28,9 @@ BLOCK = 1 << 16  # samples of silence at once
 
 
 def load_audio(path: str | os.PathLike, start_sec: float = 0.0, seconds: float = math.inf) -> tuple[Tensor, int]:
-    """The first sound track of any container that FFmpeg reads => (wave [C,N] float32 in -1..1, sample_rate in Hz).
+    """The first sound track of a file => (wave [C,N] float32 in -1..1, sample_rate in Hz).
+
+    path: any container that FFmpeg reads, videos too.
 
     start_sec, seconds: only this part; memory goes by what is asked for.
 

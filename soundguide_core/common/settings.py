@@ -106,6 +106,19 @@ def _leaves_of(each: Field) -> Iterator[Leaf]:
         yield Leaf(each.name, default, known)
 
 
+def documented(config: type) -> str:
+    """Its docstring with a line for each of its settings: name, default, bounds or choices, help."""
+    lines = []
+    for leaf in leaves(config).values():
+        s = leaf.setting
+        bounds = f", {s.low:g} to {s.high:g}" if s.low is not None and s.high is not None else ""
+        bounds = f", {s.low:g} or more" if s.low is not None and s.high is None else bounds
+        choices = f", one of {', '.join(map(str, s.choices))}" if s.choices else ""
+        lines.append(f"    {leaf.path} ({leaf.default!r}{bounds}{choices}): {s.help}")
+    own = (config.__doc__ or "").rstrip()
+    return f"{own}\n\n    Settings:\n" + "\n".join(f"    {line}" for line in lines) + "\n    " if lines else own
+
+
 def build(config: type[T], values: Mapping[str, Any]) -> T:
     """A config from values by path; what has no value keeps the default, or that of the variant among the values."""
     made = config(**{path: value for path, value in values.items() if "." not in path})

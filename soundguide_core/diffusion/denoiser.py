@@ -135,5 +135,18 @@ def alpha_bars(schedule: dict) -> Tensor:
 
 
 def load_denoiser(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Denoiser:
-    """A frozen denoiser from anything that load_unet takes."""
+    """A frozen denoiser from anything that load_unet takes.
+
+    Args:
+        name_or_path: of `soundguide models` (None: the default), a file such as 256x256_diffusion_uncond.pt, or a
+            folder of diffusers with a UNet2DModel.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: as above, or a model of latents, or one whose noise is not DDPM's.
+
+    Example:
+        denoiser = sg.load_denoiser()
+        print(denoiser.resolution, denoiser.num_train_timesteps)
+    """
     return Denoiser(load_unet(name_or_path, device))

@@ -147,6 +147,20 @@ def smooth_embeds(embeds: Tensor, reach: int) -> Tensor:
 
 def load_joint(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> JointEncoder:
     """A joint encoder by registry name (None: its default), or by the path of a folder with clip.safetensors and
-    sound.safetensors."""
+    sound.safetensors.
+
+    Args:
+        name_or_path: of `soundguide models`, or a folder.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
+
+    Example:
+        joint = sg.load_joint()
+        wave, sample_rate = sg.load_audio("rain.wav")
+        embeds = joint.encode_audio(wave.mean(0), sample_rate)  # [1,D], unit norm
+        print(joint.classify(embeds, ["rain", "fire"]))
+    """
     files = registry.find("joint", name_or_path).files
     return JointEncoder(load_clip(files["clip"]), *load_sound(files["sound"])).to(device)

@@ -16,6 +16,12 @@ def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None)
 
     Raises:
         InputError: none given, counts differ, a weight is not a number, or the parts cancel.
+
+    Example:
+        joint = sg.load_joint()
+        wave, sample_rate = sg.load_audio("rain.wav")
+        parts = [joint.encode_audio(wave.mean(0), sample_rate), joint.encode_text(["at night"])]
+        embeds = sg.mix_embeds(parts, [1.0, 0.5])
     """
     weights = [1.0] * len(embeds) if weights is None else list(weights)
     if not embeds or len(embeds) != len(weights):

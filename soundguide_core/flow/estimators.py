@@ -70,7 +70,20 @@ def flow_names() -> list[str]:
 
 
 def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.device = "cpu") -> nn.Module:
-    """An estimator for use, frozen: one that needs no weights, a registry name, or a file of torchvision's RAFT."""
+    """An estimator for use, frozen: one that needs no weights, a registry name, or a file of torchvision's RAFT.
+
+    Args:
+        name_or_path: "tv-l1", a name of `soundguide models`, or a file.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
+
+    Example:
+        flow = sg.load_flow()
+        img, target = sg.load_image("frames/0.png"), sg.load_image("frames/1.png")
+        print(flow(img, target).shape)  # [1,2,H,W], pixels to go in x and y
+    """
     if isinstance(name_or_path, str) and name_or_path in METHODS:
         return METHODS[name_or_path]()
     from torchvision.models import optical_flow

@@ -26,7 +26,20 @@ STILLS = ("generator", "video-generator")  # kinds that paint pictures
 
 def load_generator(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> StyleGenerator:
     """A generator for use: evaluation mode, parameters frozen. A registry name (None: its default), or a file; a
-    video one gives stills, and a picture that was found and saved gives the generator that was tuned to it."""
+    video one gives stills, and a picture that was found and saved gives the generator that was tuned to it.
+
+    Args:
+        name_or_path: of `soundguide models`, or a file: StyleGAN2, 3 or V in the formats of their makers.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
+
+    Example:
+        generator = sg.load_generator()
+        ws = generator.sample_ws(seeds=[0, 1], psi=0.7)  # [2,L,D]
+        img = generator.synthesis(ws)  # [2,3,H,W] about -1..1
+    """
     from ..checkpoints import registry
 
     path = registry.find("generator", name_or_path).files["generator"]
@@ -67,7 +80,19 @@ def _is_found(path: str | os.PathLike) -> bool:
 
 def load_video_generator(name_or_path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
     """A generator of videos for use: evaluation mode, parameters frozen. A registry name (None: its default), or a
-    file."""
+    file.
+
+    Args:
+        name_or_path: of `soundguide models`, or a file.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
+
+    Example:
+        generator = sg.load_video_generator()
+        print(generator.fps, generator.resolution, generator.sound_dim)
+    """
     from ..checkpoints import registry
 
     path = registry.find("video-generator", name_or_path).files["generator"]

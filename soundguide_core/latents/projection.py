@@ -61,6 +61,13 @@ def project(
         seed: of these starts.
         start: [B,L,D] latents to start from instead, such as an encoder's.
         on_step: see optimise; called for each chunk of candidates first, without terms.
+
+    Raises:
+        InputError: the picture is no [B,3,H,W], or a setting is out of bounds.
+
+    Example:
+        found = sg.project(sg.load_image("lake.png"), sg.load_generator(), candidates=4, schedule=sg.Schedule(steps=2))
+        sg.save_image(found.img, "found.png")
     """
     check_shape(img, "B 3 H W", name="the picture")
     check_number(prior, "The prior weight", low=0)

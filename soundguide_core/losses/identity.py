@@ -42,7 +42,15 @@ class FaceIdentity(nn.Module):
 
 
 def load_identity(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> FaceIdentity:
-    """A frozen ArcFace for identity_distance: a registry name, or a file of any known format."""
+    """A frozen ArcFace for identity_distance: a registry name, or a file of any known format.
+
+    Args:
+        name_or_path: such as model_ir_se50.pth.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
+    """
     path = registry.find("identity", name_or_path).files["identity"]
 
     def build(config: dict) -> ArcFace:

@@ -38,7 +38,11 @@ class LPIPS(nn.Module):
 
 
 def load_perceptual(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> LPIPS:
-    """LPIPS by the package lpips, frozen, on a VGG-16 from disk: a registry name, or torchvision's file.
+    """LPIPS by the package lpips, frozen, on a VGG-16 from disk.
+
+    Args:
+        name_or_path: of `soundguide models` (None: the default), or torchvision's file.
+        device: where it computes, such as "cuda".
 
     Raises:
         InputError: the package or the trunk's file is missing (how to get it is said), or the file is another.

@@ -25,7 +25,9 @@ ROWS = 256  # of a picture that become floats at once
 
 
 def load_image(source: str | os.PathLike | BinaryIO) -> Tensor:
-    """Read a picture file as [1,3,H,W] in -1..1: upright by its EXIF mark, transparency laid on white.
+    """A picture file as [1,3,H,W] in -1..1: upright by its EXIF mark, transparency laid on white.
+
+    source: its path, or a file open in binary.
 
     PNG, JPEG, WEBP, BMP, TIFF and GIF are read. What has more than 24 million pixels is shrunk by a whole factor.
 
@@ -40,7 +42,11 @@ def load_image(source: str | os.PathLike | BinaryIO) -> Tensor:
 
 
 def save_image(img: Tensor, path: str | os.PathLike) -> None:
-    """Write img [3,H,W] or [1,3,H,W] in -1..1 to a .png, .jpg or .webp file, whole or not at all."""
+    """Write img [3,H,W] or [1,3,H,W] in -1..1 to a file, whole or not at all; path ends in .png, .jpg or .webp.
+
+    Raises:
+        InputError: another ending, or a place that cannot be written to.
+    """
     check_suffix(path)
     with replacing(path) as temporary:
         _write(img, temporary, **({"quality": 95} if Path(path).suffix.lower() != ".png" else {}))

@@ -39,7 +39,20 @@ def choose_content(
     motion_z: int = 0,
     class_index: int | None = None,
 ) -> Tensor:
-    """The content whose video means most what embeds [1,D] mean, among random ones => ws [1,L,D]."""
+    """The content whose video means most what embeds [1,D] mean, among random ones => ws [1,L,D].
+
+    Args:
+        embeds: of a sound or a text, in the space of joint. candidates: random contents that are looked at; psi: how
+            far they are from the average; seed: of them. motion_z: the motion seed of the frame that is looked at.
+        class_index: of a class-conditional generator; None for all classes.
+
+    Raises:
+        InputError: no candidates, or a class that the generator does not have.
+
+    Example:
+        generator, joint = sg.load_video_generator(), sg.load_joint()
+        ws = sg.choose_content(joint.encode_text(["rain"]), generator=generator, joint=joint, candidates=4)
+    """
     check_number(candidates, "The number of candidates", low=1, high=100_000)
     loud = SoundCurve(np.ones(1), 1.0) if generator.sound_dim == 2 else None
     motion_v = motion_at(generator, np.array([0.0]), motion_z, loud)
@@ -69,6 +82,21 @@ def edit_continuous(
     """Move the content [1,L,D] until the whole video means what embeds [1,D] mean; the motion stays => ws, history.
 
     All layers move by one offset, as in image manipulation; every step looks at other moments of the video.
+
+    Args:
+        ws_src: of generator. embeds: in the space of joint. motion_z: the motion seed, or motion noise [1,A,D].
+        config: weights and schedule. on_step: on_step(i, n, terms, preview) after each step.
+
+    Raises:
+        InputError: shapes disagree, or the loss is no longer a number.
+
+    Example:
+        generator, joint = sg.load_video_generator(), sg.load_joint()
+        config = sg.ContinuousEditConfig(samples=0, schedule=sg.Schedule(steps=2, lr=0.01))
+        found = sg.edit_continuous(
+            generator.sample_ws([3]), joint.encode_text(["rain"]), generator=generator, joint=joint, config=config
+        )
+        ws = found.latent
     """
     config = config or ContinuousEditConfig()
     rng = np.random.default_rng(config.seed)
@@ -143,6 +171,24 @@ def project_clip(
     their first within_sec the clip would begin: `starts` times of each, then halving the distance around the best.
     Then content and motion noise are optimised together on all frames; as in projection.py a prior holds the content
     near w_avg.
+
+    Args:
+        frames: of the generator's size, fps a second. contents, motions: random ones that are tried. prior: pull
+            towards the generator's usual contents. schedule: of the optimisation, 100 steps where it is None.
+
+    Raises:
+        InputError: frames of another size, or the loss is no longer a number.
+
+    Example:
+        generator = sg.load_video_generator()
+        config = sg.ContinuousConfig(seconds=0.5, fps=8.0)
+        clip = sg.generate_continuous(generator.sample_ws([3]), generator=generator, config=config).frames
+        found = sg.project_clip(
+            clip, 8.0, generator=generator, contents=3, motions=1, starts=2, schedule=sg.Schedule(steps=2)
+        )
+        again = sg.generate_continuous(
+            found.ws, generator=generator, motion_z=found.motion, start_sec=found.start_sec, config=config
+        )
     """
     check_shape(frames, f"F 3 {generator.resolution} {generator.resolution}", name="the clip")
     check_number(fps, "The frame rate", low=0.01, high=1000)

@@ -54,6 +54,15 @@ def generate_continuous(
 
     Raises:
         InputError: ws of another generator, or a modulation that this generator does not have.
+
+    Example:
+        generator = sg.load_video_generator()
+        wave, sample_rate = sg.load_audio("rain.wav")
+        sound = sg.sound_curve(wave.mean(0), sample_rate, seconds=1.0)
+        video = sg.generate_continuous(
+            generator.sample_ws([3]), generator=generator, sound=sound, config=sg.ContinuousConfig(seconds=1.0, fps=4.0)
+        )
+        print(video.frames.shape, video.curve)
     """
     config = config or ContinuousConfig()
     parts = list(
@@ -75,7 +84,20 @@ def stream_continuous(
     start_sec: float = 0.0,
     on_step: OnStep | None = None,
 ) -> Iterator[ContinuousVideo]:
-    """The video a chunk at a time: an hour needs the memory of a second."""
+    """The video a chunk at a time: an hour needs the memory of a second.
+
+    Args:
+        as generate_continuous.
+
+    Raises:
+        InputError: as generate_continuous.
+
+    Example:
+        generator = sg.load_video_generator()
+        ws, config = generator.sample_ws([3]), sg.ContinuousConfig(seconds=1.0, fps=4.0)
+        for part in sg.stream_continuous(ws, generator=generator, config=config):
+            print(part.frames.shape)
+    """
     config = config or ContinuousConfig()
     sound = _closed(sound, config)
     for first in range(0, config.num_frames, config.chunk):
@@ -139,6 +161,13 @@ def sound_curve(
 
     joint: with an encoder, moments that do not sound like the recording as a whole (a voice in the rain) count less.
     A recording that hardly changes moves little: the curve spans no less than a quarter of the feature's own range.
+
+    Args:
+        wave: at sample_rate in Hz. seconds: of the video; rate: values of the curve a second.
+        feature: "loudness", "onset", "beat" or "centroid". modulate, strength: see SoundCurve.
+
+    Raises:
+        InputError: there is no such feature, or nothing to hear.
     """
     count = max(round(seconds * rate), 1)
     curve = curves(wave, sample_rate, rate, count)

@@ -67,6 +67,13 @@ def manipulate(
 
     Raises:
         InputError: shapes disagree, or an identity weight comes without its recogniser.
+
+    Example:
+        generator, joint = sg.load_generator(), sg.load_joint()
+        wave, sample_rate = sg.load_audio("rain.wav")
+        embeds = joint.encode_audio(wave.mean(0), sample_rate)
+        found = sg.manipulate(generator.sample_ws([3]), embeds, generator=generator, joint=joint)
+        sg.save_image(found.img, "rain.png")
     """
     config = config or ManipulationConfig()
     ws_src = ws_src.detach()
@@ -155,6 +162,13 @@ def mix_styles(
 
     ws [B,L,D]. sound_layers: numbers from 0, or groups as in layer_indices, "coarse+mid". The paper takes layers 1-9 of
     18 from the sound: the default, half of L.
+
+    Raises:
+        InputError: latents of different shapes, or layers that there are not.
+
+    Example:
+        ws = sg.load_generator().sample_ws([0, 1])
+        mixed = sg.mix_styles(ws[:1], ws[1:], sound_layers="coarse+mid")
     """
     if sound_layers is not None:
         return mix_layers(ws_text, ws_sound, sound_layers)

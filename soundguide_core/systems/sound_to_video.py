@@ -51,10 +51,19 @@ def generate_video(
         ws_src: [1,L,D], the picture that the sound changes: from sample_ws, project, or start_from_text.
         generator: .synthesis(ws) => [F,3,H,W]. trajectory: trained for it.
         num_frames: None for as long as the sound lasts; what is longer goes on in silence.
+        config: frame rate, strength, smoothing, noise; see VideoConfig.
         on_step: on_step(frame, num_frames, {}, preview) after each chunk; an exception from it ends the work.
 
     Raises:
         InputError: nothing to hear, or networks that do not fit one another.
+
+    Example:
+        generator, trajectory = sg.load_generator(), sg.load_trajectory()
+        wave, sample_rate = sg.load_audio("rain.wav")
+        video = sg.generate_video(
+            wave, sample_rate, generator.sample_ws([3]), generator=generator, trajectory=trajectory, num_frames=4
+        )
+        print(video.frames.shape, video.fps)
     """
     config = config or VideoConfig()
     track = MelTrack.of_wave(wave, sample_rate, trajectory.spec)
@@ -77,7 +86,21 @@ def stream_video(
     config: VideoConfig | None = None,
     on_step: OnStep | None = None,
 ) -> Iterator[GeneratedVideo]:
-    """The video a chunk at a time: a long one needs the memory of a short one. track: made by trajectory.spec."""
+    """The video a chunk at a time: a long one needs the memory of a short one.
+
+    Args:
+        track: the sound, made by trajectory.spec. The others as in generate_video.
+
+    Raises:
+        InputError: as generate_video.
+
+    Example:
+        generator, trajectory = sg.load_generator(), sg.load_trajectory()
+        track = sg.MelTrack.of_file("rain.wav", trajectory.spec)
+        how = {"generator": generator, "trajectory": trajectory, "num_frames": 4}
+        for part in sg.stream_video(track, generator.sample_ws([3]), **how):
+            print(part.frames.shape)
+    """
     config = config or VideoConfig()
     num_frames = track.frames(config.fps) if num_frames is None else num_frames
     check_number(num_frames, "The number of frames", low=1)
@@ -130,6 +153,16 @@ def start_from_text(
     """The source picture that means most what the text says, among random pictures of the generator => ws [1,L,D].
 
     class_index: whose pictures, of a class-conditional generator; None for those of all classes.
+
+    Args:
+        text: a few words, of which the mean meaning counts. candidates: random pictures that are looked at, `chunk` at
+            a time; psi: how far they are from the average; seed: of them.
+
+    Raises:
+        InputError: no text, or a class that the generator does not have.
+
+    Example:
+        ws = sg.start_from_text(["a lake"], generator=sg.load_generator(), joint=sg.load_joint(), candidates=16)
     """
     if not text:
         raise InputError("There is no text to start from.", "Give a few words.")

@@ -78,6 +78,15 @@ def edit_video(
 
     Raises:
         InputError: shapes disagree, or a weight is set without what it needs.
+
+    Example:
+        joint, denoiser = sg.load_joint(), sg.load_denoiser()
+        wave, sample_rate = sg.load_audio("rain.wav")
+        frames = torch.cat([sg.load_image(f"frames/{i}.png") for i in range(2)])  # [2,3,H,W]
+        embeds = joint.encode_audio_frames(wave.mean(0), sample_rate, fps=12, num_frames=2)
+        config = sg.EditConfig(steps=4)
+        edited = sg.edit_video(frames, embeds, denoiser=denoiser, joint=joint, config=config)
+        sg.save_image(edited.frames[0], "edited.png")
     """
     check_video(frames, embeds, mask, curves or {})
     parts = stream_edit(
@@ -111,6 +120,9 @@ def stream_edit(
     or as many as frames, [1,1,h,w] each. presence: [F] in 0..1, how much of its edit is laid on each frame; a window of
     zeros is the source, and costs nothing. num_frames: for the n of on_step, 0 if not known. start: where an earlier
     edit stopped; then frames and masks are those that are left, embeds, curves and presence those of all frames.
+
+    Raises:
+        InputError: as edit_video.
     """
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guided_denoiser.VARIANTS[config.variant].k is None else config.scale

@@ -37,7 +37,19 @@ def load_trajectory(
     name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
 ) -> Trajectory | SoundVideo:
     """A TrajectoryModel for use, frozen: a registry name (None: its default), a .safetensors file of ours, or a folder
-    with the released inversion, coarse, mid and fine."""
+    with the released inversion, coarse, mid and fine.
+
+    Args:
+        name_or_path: of `soundguide models`, a file or a folder.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
+
+    Example:
+        trajectory = sg.load_trajectory()
+        track = sg.MelTrack.of_file("rain.wav", trajectory.spec)
+    """
     if name_or_path is not None and kind_of(name_or_path) == RELEASED:
         from .released import load_sound_video
 

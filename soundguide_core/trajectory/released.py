@@ -178,9 +178,15 @@ class SoundVideo(nn.Module):
 
 
 def load_sound_video(name_or_path: str | os.PathLike, device: str | torch.device = "cpu") -> SoundVideo:
-    """A frozen SoundVideo: a registry name, or the path of a folder with its four files.
+    """A frozen SoundVideo: the released sound-to-video networks.
 
-    Those are called inversion, coarse, mid and fine, with the ending that they have.
+    Args:
+        name_or_path: of `soundguide models`, or a folder with its four files, called inversion, coarse, mid and fine,
+            with the ending that they have.
+        device: where it computes, such as "cuda".
+
+    Raises:
+        InputError: no such name or folder, a file that is missing, or files that were not trained together.
     """
     files = registry.find(KIND, name_or_path).files
     inversion, spec = _inversion(files["inversion"])
