@@ -21,9 +21,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "soundguide.json"
 
+
+def python_in(environment, windows):
+    """Where a virtual environment has its Python."""
+    return environment / ("Scripts/python.exe" if windows else "bin/python")
+
+
+PYTHON = python_in(VENV, windows=os.name == "nt")
 PYTORCH = ["torch", "torchvision"]  # ComfyUI brings these along; alone we fetch them
 FOR_PROCESSORS = "https://download.pytorch.org/whl/cpu"  # PyTorch without CUDA; both packages, as they fit each other
 FOR_TESTS = ["pytest"]
@@ -37,7 +43,8 @@ COMMANDS = {
 
 
 def say(text):
-    print(f"[SoundGuide] {text}", flush=True)
+    """To stderr, as what a command prints may be read by another program."""
+    print(f"[SoundGuide] {text}", file=sys.stderr, flush=True)
 
 
 def works(*command):
@@ -112,9 +119,10 @@ def fetch(pip, *what, last=None):
 
 def show(text, lasting):
     """One line that the next replaces where a terminal shows it; elsewhere only those that are to last."""
-    if sys.stdout.isatty():
+    if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns - 1
-        print(f"\r[SoundGuide] {text}"[:width].ljust(width), end="\n" if lasting else "", flush=True)
+        line = f"\r[SoundGuide] {text}"[:width].ljust(width)
+        print(line, end="\n" if lasting else "", file=sys.stderr, flush=True)
     elif lasting:
         say(text)
 
@@ -153,7 +161,8 @@ def main(arguments):
     command, *rest = arguments
     make_environment()
     install(command)
-    say(f"Running: {command}")
+    if command != "run":
+        say(f"Running: {command}")
     # paths given to a command are relative to where the user stands, the tests' to the project
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if command == "run":

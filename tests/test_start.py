@@ -67,14 +67,19 @@ Successfully installed numpy-2.4.6 torch-2.14.1 tqdm-4.70.1
 def test_what_is_fetched_and_how_much_is_said_in_a_line(start, ran, monkeypatch, capsys, terminal):
     lines = PIP.splitlines(keepends=True)
     monkeypatch.setattr(start.subprocess, "Popen", lambda command, **_: as_process(start, command, *lines))
-    monkeypatch.setattr(start.sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setattr(start.sys.stderr, "isatty", lambda: terminal)
     count = {"megabytes": 100.0}
     assert start.fetch(["pip"], "torch", last=count)
     assert count["megabytes"] == pytest.approx(100 + 188.4 + 13.9 + 0.078)
-    told = [line.strip() for line in re.split(r"[\r\n]", capsys.readouterr().out)]
+    told = [line.strip() for line in re.split(r"[\r\n]", capsys.readouterr().err)]
     assert "[SoundGuide] fetching torch, 188 MB; 288 MB with it" in told
     assert "[SoundGuide] unpacking 3 packages, 302 MB fetched" in told
     assert ("scikit_image" in "".join(told)) == terminal, "small ones only where the line is replaced"
+
+
+def test_where_windows_has_its_python(start):
+    assert start.python_in(Path("a"), windows=True) == Path("a/Scripts/python.exe")
+    assert start.python_in(Path("a"), windows=False) == Path("a/bin/python")
 
 
 def test_requirements_are_those_of_the_card(start):
@@ -141,7 +146,7 @@ def test_where_the_small_pytorch_does_not_work_the_usual_one_is_taken(start, ran
         lambda c, **k: run(c, **k) if not set(fails) & set(map(str, c)) else SimpleNamespace(returncode=1),
     )
     assert start.main(["demo"]) == 0
-    assert "usual one is taken" in capsys.readouterr().out and start.STAMP.exists()
+    assert "usual one is taken" in capsys.readouterr().err and start.STAMP.exists()
     uninstalled = next(i for i, command in enumerate(ran) if "uninstall" in command)
     after = next(command for command in ran[uninstalled + 1 :] if "--help" not in command)
     assert {"torch", "torchvision", "open_clip_torch"} <= set(after), "both anew, beside the rest"

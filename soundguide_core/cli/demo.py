@@ -20,7 +20,7 @@ from .demo_models import Demo, Size
 from .demo_page import Page
 
 FULL = Size()
-QUICK = Size(sound_sec=3, sources=1, find_steps=60, frames=6, edit_fps=3.0)
+QUICK = Size(sound_sec=3, edits=2, sources=1, find_steps=60, frames=6, edit_fps=3.0)
 
 
 class Part(NamedTuple):
@@ -39,9 +39,12 @@ PARTS = (
         {"scenes.png": "The miniature world, which the models learned: four layouts, calm and under each phenomenon."},
     ),
     Part(
-        "Letting four sounds into the sky of a photograph",
-        demo_pictures.sky,
-        {"sky.png": "A photograph whose sky listens. Outside the mask it stays as it was, to the bit. {credit}"},
+        "Letting a photograph listen",
+        demo_pictures.listening_photograph,
+        {
+            "listening.png": "A photograph that listens: above all of it, below its sky alone. Where the mask is black "
+            "it stays as it was, to the bit. {credit}",
+        },
     ),
     Part("Making a film of it, for you to edit", demo_videos.film, {}),
     Part(

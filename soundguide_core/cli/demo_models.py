@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """How much the demo makes: seconds of the sounds, pictures that are changed, steps that find the photograph, frames
-    of the edited video and their rate."""
+    """How much the demo makes: seconds of the sounds, edits of all of the photograph and as many of its sky, pictures
+    that are changed, steps that find the photograph, frames of the edited video and their rate."""
 
     sound_sec: int = 5
+    edits: int = 3
     sources: int = 3
     find_steps: int = 200
     frames: int = 12

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SOURCE_SEEDS = (13, 35, 49)  # calm ones
 MIXING_SEED = 18
 WORLD_SEEDS = (9, 8, 21, 11)
-SKY_SOUNDS = ("fire", "thunder", "rain", "crickets")
+WHOLE_SOUNDS, SKY_SOUNDS = ("fire", "crickets", "thunder"), ("thunder", "wind", "fire")
 FOUND_SOUNDS = ("rain", "fire", "birds", "crickets")
 PHOTOGRAPH = ("sklearn", "datasets/images/china.jpg")  # a package that librosa brings, and its file
 PICTURE, MASK = "my-photograph.png", "my-sky.png"
@@ -140,8 +140,8 @@ def sky_mask(pixels: np.ndarray) -> np.ndarray:
     return (regions == regions[1, -1]).astype(np.float32)
 
 
-def sky(demo: Demo) -> None:
-    """sky.png: the photograph, and its sky edited by four sounds. my-photograph.png, and the mask my-sky.png."""
+def listening_photograph(demo: Demo) -> None:
+    """listening.png: the photograph edited by sounds, all of it and its sky alone, at full size; PICTURE and MASK."""
     import torch
 
     from ..diffusion.denoiser import load_denoiser
@@ -160,17 +160,21 @@ def sky(demo: Demo) -> None:
     save_image(img, demo.folder / PICTURE)
     save_image(shown_mask, demo.folder / MASK)
     demo.credit = CREDIT
-    embeds = torch.cat([demo.embeds[name] for name in SKY_SOUNDS])
+    each = demo.size.edits
+    names = [*WHOLE_SOUNDS[:each], *SKY_SOUNDS[:each]]
+    in_sky = torch.tensor([i >= each for i in range(2 * each)])
     with progress("editing") as on_step:
         edited = edit_whole(
-            img.expand(len(embeds), -1, -1, -1), Heard(embeds),
+            img.expand(len(names), -1, -1, -1), Heard(torch.cat([demo.embeds[name] for name in names])),
             EditNetworks(load_denoiser("miniature", demo.joint.device), demo.joint),
             EditConfig(seed=demo.seed, weights={"sound": 1.0}, smooth_sec=0.0), lead=LeadConfig(loudness=CONSTANT),
-            masks=mask, on_step=on_step,
+            curve=1.0 + in_sky, masks=torch.where(in_sky.view(-1, 1, 1, 1), mask, torch.ones_like(mask)),
+            on_step=on_step,
         ).frames  # fmt: skip
-    imgs = torch.cat([img, *edited.split(1), shown_mask])
+    imgs = torch.cat([img, edited[:each], shown_mask, edited[each:]])
     imgs = torch.nn.functional.interpolate(imgs, scale_factor=0.75, mode="bilinear", antialias=True)
-    titled_grid(imgs, ["photograph", *SKY_SOUNDS, "mask"], 3, demo.folder / "sky.png")
+    titles = ["photograph", *names[:each], "mask", *names[each:]]
+    titled_grid(imgs, titles, each + 1, demo.folder / "listening.png")
 
 
 def found(demo: Demo) -> None:

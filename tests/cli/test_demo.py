@@ -67,7 +67,7 @@ def small(tiny, tiny_unet, tiny_trajectory, tiny_video_generator, monkeypatch):
         }.items()
     ]
     monkeypatch.setattr(registry, "rows", lambda: rows)
-    monkeypatch.setattr(demo, "QUICK", demo.Size(sound_sec=1, sources=1, find_steps=2, frames=4, edit_fps=4.0))
+    monkeypatch.setattr(demo, "QUICK", demo.Size(sound_sec=1, edits=1, sources=1, find_steps=2, frames=4, edit_fps=4.0))
 
 
 @pytest.mark.slow

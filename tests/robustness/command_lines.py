@@ -147,7 +147,7 @@ OUTPUTS = {
     "demo": ["../in/rain.wav"],
     **{name: ["new.png"] for name in ("seeing", "sound-video", "video-edit")},
     **{
-        name: ["new.mp4", "new.mkv", "new.webm", "new.mov", "new", "new frames"]
+        name: ["new.mp4", "new.mkv", "new.webm", "new.mov", "new.gif", "new.webp", "new", "new frames"]
         for name in ("generate", "edit", "continuous")
     },
 }
@@ -214,7 +214,7 @@ class Lines:
             given.append(option)
             return
         value = self._value(action, command)
-        if action.nargs == "?" and self.rng.random() < 0.3:
+        if option is not None and action.nargs == "?" and self.rng.random() < 0.3:
             text = option
         elif option is None:
             text = value

@@ -150,14 +150,20 @@ class Run:
                 if not replaced or any(os.path.join("..", name) == x or f"work/{x}" == name for x in inputs):
                     faults.append([kind, name])
         # demo and train leave what they have finished, and folders that were made for a result may stay
-        left = [name for name in changes["new"] if not (whole and is_asked(name))]
+        beside = [re.sub(r"\.\w+$", "", x) for x in asked]  # of a result: what Ctrl-C kept, the sheet of --preview
+
+        def is_beside(name: str) -> bool:
+            kept = any(name.startswith(f"{x}.unfinished") for x in beside) and status != 0
+            return kept or (status == 0 and name in [f"{x}.preview.png" for x in beside])
+
+        left = [name for name in changes["new"] if not (whole and is_asked(name)) and not is_beside(name)]
         left = [name for name in left if not (self.folder / name).is_dir() and line[:1] not in (["train"], ["demo"])]
         faults += [["left", name] for name in left]
         if status == 0 and line and line[0] in WRITES and not {"-h", "--help"} & set(line):
-            faults += self._results(outputs)
+            faults += self._results(outputs, line)
         return faults
 
-    def _results(self, outputs: dict[str, str]) -> list[list[str]]:
+    def _results(self, outputs: dict[str, str], line: list[str]) -> list[list[str]]:
         faults = []
         for flag, name in outputs.items():
             path = self.folder / "work" / name
@@ -166,6 +172,9 @@ class Run:
                     json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
                 except (OSError, ValueError) as error:
                     faults.append(["absent", f"{name[:100]}: {error}"])
+            elif flag == "--out" and any(x.split("=")[0] == "--preview" for x in line):
+                if not path.with_name(f"{path.stem}.preview.png").exists():
+                    faults.append(["absent", f"the preview of {name[:100]}"])
             elif name != "-" and not path.exists():
                 faults.append(["absent", name[:100]])
         return faults
