@@ -55,7 +55,10 @@ class SoundReport(io.ComfyNode):
             outputs=[
                 io.Image.Output("plot", display_name="plot", tooltip="Sound and picture over seconds."),
                 io.String.Output("report", display_name="report", tooltip="The figures in words."),
-                io.Float.Output("similarity", display_name="similarity", tooltip="Nearness of each frame, a list."),
+                io.Float.Output(
+                    "similarity", display_name="similarity",
+                    tooltip="Nearness of each frame, a list; 0 where the sound is silent.",
+                ),
                 io.Float.Output(
                     "reactivity",
                     display_name="reactivity",
@@ -86,6 +89,8 @@ class SoundReport(io.ComfyNode):
             text, score_before = f"{text}\n\nbefore\n{earlier.to_text()}", earlier.reactivity.share
         similarity, found = report.figures.similarity, report.reactivity
         assert similarity is not None and found is not None  # a meaning for each frame, a curve, and two seconds
+        if report.silent:
+            similarity = similarity * 0
         return io.NodeOutput(
             plots.report_picture(report, fps, earlier), text, [float(x) for x in similarity],
             float(found.correlation), float(found.share), float(score_before),
@@ -136,7 +141,8 @@ def measured(encoder, image, recording, fps: float, embeds):
     for first in range(0, count, CHUNK):
         meter.add(img_of(image[first : first + CHUNK]).to(encoder.device))
         step(first // CHUNK, -(-count // CHUNK), {}, lambda: None)
-    return meter.finish(recording.loudness(fps, count, joint.spec.drawn), refuse_short=True)
+    curve, silent = recording.loudness(fps, count, joint.spec.drawn), embeds is None and recording.silent
+    return meter.finish(curve, refuse_short=True, silent=silent)
 
 
 NODES = [SoundReport]

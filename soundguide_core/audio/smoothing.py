@@ -33,6 +33,30 @@ def sharpen(p: Tensor, sharpness: float) -> Tensor:
     return (sharpness * p.clamp(min=1e-9).log()).softmax(dim=1)
 
 
+OVERWHELMING = 0.9  # mean probability of another kind that ends a decision early
+
+
+def held(parts: Iterator[Tensor], least: int) -> Iterator[Tensor]:
+    """Probabilities p_t(k) => decisions, one 1 in each row, of which each lasts `least` rows: parts [n,K].
+
+    Another kind j takes over from d at row t where it is the likelier, p_t(j) > p_t(d), and stays so in the mean over
+    rows t .. t + least - 1; before d has lasted, only where that mean, and p_t(j), are above OVERWHELMING.
+    """
+    decision, since = -1, 0
+    for rows, first, count in with_context(parts, 0, max(least - 1, 0)):
+        out = torch.zeros(count, rows.shape[1]).to(rows)
+        for i in range(count):
+            p, ahead = rows[first + i], rows[first + i : first + i + max(least, 1)].mean(dim=0)
+            best, since = int(ahead.argmax()), since + 1
+            if decision < 0:
+                decision, since = best, 0
+            lasted = since >= least or min(float(p[best]), float(ahead[best])) > OVERWHELMING
+            if decision >= 0 and best != decision and p[best] > p[decision] and lasted:
+                decision, since = best, 0
+            out[i, decision] = 1
+        yield out
+
+
 def moving_average(parts: Iterator[Tensor], reach: int) -> Iterator[Tensor]:
     """The mean over `reach` rows before and after each row, weighted by a Hann window: parts [n,K]."""
     for rows, first, count in with_context(parts, reach, reach):

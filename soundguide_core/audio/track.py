@@ -16,6 +16,7 @@ from torch import Tensor
 from ..common.errors import InputError, check_number
 from .features import QUIETEST_DB
 from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
+from .silence import Loudest
 from .waveform import check_samples, check_wave, mono_blocks, resampled_blocks, stream_audio, to_mono
 
 BLOCK = 1 << 16  # samples turned into columns at once
@@ -45,8 +46,8 @@ class MelTrack:
 
     @classmethod
     def of_blocks(cls, blocks: Iterable[Tensor], sample_rate: float, spec: MelSpec) -> MelTrack:
-        """blocks [C,n], one after the other, at sample_rate."""
-        count = 0
+        """blocks [C,n], one after the other, at sample_rate. Of a silent sound (silence.py) nothing is kept."""
+        count, loudest = 0, Loudest()
 
         def counted() -> Iterator[Tensor]:
             nonlocal count
@@ -55,11 +56,12 @@ class MelTrack:
                 count += block.shape[-1]
                 yield block
 
-        resampled = resampled_blocks(counted(), sample_rate, spec.sample_rate)
+        resampled = resampled_blocks(loudest.of(counted()), sample_rate, spec.sample_rate)
         level = [(10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(resampled, spec)]
         if not count:
             raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
-        return cls(torch.cat(level, dim=1), spec, count / sample_rate)
+        whole = torch.cat(level, dim=1)
+        return cls(torch.full_like(whole, FLOOR_DB) if loudest.silent else whole, spec, count / sample_rate)
 
     def frames(self, fps: float) -> int:
         """How many video frames it lasts, one at least."""

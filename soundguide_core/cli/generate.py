@@ -105,7 +105,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     }
     if meter is not None:
         curve = recording.loudness(config.fps, num_frames, trajectory.spec)
-        report |= meter.finish(curve, seed=args.seed).to_dict(per_frame=True)
+        report |= meter.finish(curve, seed=args.seed, silent=recording.silent).to_dict(per_frame=True)
     settings = ("audio", "image", "text", "psi", "class_index", "seed", "generator", "trajectory", "joint")
     report["settings"] = {
         **{key: getattr(args, key) for key in settings},

@@ -106,6 +106,16 @@ class JointEncoder(nn.Module):
         parts = [self.sound(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
         return F.normalize(torch.cat(parts).float(), dim=-1)
 
+    @torch.no_grad()
+    def familiarity(self, wave: Tensor, sample_rate: float) -> float | None:
+        """How likely a recording [N] is of a sound that these ears have learned, 0..1; None where they cannot say."""
+        known = getattr(self.sound, "familiarity", None)
+        if known is None:
+            return None
+        windows, weights = self.spec.windows(wave, sample_rate)
+        parts = [known(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
+        return None if parts[0] is None else float(weights.to(parts[0]) @ torch.cat(parts))
+
     def encode_text(self, text: list[str]) -> Tensor:
         """Texts as they are => embeds [B,D]."""
         return self.clip.encode_text(text)

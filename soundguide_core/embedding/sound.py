@@ -7,7 +7,7 @@ SWIN is that of S. H. Lee et al., "Soundini", arXiv 2304.06818. Axes: B batch, M
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any, cast
 
@@ -33,7 +33,7 @@ class SoundEncoderConfig:
     """backbone: a timm model name and its keyword arguments; padding: of the first 3x3 convolution.
 
     convolution: whether there is one; if not, the backbone itself takes one channel. prototypes, sharpness: see
-    Prototypes; 0 for none, as published.
+    Prototypes; 0 for none, as published. familiar: whether it says if it knows a sound.
     """
 
     dim: int
@@ -43,6 +43,7 @@ class SoundEncoderConfig:
     convolution: bool = True
     prototypes: int = 0
     sharpness: float = 10.0
+    familiar: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("dim", 1, 2**14), ("padding", 0, 16), ("prototypes", 0, 2**14)):
@@ -89,6 +90,8 @@ class SoundEncoder(nn.Module):
         self.prototypes = (
             Prototypes(config.prototypes, config.dim, config.sharpness) if config.prototypes else nn.Identity()
         )
+        if config.familiar:
+            self.familiar = nn.Linear(2 * self.feature_extractor.num_features, 1)
 
     @classmethod
     def from_config(cls, values: dict) -> SoundEncoder:
@@ -103,6 +106,22 @@ class SoundEncoder(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         return self.prototypes(self.feature_extractor(self.conv(mel)))
+
+    def seen(self, mel: Tensor) -> Tensor:
+        """Mean and maximum of the last map [B,2C], of a convolutional backbone."""
+        x = self.feature_extractor.forward_features(self.conv(mel))
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+    def familiarity(self, mel: Tensor) -> Tensor | None:
+        """How likely these are sounds like those that it has learned, [B] in 0..1; None where it cannot say."""
+        return self.familiar(self.seen(mel)).sigmoid()[:, 0] if self.config.familiar else None
+
+    def learn_familiarity(self, weight: Tensor, bias: Tensor) -> None:
+        """weight [2C], bias []: of the logit of familiarity."""
+        self.config = replace(self.config, familiar=True)
+        self.familiar = nn.Linear(len(weight), 1).to(weight.device).requires_grad_(False)
+        self.familiar.weight.copy_(weight[None])
+        self.familiar.bias.copy_(bias)
 
 
 Encoder = SoundEncoder

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from ..audio.curve_config import BANDS
 from ..audio.mel import MelSpec
+from ..audio.silence import Loudest
 from ..audio.track import MelTrack
 from ..audio.waveform import check_wave, mono_blocks, stream_audio, to_mono
 from ..common.errors import InputError, check_number, check_whole
@@ -116,6 +118,12 @@ class Recording:
         for stretch in _even(blocks, round(seconds * sample_rate)):
             check_wave(stretch, sample_rate)
             yield stretch[0], sample_rate
+
+    @cached_property
+    def silent(self) -> bool:
+        """Whether nothing is heard in it: see audio/silence.py."""
+        loudest, (blocks, _) = Loudest(), self.mono_blocks()
+        return all(loudest.silent for _ in loudest.of(blocks))  # no more is read than needed
 
     def mel_track(self, spec: MelSpec) -> MelTrack:
         """Its log-mel, kept: specs that differ in how windows are cut share one."""

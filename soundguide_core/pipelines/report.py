@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class VideoReport:
     """curve [F]: what the frames are held against, loudness as a rule, or None. reactivity: None without a curve, and
-    where the video is shorter than two seconds."""
+    where the video is shorter than two seconds. silent: the sound is, so that nothing is told of it."""
 
     figures: VideoFigures
     curve: np.ndarray | None
     reactivity: Reactivity | None
+    silent: bool = False
 
     def to_dict(self, per_frame: bool = False) -> dict:
         """As plain numbers for JSON. per_frame: with the similarity of every frame."""
         report = self.figures.summary()
+        if self.silent:
+            return {**{key: x for key, x in report.items() if key != "similarity"}, "silent": True}
         if per_frame and self.figures.similarity is not None:
             report["similarity"]["per_frame"] = [round(float(x), 4) for x in self.figures.similarity]
         if self.reactivity is not None:
@@ -44,7 +47,10 @@ class VideoReport:
     def to_text(self) -> str:
         """In sentences, one a line."""
         figures, found, lines = self.figures, self.reactivity, []
-        if figures.similarity is not None:
+        if self.silent:
+            lines.append("nothing is heard: the sound is silent, so there is nothing that the video could follow")
+            found = None
+        elif figures.similarity is not None:
             lines.append(
                 f"nearness to the sound: {figures.similarity.mean():.3f} (least {figures.similarity.min():.3f})"
             )
@@ -80,8 +86,11 @@ class ReportMeter:
         self.meter.add(frames, heard)
         self.num_frames += len(frames)
 
-    def finish(self, curve: np.ndarray | None = None, *, seed: int = 0, refuse_short: bool = False) -> VideoReport:
-        """curve [F]: of the sound. seed: of the shuffled sounds that reactivity is held against.
+    def finish(
+        self, curve: np.ndarray | None = None, *, seed: int = 0, refuse_short: bool = False, silent: bool = False
+    ) -> VideoReport:
+        """curve [F]: of the sound. seed: of the shuffled sounds that reactivity is held against. silent: whether
+        nothing is heard in it.
 
         Raises:
             InputError: no frames; with refuse_short, a video of less than two seconds.
@@ -89,4 +98,4 @@ class ReportMeter:
         figures, found = self.meter.figures(), None
         if curve is not None and (refuse_short or self.num_frames >= max(2 * self.fps, 8)):
             found = reactivity(curve, figures.visual_intensity, self.fps, seed=seed)
-        return VideoReport(figures, curve, found)
+        return VideoReport(figures, curve, found, silent)

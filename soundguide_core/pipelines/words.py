@@ -154,6 +154,8 @@ def described(heard: HeardWords, most: int = 10) -> str:
     noise."""
     lines = [_line(heard, column) for column in heard.strongest(most)]
     lines = [line for line in lines if line]
+    if not heard.scores.any():
+        return "Nothing is heard: the sound is silent."
     return "\n".join(lines) or "Nothing that these words name is heard any more than in noise."
 
 

@@ -296,7 +296,8 @@ def run(
         load_joint(config["models"].get("joint"), device),
         load_generator(config["models"].get("generator"), device),
     )
-    trajectory = new_trajectory(config["trajectory"], generator, joint, seed, config["models"].get("inversion"))
+    begin = {key: config["models"].get(key) for key in ("inversion", "begin")}
+    trajectory = new_trajectory(config["trajectory"], generator, joint, seed, **begin)
     cache = Path(config["data"].get("cache", out / "clips"))
     data = open_data(
         config["data"], joint=joint, spec=trajectory.spec, generator=generator, cache=cache, device=device,

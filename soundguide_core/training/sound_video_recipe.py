@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+from torch import nn
+
 from ..audio.mel import MelSpec
 from ..common.errors import InputError
 from ..common.rng import with_seed
 from ..generators.temporal_discriminator import TemporalDiscriminatorConfig
-from ..trajectory.sound_inversion import SoundInversionEncoder
 from ..trajectory.trajectory import Trajectory, TrajectoryConfig, load_trajectory
 from .engine.schedules import linear_decay
 
@@ -17,6 +19,7 @@ TERMS = (
     "video",
 )  # fmt: skip
 LATENT_TERMS = {"latents", "kinds", "codes", "layers"}  # which need no pictures
+UNLIKELY = 2.0  # nats below the mean kind: where what is none of them begins
 
 
 @dataclass(frozen=True)
@@ -133,11 +136,14 @@ class Settings:
             ) from error
 
 
-def new_trajectory(table: dict, generator, joint, seed: int, inversion: str | None = None) -> Trajectory:
+def new_trajectory(
+    table: dict, generator, joint, seed: int, inversion: str | None = None, begin: str | None = None
+) -> Trajectory:
     """By the recipe's [trajectory]. An E_a without a trunk of its own begins with the ears of the joint encoder.
 
     frame_columns: of the segments, where they are not those of the joint encoder. inversion: the name or path of a
-    trajectory with whose E_a it begins.
+    trajectory with whose E_a it begins. begin: of one with all of whose weights it begins; what is none of its kinds
+    it may learn to tell anew.
     """
     sizes = dict(table)
     encoder = {"architecture": "kinds", **sizes.pop("encoder", {})}
@@ -161,15 +167,22 @@ def new_trajectory(table: dict, generator, joint, seed: int, inversion: str | No
         assert trajectory.encoder.events is not None
         trajectory.encoder.events.take_trunk(joint.sound)
     if inversion is not None:
-        _take_encoder(trajectory, load_trajectory(inversion).encoder, inversion)
+        _take(trajectory.encoder, load_trajectory(inversion).encoder, inversion)
+    if begin is not None:
+        _take(trajectory, load_trajectory(begin), begin)
     return trajectory
 
 
-def _take_encoder(trajectory: Trajectory, learned: SoundInversionEncoder, name: str) -> None:
-    tensors, own = learned.state_dict(), trajectory.encoder.state_dict()
+def _take(network: nn.Module, learned: nn.Module, name: str) -> None:
+    """The weights of another of the same sizes; its kinds may be one fewer, which is unlikely then."""
+    tensors, own = learned.state_dict(), network.state_dict()
+    for key in (key for key in own if key.endswith(("events.out_proj.weight", "events.out_proj.bias"))):
+        if key in tensors and len(own[key]) == len(tensors[key]) + 1 and own[key].shape[1:] == tensors[key].shape[1:]:
+            none = tensors[key].mean(dim=0, keepdim=True) - (UNLIKELY if key.endswith("bias") else 0)
+            tensors[key] = torch.cat([tensors[key], none])
     if {key: x.shape for key, x in tensors.items()} != {key: x.shape for key, x in own.items()}:
         raise InputError(
-            f"The sound inversion of {name} has other sizes than the recipe's [trajectory.encoder].",
+            f"What the recipe begins with, {name}, has other sizes than its [trajectory].",
             "Give the recipe those it was trained with.",
         )
-    trajectory.encoder.load_state_dict(tensors)
+    network.load_state_dict(tensors)

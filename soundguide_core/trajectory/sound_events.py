@@ -53,7 +53,7 @@ class SoundEvents(nn.Module):
     def __init__(self, trunk: dict, n_mels: int, *, kinds: int, width: int, dilations: Sequence[int], reach: int = 256):
         super().__init__()
         self.reach = reach
-        self.trunk = SoundEncoder(SoundEncoderConfig(**{**trunk, "prototypes": 0, "padding": 1}))
+        self.trunk = SoundEncoder(SoundEncoderConfig(**{**trunk, "prototypes": 0, "padding": 1, "familiar": False}))
         self.trunk.feature_extractor.reset_classifier(0, "")
         infos = [self.trunk.feature_extractor.feature_info[i] for i in SCALES]
         self.steps = [info["reduction"] for info in infos]  # columns from one entry of a map to the next

@@ -1,9 +1,10 @@
 """E_a, the sound inversion encoder of S. H. Lee et al. (ECCV 2022), section 3: a segment of sound => offsets in W+.
 
-    w_hat = E_a(x_a) + w,   E_a(x_a) = gain(x_a) . sum_k p(k | x_a) v_k in the network of kinds
+    w_hat = E_a(x_a) + w,   E_a(x_a) = (1 - p_0) gain(x_a) . sum_k p(k | x_a, not 0) v_k in the network of kinds
 
 The direction is a mean of learned directions v_k, one for each of K kinds of sound, weighted by how likely each kind
-is in the seconds around the segment (sound_events.py). The gain is a function of the levels in the segment's middle.
+is in the seconds around the segment (sound_events.py). p_0 is how likely it is none of them, where the network has
+learned that; then nothing happens. The gain is a function of the levels in the segment's middle.
 The published network is the pyramid of pixel2style2pixel, which sees the segment alone. The config says which it is.
 Axes: B batch, F moments, L layers, D dims, M mels, T mel time, K kinds.
 """
@@ -35,11 +36,12 @@ class KindsConfig:
     trunk: a SoundEncoderConfig's fields, of a convolutional network. kinds: K. width: of hidden layers. dilations: of
     the convolutions along time, in steps of the trunk's finest map; reach: see SoundEvents. level_columns: columns in
     the middle of a segment whose levels the gain depends on. top_db: of the mel. even_below: the share of its range
-    below which all bands are equally wide.
+    below which all bands are equally wide. none: 1 where what is none of the kinds is told too, as the last entry.
     """
 
     trunk: dict
     kinds: int = 8
+    none: int = 0
     width: int = 160
     dilations: tuple[int, ...] = (1, 2, 4)
     reach: int = 256
@@ -50,6 +52,7 @@ class KindsConfig:
     def __post_init__(self) -> None:
         for name in ("kinds", "width", "reach", "level_columns"):
             check_whole(getattr(self, name), f"A sound inversion's {name}", low=1, high=2**14)
+        check_whole(self.none, "A sound inversion's none", low=0, high=1)
         for dilation in self.dilations:
             check_whole(dilation, "A dilation of a sound inversion", low=1, high=2**10)
         check_number(self.top_db, "A sound inversion's top_db", low=1, high=1000)
@@ -66,7 +69,7 @@ class KindsInversion(nn.Module):
         self.config = config = from_mapping(KindsConfig, values, WHAT, renamed={"loud": "level_columns"})
         self.num_ws, self.w_dim = num_ws, w_dim
         self.events = SoundEvents(
-            config.trunk, n_mels, kinds=config.kinds, width=config.width, dilations=config.dilations,
+            config.trunk, n_mels, kinds=config.kinds + config.none, width=config.width, dilations=config.dilations,
             reach=config.reach,
         )  # fmt: skip
         self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
@@ -84,13 +87,23 @@ class KindsInversion(nn.Module):
             log_p: Tensor = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
         else:
             log_p = heard
-        p = log_p.exp()  # [B,K]
+        p = log_p.exp()  # [B,K] or [B,K+1]
+        p, present = self.of_kinds(p)
         with torch.autocast(mel.device.type, enabled=False):  # the gain in full precision
             spectrum = middle(mel[:, 0].float(), self.config.level_columns) + self._widths(mel)
             levels = level(spectrum, self.config.top_db)  # [B,level_columns]
             gain = F.softplus(self.gain(torch.cat([p, 4 * levels - 2], dim=1)))[..., None]  # [B,1,1]
+            gain = gain * present[:, None, None]  # 1 - p_0
             own = torch.einsum("bk,kld->bld", p, self.own)
             return gain * ((p @ self.shared)[:, None] + own), gain * own
+
+    def of_kinds(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """p [B,K+1] => (p(k | not none) [B,K], 1 - p(none) [B]); as they are and ones where none is not told."""
+        if not self.config.none:
+            return p, p.new_ones(len(p))
+        among = p[:, : self.config.kinds]
+        present = among.sum(dim=1).clamp(max=1)
+        return among / present.clamp(min=1e-6)[:, None], present
 
     def _widths(self, mel: Tensor) -> Tensor:
         """[M,1], how wide bands are, in top_db: being of unit area, they so add up to the sound's power."""

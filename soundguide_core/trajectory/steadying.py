@@ -2,6 +2,7 @@
 
     p <- p times its mean over the seconds around, normalised    a recording holds few kinds of sound
     p <- p^sharpness, normalised                                 a mean of two kinds that sound alike looks like neither
+    p <- the kind decided on, for hold_sec at least              no decision flickers (audio/smoothing.held)
     p <- its mean over smooth_sec                                no frame jumps
 
 Axes: F frames, K kinds.
@@ -15,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..audio.smoothing import moving_average, recording_prior, sharpen
+from ..audio.smoothing import held, moving_average, recording_prior, sharpen
 from ..audio.track import MelTrack
 from .sound_events import SoundEvents, event_posteriors
 
@@ -31,6 +32,9 @@ class Steadying(Protocol):
 
     @property
     def sharpness(self) -> float: ...
+
+    @property
+    def hold_sec(self) -> float: ...
 
     @property
     def smooth_sec(self) -> float: ...
@@ -58,4 +62,5 @@ def heard_kinds(
 
     likely = recording_prior(raw(), round(config.context_sec * config.fps)) if config.context_sec else raw()
     sharp = (sharpen(p, config.sharpness) for p in likely)
-    return moving_average(sharp, round(config.smooth_sec * config.fps))
+    decided = held(sharp, round(config.hold_sec * config.fps)) if config.hold_sec else sharp
+    return moving_average(decided, round(config.smooth_sec * config.fps))

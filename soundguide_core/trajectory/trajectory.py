@@ -33,6 +33,7 @@ from ..common.shapes import check_shape
 from ..common.typed import check_types
 from ..common.types import ImageGenerator, TrajectoryModel
 from ..generators.latents import layer_groups
+from .contrast import contrast_factors
 from .sound_events import SoundEvents
 from .sound_inversion import SoundInversionEncoder
 from .steadying import chunks_of, heard_kinds
@@ -163,10 +164,12 @@ class Trajectory(nn.Module):
         """Every frame's own segment, inverted: see TrajectoryModel."""
         chunks = chunks_of(num_frames, config.chunk)
         heard = repeat(None) if self.events is None else heard_kinds(self.events, track, chunks, config, ws.device)
+        factors = contrast_factors(track.loudness(config.fps, num_frames), config.fps, config.contrast).to(ws)
         for (first, count), p in zip(chunks, heard):
             with torch.no_grad():  # left before each yield: the consumer keeps its own mode
                 mel = track.windows(first, count, config.fps).to(ws)
                 w_hat = self.invert(mel, ws, None if p is None else p.clamp(min=1e-9).log())
+                w_hat = ws + factors[first : first + count, None, None] * (w_hat - ws)
             yield w_hat
 
     def init_state(

@@ -47,3 +47,27 @@ def test_kinds_heard_nearby_are_likelier():
     assert (torch.cat(list(sh.recording_prior(iter([wavering]), 20)))[:, 0] > 0.5).all()
     halves = torch.tensor([[0.9, 0.1]] * 20 + [[0.1, 0.9]] * 20)  # as much of one as of the other: both stay
     assert torch.equal(torch.cat(list(sh.recording_prior(iter([halves]), 60))).argmax(dim=1), halves.argmax(dim=1))
+
+
+def test_a_decision_lasts():
+    """A kind that flickers for fewer rows than that is not taken; one that stays is, from its first row on."""
+    a, b, c = torch.eye(3) * 0.6 + 0.1
+    rows = torch.stack([*[a] * 10, *[b] * 3, *[a] * 9, *[b] * 12, *[c] * 2, *[b] * 4])
+    found = [torch.cat(list(sh.held(iter(rows.split(size)), 6))) for size in (1, 5, 40)]
+    assert found[0].argmax(dim=1).tolist() == [0] * 22 + [1] * 18 and (found[0].sum(dim=1) == 1).all()
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])  # however it comes in parts
+
+
+def test_a_decision_yields_early_to_the_overwhelming_alone():
+    first, then = torch.tensor([[0.97, 0.02, 0.01]]), torch.tensor([[0.02, 0.97, 0.01]])
+    for last, at in (([0.01, 0.02, 0.97], 14), ([0.1, 0.3, 0.6], 16)):
+        rows = torch.cat([first.expand(10, -1), then.expand(4, -1), torch.tensor([last]).expand(20, -1)])
+        decided = torch.cat(list(sh.held(iter([rows]), 6))).argmax(dim=1).tolist()
+        assert decided == [0] * 10 + [1] * (at - 10) + [2] * (34 - at)
+
+
+def test_decisions_do_not_flip_faster_than_they_last():
+    p = torch.rand(400, 4, generator=torch.Generator().manual_seed(0))
+    decided = torch.cat(list(sh.held(iter((p / p.sum(dim=1, keepdim=True)).split(7)), 6))).argmax(dim=1)
+    turns = (decided[1:] != decided[:-1]).nonzero()[:, 0]
+    assert len(turns) > 3 and (turns[1:] - turns[:-1]).min() >= 6

@@ -20,7 +20,7 @@ def swelling(seconds: float, rate: int = 8000) -> torch.Tensor:
     """Noise whose loudness goes up and down twice."""
     t = torch.arange(round(seconds * rate)) / rate
     noise = torch.rand(len(t), generator=torch.Generator().manual_seed(0)) - 0.5
-    return noise * (0.02 + torch.sin(2 * torch.pi * t / seconds) ** 2)
+    return noise * (0.2 + torch.sin(2 * torch.pi * t / seconds) ** 2)
 
 
 @pytest.mark.parametrize("samples", [1, 255, 256, 257, 300, 8000, 65535, 66050, 200_123])

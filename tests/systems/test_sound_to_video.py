@@ -49,7 +49,7 @@ def test_a_frame_for_every_moment_of_the_sound(models):
 
 
 def test_it_is_the_paper_step_by_step(models):
-    config = s2v.VideoConfig(noise=False, context_sec=0, sharpness=1, smooth_sec=0)
+    config = s2v.VideoConfig(noise=False, context_sec=0, sharpness=1, hold_sec=0, smooth_sec=0)
     video = s2v.generate_video(wave(), RATE, source(models), config=config, **models)
     trajectory, ws = models["trajectory"], source(models)
     track = MelTrack.of_wave(wave(), RATE, trajectory.spec)
@@ -86,7 +86,8 @@ def test_what_is_heard_is_steadied_and_how_loud_it_is_is_not(models, monkeypatch
     heard = events(track.stretch(0, track.level_db.shape[1]), track.columns(0, 24, 12.0))[0]
     won = heard.exp() ** 4 / (heard.exp() ** 4).sum(dim=1, keepdim=True)
     steady = torch.cat(list(moving_average(iter([won]), 3))).log()
-    config = s2v.VideoConfig(context_sec=0, sharpness=4, smooth_sec=0.25, chunk=5)  # three frames before and after
+    # three frames before and after
+    config = s2v.VideoConfig(context_sec=0, sharpness=4, hold_sec=0, smooth_sec=0.25, chunk=5)
     found = torch.cat(list(s2v.invert_sound(track, ws, trajectory, 24, config)))
     assert torch.allclose(found, trajectory.invert(mel, ws, steady), atol=tol.PARITY)
     assert (found - trajectory.invert(mel, ws, heard)).abs().max() > 0.02

@@ -115,3 +115,15 @@ def test_the_published_size():
     with torch.device("meta"):
         encoder = si.SoundInversionEncoder({"architecture": "pyramid"}, 16, 512, 256)
     assert sum(p.numel() for p in encoder.parameters()) == 238_293_696
+
+
+def test_what_is_none_of_the_kinds_moves_nothing():
+    """(1 - p_0) gain(x) sum_k p(k | not 0) v_k, against the network without that entry."""
+    plain, told = build(KINDS), build({**KINDS, "none": 1}, seed=1)
+    same = {k: x for k, x in plain.state_dict().items() if told.state_dict()[k].shape == x.shape}
+    told.load_state_dict(told.state_dict() | same)
+    mel, p = segment()[:1], torch.tensor([[0.4, 0.1, 0.2, 0.2, 0.1]])
+    for none in (0.0, 0.4, 1.0):
+        heard = torch.cat([(1 - none) * p, torch.tensor([[none]])], dim=1).clamp(min=1e-9).log()
+        assert torch.allclose(told(mel, heard), (1 - none) * plain(mel, p.log()), atol=tol.FLOAT32)
+    assert told.to_dict()["none"] == 1 and told.events.out_proj.out_channels == 6

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...audio.silence import is_silent
 from ...audio.waveform import resampled_blocks
 from ...common.errors import InputError
 from .vocabulary import Vocabulary
@@ -50,8 +51,8 @@ class Listener:
     def hear(self, blocks: Iterable[Tensor], sample_rate: float) -> Iterator[Tensor]:
         """Blocks [1,n] of one channel at any rate => parts [t,K] which in a row are the scores over time [T,K].
 
-        Row t is about the samples t hop .. t hop + window. Silence fills the last window. No more than WINDOWS_AT_ONCE
-        windows are held.
+        Row t is about the samples t hop .. t hop + window; of silence (audio/silence.py) it is 0. Silence fills the
+        last window. No more than WINDOWS_AT_ONCE windows are held.
         """
         held, started = torch.zeros(0), False
         most = self.window + (WINDOWS_AT_ONCE - 1) * self.hop
@@ -67,8 +68,10 @@ class Listener:
             raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
 
     def _scored(self, wave: Tensor) -> Tensor:
+        windows = wave.unfold(0, self.window, self.hop)
+        heard = torch.tensor([not is_silent(window) for window in windows])
         with torch.no_grad():
-            return self.scores(wave.unfold(0, self.window, self.hop)).float().cpu()
+            return self.scores(windows).float().cpu() * heard[:, None]
 
 
 class Ears(nn.Module):

@@ -30,6 +30,7 @@ from ..sounds import synthesis as sounds
 from ..sounds.strength import strength
 from ..world import codes
 from ..world.scenes import PHENOMENA
+from .outside_sounds import OutsideSounds
 from .scene_clips import SAMPLE_RATE, SOUND_SEC, curve_of, kept, recordings
 from .sound_batches import (
     NOTHING_DB,
@@ -60,7 +61,8 @@ class SceneSounds:
     table: a recipe's [data.sounds]. recorded: share of recordings among the draws of a phenomenon that has some.
     shortest_sec, longest_sec: of a stretch. another, silences: how often what follows a sound is of another phenomenon,
     or nothing. louder_db: by how much a sound may be louder or softer. eq_db, noisy, noisiest_db: microphones and
-    recorders (audio/augment).
+    recorders (audio/augment). outside: a table of OutsideSounds, which are one kind more, of number K; there may be
+    none.
     """
 
     def __init__(
@@ -82,7 +84,19 @@ class SceneSounds:
             parts = parts_of(MelTrack.of_wave(wave, sample_rate, spec).level_db, self.columns, self._columns(PART_SEC))
             self.pools.add(PHENOMENA.index(phenomenon), len(parts))
             levels.append(parts)
+        self.outside = None
+        if "outside" in table:
+            self.outside = OutsideSounds(
+                table["outside"], Path(data["recordings"]), spec, fps, cache=cache, on_step=on_step,
+                parts=lambda level: parts_of(level, self.columns, self._columns(PART_SEC)),
+            )  # fmt: skip
+            levels.append(self.outside.levels)
         self.levels = torch.cat(levels).to(self.device)  # [S,M,T] fp16
+
+    @property
+    def kinds(self) -> int:
+        """K, and one more where there are sounds from outside."""
+        return len(PHENOMENA) + (self.outside is not None)
 
     def draw(self, batch: int, frames: int, rng: torch.Generator, rows: slice = slice(None)) -> Batch:
         """The `rows` of `batch` windows of `frames` frames, 0 for all of the stretch, each phenomenon as often as
@@ -108,13 +122,13 @@ class SceneSounds:
             stretch=mel[:, None],
             columns=((shown.double() + 0.5) / fps * spec.sample_rate / spec.hop_length).float(),
             layouts=below(u["layout"][0], codes.LAYOUTS),
-            amounts=amounts.gather(1, shown[..., None].expand(-1, -1, len(PHENOMENA))),
+            amounts=amounts.gather(1, shown[..., None].expand(-1, -1, self.kinds)),
         )
 
     def _course(self, seconds: float, u: dict[str, Tensor]) -> Course:
-        kinds, there = [below(u["first"][0], len(PHENOMENA))], [torch.ones_like(u["first"][0])]
+        kinds, there = [self._kind(u["first"][0])], [torch.ones_like(u["first"][0])]
         for changes, which in u["then"].split(2):
-            other = (kinds[-1] + 1 + below(which, len(PHENOMENA) - 1)) % len(PHENOMENA)
+            other = self._kind(which, kinds[-1])
             kinds.append(torch.where(changes < self.table["another"], other, kinds[-1]))
             there.append((changes < 1 - self.table["silences"]).float())
         # the stretch lies anywhere in the longest one
@@ -124,6 +138,17 @@ class SceneSounds:
         return Course(
             torch.stack(kinds), torch.stack(there), turns, widths, begin_sec(turns, widths, seconds, u["begins"])
         )
+
+    def _kind(self, u: Tensor, last: Tensor | None = None) -> Tensor:
+        """Numbers in 0..1 [B] => kinds, another than the last: a phenomenon, or in its share what is from outside."""
+        share, count = (0.0 if self.outside is None else self.outside.share), len(PHENOMENA)
+        rest = ((u - share) / (1 - share)).clamp(min=0)
+        if last is None:
+            kind = below(rest, count)
+        else:
+            inside = (last + 1 + below(rest, count - 1)) % count
+            kind = torch.where(last < count, inside, below(rest, count))
+        return torch.where(u < share, torch.full_like(kind, count), kind)
 
     def _levels(self, course: Course, columns: int, u: dict[str, Tensor]) -> Iterator[Tensor]:
         """Of each of the three sounds, in dB [B,M,T]."""
@@ -140,14 +165,18 @@ class SceneSounds:
         at_sec = (torch.arange(total) + 0.5) / self.fps
         begins = course.begins[..., None]
         sounding = (at_sec >= begins) & (at_sec < begins + SOUND_SEC)  # [J,B,A]
-        amounts = torch.zeros(*strong.shape, len(PHENOMENA))
+        amounts = torch.zeros(*strong.shape, self.kinds)
         for kind, part in zip(course.kinds, course.shares(at_sec) * sounding * strong):
             amounts.scatter_add_(2, kind[:, None, None].expand(-1, total, 1), part[..., None])
         return amounts
 
     def _sounds(self, kinds: Tensor, u: Tensor) -> Tensor:
         """A sound of each of the kinds [B], by three numbers in 0..1 [3,B]: levels [B,M,T], the loudest bin at 0 dB."""
-        level = self.levels[self.pools.choose(kinds, u, self.table["recorded"]).to(self.device)].float()
+        outside = kinds >= len(PHENOMENA)
+        which = self.pools.choose(kinds.clamp(max=len(PHENOMENA) - 1), u, self.table["recorded"])
+        if self.outside is not None:
+            which = torch.where(outside, self.pools.end + self.outside.choose(u), which)
+        level = self.levels[which.to(self.device)].float()
         return level - level.amax(dim=(1, 2), keepdim=True)
 
     def _hiss(self, noisy: Tensor, columns: int, rng: torch.Generator) -> Tensor:

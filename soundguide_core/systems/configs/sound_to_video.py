@@ -12,8 +12,8 @@ from ...common.settings import check_settings, config, seed_setting, setting
 class VideoConfig:
     """How a path of latents is computed and rendered.
 
-    smoothing: calms a path and delays it. context_sec, sharpness, smooth_sec: which kinds of sound are heard at a
-    frame, from what is heard around it; how loud it is there is not averaged.
+    smoothing: calms a path and delays it. context_sec, sharpness, hold_sec, smooth_sec: which kinds of sound are heard
+    at a frame, from what is heard around it; how loud it is there is not averaged.
     """
 
     fps: float = setting(12.0, "frames a second", what="The frame rate", low=1, high=240)
@@ -40,9 +40,17 @@ class VideoConfig:
         4.0, "exponent of the probabilities of kinds of sound; 1 leaves them as they are", what="The sharpness", low=0,
         high=100,
     )  # fmt: skip
+    hold_sec: float = setting(
+        0.5, "seconds for which what is heard stays decided, unless something else is overwhelmingly likely; 0 decides "
+        "nothing", what="The time for which a kind of sound is held", low=0, high=60,
+    )  # fmt: skip
     smooth_sec: float = setting(
         0.3, "seconds before and after a frame over which these are averaged",
         what="The time over which kinds of sound are averaged", low=0, high=60,
+    )  # fmt: skip
+    contrast: float = setting(
+        1.0, "how much more the small changes of an even sound, such as steady rain, are shown; 0 as they are",
+        what="The contrast", low=0, high=4,
     )  # fmt: skip
     chunk: int = setting(16, "frames in the networks at once", what="The number of frames in a chunk", low=1)
 
