@@ -57,7 +57,7 @@ def test_a_video_of_a_recording(folder, generator, tiny, tmp_path, nodes, execut
     wave, sample_rate = load_audio(tiny.sound)
     audio = {"waveform": wave[None], "sample_rate": sample_rate}
     (start,) = execute("latents", "SampleLatents", generator=painter, seed=5, batch_size=1, psi=0.7)
-    segments, count = execute(
+    segments, count, *_ = execute(
         "sound_to_video", "SoundInversion", trajectory=trajectory, audio=audio, start=start, fps=6.0, num_frames=0
     )
     assert count == 6 and torch.equal(segments.ws, segments.ws[:1].expand(6, -1, -1))  # it is heard once
@@ -65,7 +65,7 @@ def test_a_video_of_a_recording(folder, generator, tiny, tmp_path, nodes, execut
         "sound_to_video", "LatentTrajectoryRNN", trajectory=trajectory, start=start, segments=segments, strength=1.0,
         smoothing=0.0, noise=True, seed=5,
     )  # fmt: skip
-    (image,) = execute("latents", "StyleGANRender", generator=painter, latents=path, chunk=16)
+    image, *_ = execute("latents", "StyleGANRender", generator=painter, latents=path, chunk=16)
     words = (
         f"generate --audio {tiny.sound} --fps 6 --seed 5 --out {tmp_path}/out --generator {generator}"
         f" --joint {tiny.joint} --trajectory landscapes"

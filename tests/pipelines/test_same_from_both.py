@@ -186,7 +186,7 @@ def test_generate(tiny, lively_trajectory, files, tmp_path, execute, model, num_
     generator = model("generators.loading.load_generator", tiny.generator)
     trajectory = model("trajectory.trajectory.load_trajectory", lively_trajectory)
     (start,) = execute("latents", "SampleLatents", generator=generator, seed=5, batch_size=1, psi=0.7)
-    segments, count = execute(
+    segments, count, *_ = execute(
         "sound_to_video", "SoundInversion", trajectory=trajectory, audio=audio_of(files / "sound.wav"), start=start,
         fps=10.0, num_frames=num_frames,
     )  # fmt: skip
@@ -194,7 +194,7 @@ def test_generate(tiny, lively_trajectory, files, tmp_path, execute, model, num_
         "sound_to_video", "LatentTrajectoryRNN", trajectory=trajectory, start=start, segments=segments, strength=1.5,
         smoothing=0.3, noise=True, seed=5,
     )  # fmt: skip
-    (image,) = execute("latents", "StyleGANRender", generator=generator, latents=path, chunk=16)
+    image, *_ = execute("latents", "StyleGANRender", generator=generator, latents=path, chunk=16)
     words = (
         f"generate --audio {files}/sound.wav --fps 10 --seed 5 --strength 1.5 --smoothing 0.3 --out {tmp_path}/out"
         f" --generator {tiny.generator} --joint {tiny.joint} --trajectory {lively_trajectory}"
