@@ -26,6 +26,7 @@ FORMATS: tuple[str, ...] = (
     "guided_diffusion",
     "sound_resnet",
     "swin",
+    "inversion_encoder",
     "psp",
     "latent_rnn",
     "ir_se50",

@@ -2,8 +2,7 @@
 
 `Encoder` of gen_sound2video.py in https://github.com/anonymous5584/sound-guided-semantic-video-generation at
 78ef97f04729e1897d73faebd3b456bf03757211: a state dict under "encoder.", or under "E" beside the step.
-https://github.com/eladrich/pixel2style2pixel at 5cfff385beb7b95fbce775662b48fcc80081928d holds the encoder beside its
-generator, options and mean latent; its heads end in a linear layer of equalised learning rate without activation.
+Those of pictures are in inversion_encoder.py.
 """
 
 from __future__ import annotations
@@ -25,8 +24,13 @@ def recognises(content) -> bool:
 
 
 def convert(content) -> tuple[dict[str, Tensor], dict]:
-    state = recognised(_state(content))
-    keys = Keys({key: x for key, x in state.items() if not key.startswith("decoder.")}, NAME)
+    state, config = pyramid(recognised(_state(content)), NAME)
+    return state, {"inversion": config, "mel": "inversion"}
+
+
+def pyramid(state: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], dict]:
+    """What lies under "encoder." => (under our keys, the sizes of a StylePyramid). name: of the layout, for errors."""
+    keys = Keys({key: x for key, x in state.items() if not key.startswith("decoder.")}, name)
     keys.rename(r"encoder\.(.*)", lambda found: found[1])
     keys.keep(BACKBONE)
     keys.keep(r"styles\.\d+\.(convs\.\d+|linear)\.(weight|bias)|latlayer[12]\.(weight|bias)")
@@ -37,19 +41,12 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
         if found := re.fullmatch(r"styles\.(\d+)\.convs\.\d+\.weight", key):
             heads[int(found[1])] += 1
     halvings = sorted(set(heads.values()))
-    config = {
+    return state, {
         "network": backbone_config(state),
         "w_dim": state["latlayer1.weight"].shape[0],
         "groups": [list(heads.values()).count(n) for n in halvings],
         "sides": [2**n for n in halvings],
     }
-    if "latent_avg" in content:  # of the original, whose weights are divided by sqrt(in) at run time
-        config |= {"activated": False, "centred": isinstance(content["latent_avg"], Tensor)}
-        for i in heads:
-            state[f"styles.{i}.linear.weight"] = state[f"styles.{i}.linear.weight"] / config["w_dim"] ** 0.5
-        if config["centred"]:
-            state["w_avg"] = content["latent_avg"].expand(len(heads), -1)
-    return state, {"inversion": config, "mel": "inversion"}
 
 
 def _state(content) -> dict[str, Tensor] | None:
