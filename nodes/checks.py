@@ -14,8 +14,9 @@ from numbers import Integral
 from typing import Any
 
 from ..soundguide_core.common.errors import InputError, check_number
+from ..soundguide_core.common.stop import stopped_by
 from . import sockets
-from .host import Model, check_choice, io
+from .host import Model, check_choice, interrupted, io
 
 # what is sent over each of our sockets: a class, or of a model the kind of weights in it
 SENT = {
@@ -73,7 +74,8 @@ def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:  # pyright: ig
         if refuse is not None:
             there = given.arguments | next(iter(gathered), {})
             refuse(**{name: there[name] for name in named if name in there})
-        return execute(*given.args, **given.kwargs)
+        with stopped_by(interrupted):
+            return execute(*given.args, **given.kwargs)
 
     @functools.wraps(execute)
     def told(cls, *args, **kwargs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..soundguide_core.common.errors import check_number, check_whole
 from ..soundguide_core.media import images
 from ..soundguide_core.miniature.world.scenes import PHENOMENA
-from .host import audio_of, check_choice, image_of, io, search_aliases, ui
+from .host import audio_of, check_choice, image_of, io, search_aliases, stoppable, ui
 
 COURSES = ("natural", "steady", "rising", "falling", "swelling")
 SAMPLE_RATE = 44100
@@ -73,13 +73,9 @@ class ExampleSound(io.ComfyNode):
         check_number(intensity, "The intensity", low=0, high=1)
         check_choice("phenomenon", phenomenon, PHENOMENA)
         check_choice("course", course, COURSES)
-        wave = synthesise(
-            phenomenon,
-            seconds,
-            intensity=_curve(course, intensity, seconds),
-            seed=seed,
-            sample_rate=SAMPLE_RATE,
-            fps=FPS,
+        curve = _curve(course, intensity, seconds)
+        wave = stoppable(
+            lambda: synthesise(phenomenon, seconds, intensity=curve, seed=seed, sample_rate=SAMPLE_RATE, fps=FPS)
         )
         audio = audio_of(torch.from_numpy(wave)[None, None], SAMPLE_RATE)
         return io.NodeOutput(audio, ui=ui.PreviewAudio(audio, cls=cls))
@@ -165,7 +161,7 @@ class ExampleScene(io.ComfyNode):
         check_whole(size, "The size", low=8, high=4096)
         check_whole(num_frames, "The number of frames", low=1, high=100_000)
         kind = None if phenomenon == CALM else phenomenon
-        pixels = render(seed, kind, [intensity] * num_frames, size=size, fps=fps)
+        pixels = stoppable(lambda: render(seed, kind, [intensity] * num_frames, size=size, fps=fps))
         return io.NodeOutput(image_of(images.from_uint8(torch.from_numpy(pixels))))
 
 

@@ -103,7 +103,8 @@ def listening(model, sound, encoder, decoder, config: GuideConfig):
     from ..soundguide_core.diffusion.rules import pull_back
     from ..soundguide_core.diffusion.warm_up import WarmUp
     from ..soundguide_core.pipelines import model_guidance as core
-    from .host_models import differentiable, halving, interrupted, wrapped
+    from .host import interrupted
+    from .host_models import differentiable, halving, wrapped
 
     sound = with_grad(core.answered, sound, config.response)
     tried = False  # whether a way leads back through the model

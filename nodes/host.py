@@ -13,8 +13,10 @@ import functools
 import inspect
 import numbers
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -29,6 +31,7 @@ from torch import Tensor, nn
 from ..soundguide_core.audio.waveform import check_wave
 from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.common.errors import InputError
+from ..soundguide_core.common.stop import stopped_by
 from ..soundguide_core.media import images
 
 if TYPE_CHECKING:  # the host is not there where types are checked: whatever it has, it has
@@ -51,6 +54,7 @@ __all__ = [
     "image_of",
     "img_of",
     "in_chunks",
+    "interrupted",
     "io",
     "latent_samples",
     "mask_of",
@@ -58,6 +62,7 @@ __all__ = [
     "on_device",
     "on_step",
     "recording_of",
+    "stoppable",
     "ui",
     "wave_of",
     "with_grad",
@@ -65,6 +70,7 @@ __all__ = [
 
 FOLDER = "soundguide"
 PREVIEW_EVERY_SEC = 0.5
+ASK_EVERY_SEC = 0.05
 PREVIEW_PIXELS = 512
 
 
@@ -119,7 +125,9 @@ class Model:
         self.name, self.kind = name, kind
         self.patcher = with_grad(
             lambda: ModelPatcher(
-                SoundGuideModel(load(mm.unet_offload_device())), mm.get_torch_device(), mm.unet_offload_device()
+                SoundGuideModel(heed_stop(load(mm.unet_offload_device()))),
+                mm.get_torch_device(),
+                mm.unet_offload_device(),
             )
         )
 
@@ -198,6 +206,45 @@ def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torc
 
 
 # Progress and Stop
+
+
+def interrupted(*_: object) -> None:
+    """Raises, where Stop was pressed."""
+    mm.throw_exception_if_processing_interrupted()
+
+
+def heed_stop(network: nn.Module) -> nn.Module:
+    """The network, each part of which asks for Stop before it runs: one frame may take longer than anybody waits."""
+    for part in network.modules():
+        if next(part.children(), None) is not None:
+            part.register_forward_pre_hook(interrupted)
+    return network
+
+
+def stoppable(function: Callable[[], R]) -> R:
+    """function() in a thread of its own, while this one asks for Stop; that one ends at its next check_stop.
+
+    For work of numpy alone: what torch knows of gradients and devices belongs to a thread.
+    """
+    given_up = threading.Event()
+
+    def ask() -> None:
+        if given_up.is_set():
+            raise InterruptedError
+
+    def work() -> R:
+        with stopped_by(ask):
+            return function()
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        future = pool.submit(work)
+        while not wait([future], timeout=ASK_EVERY_SEC).done:
+            interrupted()
+        return future.result()
+    finally:
+        given_up.set()
+        pool.shutdown(wait=False)
 
 
 def on_step() -> Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]:

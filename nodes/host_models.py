@@ -21,7 +21,7 @@ from torch import Tensor
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.diffusion.frames import Layout
 from ..soundguide_core.diffusion.levels import Level, When
-from .host import Model, each_tensor, make_plain, plain
+from .host import Model, each_tensor, interrupted, make_plain, plain
 
 KEY = "soundguide"
 Look = Callable[[Tensor], Tensor]
@@ -38,16 +38,11 @@ def wrapped(model: Any, beside: Sequence[Model], predict: Callable[[Prediction],
     clone.set_additional_models(KEY, list(there.values()))
 
     def wrapper(executor, x, timestep, model_options=None, seed=None):
-        mm.throw_exception_if_processing_interrupted()
+        interrupted()
         return predict(Prediction(executor, x, timestep, model_options or {}, seed))
 
     clone.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, wrapper)
     return clone
-
-
-def interrupted() -> None:
-    """Raises where the person has asked to stop."""
-    mm.throw_exception_if_processing_interrupted()
 
 
 def halving(fn: Callable[[int], Tensor], chunk: int) -> Tensor:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError, check_number, check_whole
+from ..common.stop import check_stop
 from ..common.typed import check_types
 from .waveform import check_wave, resample
 
@@ -127,6 +128,7 @@ def mel_power(wave: Tensor, spec: MelSpec) -> Tensor:
     padded = F.pad(wave[:, None], (spec.n_fft // 2, spec.n_fft // 2), mode="reflect")[:, 0]
     parts = []
     for first in range(0, columns, CHUNK):
+        check_stop()
         last = min(first + CHUNK, columns)
         piece = padded[:, first * spec.hop_length : (last - 1) * spec.hop_length + spec.n_fft]
         parts.append(piece_power(piece, spec))

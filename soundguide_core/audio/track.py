@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError, check_number
+from ..common.stop import check_stop
 from .features import QUIETEST_DB
 from .mel import AMIN, MelSpec, arrange, cut_windows, mel_power, piece_power
 from .silence import Loudest
@@ -52,6 +53,7 @@ class MelTrack:
         def counted() -> Iterator[Tensor]:
             nonlocal count
             for block in blocks:
+                check_stop()
                 check_samples(block)
                 count += block.shape[-1]
                 yield block

@@ -19,6 +19,7 @@ from ..audio.wave_windows import WaveSpec
 from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.shapes import check_shape
+from ..common.stop import check_stop
 from .clip import ClipTowers, load_clip
 from .sound import load_sound
 
@@ -103,7 +104,10 @@ class JointEncoder(nn.Module):
 
     def hear(self, windows: Tensor) -> Tensor:
         """Windows as the spec makes them [W,...] => embeds [W,D]."""
-        parts = [self.sound(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
+        parts = []
+        for part in windows.split(WINDOWS_AT_ONCE):
+            check_stop()
+            parts.append(self.sound(part.to(self.device)))
         return F.normalize(torch.cat(parts).float(), dim=-1)
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError
+from ..common.stop import check_stop
 
 # of those tried, the nearest on rendered pictures and parts of them that are moved by up to 12 pixels
 TVL1_SETTINGS = {"attachment": 40.0, "num_warp": 8}
@@ -27,7 +28,10 @@ class TVL1(nn.Module):
 
         inside, *padded = _padded(img, target, smallest=16)
         grey = [_brightness(x).cpu().numpy() for x in padded]
-        flows = [optical_flow_tvl1(a, b, **TVL1_SETTINGS)[::-1] for a, b in zip(*grey)]  # (y, x) => (x, y)
+        flows = []
+        for a, b in zip(*grey):
+            check_stop()
+            flows.append(optical_flow_tvl1(a, b, **TVL1_SETTINGS)[::-1])  # (y, x) => (x, y)
         return torch.from_numpy(np.stack(flows)).to(img)[inside]
 
 

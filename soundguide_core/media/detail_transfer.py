@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.shapes import check_shape
+from ..common.stop import check_stop
 
 EPS = 1e-3  # variance of values in -1..1 below which a neighbourhood has no texture that an edit could have kept
 REACH = 0.25  # standard deviation of a neighbourhood, as a share of the shorter side
@@ -63,6 +64,7 @@ def transfer_detail(
 
 
 def _carried(img: Tensor, x: Tensor, p: Tensor, mask: Tensor, keep: float) -> Tensor:
+    check_stop()
     (height, width), sigma = img.shape[2:], REACH * min(x.shape[2:])
     size = height, width
     change = unmasked(p - x, mask)

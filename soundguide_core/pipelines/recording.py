@@ -21,6 +21,7 @@ from ..audio.silence import Loudest
 from ..audio.track import MelTrack
 from ..audio.waveform import check_wave, mono_blocks, stream_audio, to_mono
 from ..common.errors import InputError, check_number, check_whole
+from ..common.stop import check_stop
 from ..systems.configs.continuous_video import FEATURES
 from ..systems.configs.video_editing import DECIBELS, SONES
 
@@ -210,6 +211,7 @@ def _even(blocks: Iterable[Tensor], size: int = BLOCK) -> Iterator[Tensor]:
     held: list[Tensor] = []
     have = 0
     for block in blocks:
+        check_stop()
         while have + block.shape[-1] >= size:
             take = size - have
             yield torch.cat([*held, block[..., :take]], dim=-1).contiguous()

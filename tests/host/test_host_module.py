@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -185,6 +187,45 @@ def test_stop_is_raised_from_the_step(host):
     with pytest.raises(host.mm.InterruptProcessingException):
         step(1, 3, {"sound": 1.0}, lambda: None)
     step(2, 3, {"sound": 1.0}, lambda: None)
+
+
+def test_stop_reaches_what_runs_in_a_thread(host):
+    """Synthesis tells of no steps: Example Sound of ten minutes ignored Stop for 37 s."""
+    check_stop = importlib.import_module("pack_under_test.soundguide_core.common.stop").check_stop
+    ended = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                time.sleep(0.005)
+                check_stop()
+        finally:
+            ended.set()
+
+    threading.Timer(0.1, host.mm.interrupt_current_processing, [True]).start()
+    with pytest.raises(host.mm.InterruptProcessingException):
+        host.stoppable(endless)
+    assert ended.wait(5)
+    assert host.stoppable(lambda: 3) == 3
+    with pytest.raises(KeyError):
+        host.stoppable(lambda: {}["a"])
+
+
+def test_stop_does_not_wait_for_a_forward(host):
+    """Within one call of a network, between its parts."""
+    seen = []
+
+    class Slow(nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            host.mm.interrupt_current_processing(True)
+            return x
+
+    network = host.heed_stop(nn.Sequential(nn.Sequential(Slow()), nn.Sequential(Slow())))
+    with pytest.raises(host.mm.InterruptProcessingException):
+        network(torch.zeros(1))
+    assert len(seen) == 1
+    host.mm.interrupt_current_processing(False)
 
 
 def test_sockets_know_their_size(host):

@@ -9,11 +9,14 @@ from typing import cast
 
 import numpy as np
 
+from ...common.stop import check_stop
+
 Rng = np.random.Generator
 
 
 def coloured_noise(n: int, sample_rate: int, rng: Rng, points: list[tuple[float, float]]) -> np.ndarray:
     """Gaussian noise [N] of unit rms whose spectrum follows `points` (Hz, dB), straight lines over log frequency."""
+    check_stop()
     from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
     size = next_fast_len(n, real=True)
@@ -39,6 +42,7 @@ def band_noise(n: int, sample_rate: int, rng: Rng, low_hz: float, high_hz: float
 
 def wander(n: int, sample_rate: int, rng: Rng, rate_hz: float, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """A smooth random curve [N] that takes about `rate_hz` new values a second, in low..high."""
+    check_stop()
     knots = max(int(n / sample_rate * rate_hz) + 4, 4)
     position = np.linspace(0, knots - 3, n) + 0.999 * rng.random()
     left, value = position.astype(int), rng.random(knots + 1)
@@ -48,6 +52,7 @@ def wander(n: int, sample_rate: int, rng: Rng, rate_hz: float, low: float = 0.0,
 
 def event_times(n: int, sample_rate: int, rng: Rng, rate_hz: np.ndarray | float) -> np.ndarray:
     """Sample positions of a Poisson process whose rate in events a second may vary over the N samples."""
+    check_stop()
     chance = np.broadcast_to(np.asarray(rate_hz, dtype=float) / sample_rate, (n,))
     total = chance.sum()
     count = rng.poisson(total) if total > 0 else 0
@@ -56,6 +61,7 @@ def event_times(n: int, sample_rate: int, rng: Rng, rate_hz: np.ndarray | float)
 
 def convolve(wave: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Causal convolution cut to the length of `wave`."""
+    check_stop()
     from scipy.signal import oaconvolve
 
     return oaconvolve(wave, kernel)[: len(wave)]
@@ -93,6 +99,7 @@ def grains(
 
 def tone(hz: np.ndarray, sample_rate: int, harmonics: np.ndarray | tuple[float, ...] = (1.0,)) -> np.ndarray:
     """Harmonic glide [N] along a pitch curve in Hz; harmonics above 0.45 of the sample rate are left out."""
+    check_stop()
     phase = 2 * np.pi * np.cumsum(hz) / sample_rate
     out = np.zeros(len(hz))
     for k, gain in enumerate(harmonics, start=1):
@@ -110,6 +117,7 @@ def hump(n: int, attack: float, power: float = 1.0) -> np.ndarray:
 
 def place(out: np.ndarray, piece: np.ndarray, start: int) -> None:
     """Adds `piece` into `out` from sample `start`, cut at both ends."""
+    check_stop()
     first, last = max(start, 0), min(start + len(piece), len(out))
     if last > first:
         out[first:last] += piece[first - start : last - start]
@@ -124,6 +132,7 @@ def room(wave: np.ndarray, sample_rate: int, rng: Rng, decay_sec: float, wet: fl
 
 def microphone(wave: np.ndarray, sample_rate: int, rng: Rng) -> np.ndarray:
     """Another microphone each time: a wavy response, band limits, hiss and rumble, for some the hum of the mains."""
+    check_stop()
     n = len(wave)
     hz = np.maximum(np.fft.rfftfreq(n, 1 / sample_rate), 1.0)
     knots = np.geomspace(20, sample_rate / 2, 9)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...common.errors import InputError
+from ...common.stop import check_stop
 from . import phenomena
 from .layout import CALM, LIGHT, PHENOMENA, Frame, Layout, random_layout
 from .paint import Array, ValueNoise, grid, over, smoothstep
@@ -78,6 +79,7 @@ def _paint(
     variant: int,
     loop: float | None,
 ) -> Array:
+    check_stop()
     x, y = grid(size)
     palette = CALM[layout.calm]
     if phenomenon is not None:
