@@ -132,7 +132,11 @@ class SoundiniSampler(io.ComfyNode):
                     optional=True,
                     tooltip="From Video Movement, of the same frames. Without it tv-l1 finds the movement here.",
                 ),
-                sockets.SoundEmbeds.Input("also", optional=True, tooltip="A text, picture or second sound, mixed in."),
+                sockets.SoundEmbeds.Input(
+                    "also",
+                    optional=True,
+                    tooltip="A text, picture or second sound: mixed in or, with 'also_mask', in a place of its own.",
+                ),
                 io.Float.Input(
                     "curve",
                     optional=True,
@@ -163,6 +167,12 @@ class SoundiniSampler(io.ComfyNode):
                 ),
                 preset_input(EditConfig, **advanced()),
                 *config_inputs(EditConfig, "keep_detail", also={"optional": True, **advanced()}),
+                io.Mask.Input(
+                    "also_mask",
+                    optional=True,
+                    tooltip="1 where 'also' is painted; 'embeds' is then painted where 'mask' is 1. Two sounds in two "
+                    "places, in one pass.",
+                ),
             ],
             outputs=[
                 io.Image.Output("edited", display_name="image", tooltip="The edited frames."),
@@ -178,14 +188,21 @@ class SoundiniSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, diffusion, encoder, image, embeds, also_weight, mask=None, flow=None, also=None, curve=None, **settings
-    ):
+        cls, diffusion, encoder, image, embeds, also_weight, mask=None, flow=None, also=None, curve=None,
+        also_mask=None, **settings,
+    ):  # fmt: skip
         import torch
 
         from ..soundguide_core.pipelines.hearing import Heard
         from ..soundguide_core.pipelines.video_editing import EditNetworks, edit_whole
 
-        if also is not None:
+        elsewhere = []
+        if also_mask is not None:
+            if also is None:
+                raise InputError("There is a place for a second sound, and no second sound.", "Connect one to 'also'.")
+            check_encoder([also], encoder)
+            elsewhere.append((Heard(also.at_frames, also.loudness, also.fps), mask_of(also_mask)))
+        elif also is not None:
             embeds = mix([embeds, also], [1.0, also_weight])
         check_encoder([embeds], encoder)
         denoiser, joint = on_device(diffusion, encoder)
@@ -198,6 +215,7 @@ class SoundiniSampler(io.ComfyNode):
             lead=config_of(LeadConfig, {"loudness": CONSTANT, **settings}),
             curve=None if curve is None else torch.as_tensor(curve, dtype=torch.float32),
             masks=None if mask is None else mask_of(mask),
+            elsewhere=elsewhere,
             on_step=on_step(),
         )
         history = edited.history or [{"no step was guided": 0.0}]  # with few steps all may lie below the guided noise

@@ -66,6 +66,29 @@ def laid_on(mask: Tensor, presence: Tensor | None, first: int) -> Tensor:
     return mask * rows.to(mask).view(-1, 1, 1, 1)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Another sound, and where it acts.
+
+    embeds: [F,D] or [1,D]. mask: [F,1,h,w] or [1,1,h,w] in 0..1. lead: [F], how far it leads at each frame.
+    presence: [F] in 0..1, how much of its edit is laid on; None for all of it.
+    """
+
+    embeds: Tensor
+    mask: Tensor
+    lead: Tensor | None = None
+    presence: Tensor | None = None
+
+    def mask_of(self, img: Tensor, first: int) -> Tensor:
+        """[F,1,H,W], of the frames img [F,3,H,W] from number `first` on."""
+        rows = rows_for(self.mask, range(first, first + len(img)), "masks")
+        return torch.cat([fitted(mask, (img.shape[2], img.shape[3])) for mask in rows.split(1)]).to(img)
+
+    def lead_of(self, frames: range) -> Tensor:
+        """[F]"""
+        return torch.ones(len(frames)) if self.lead is None else rows_for(self.lead, frames, "values of the curve")
+
+
 def check_count(count: int, num_frames: int, what: str, one: bool = True) -> None:
     """InputError unless there is one for each frame. one: or one for all."""
     if count != num_frames and not (one and count == 1):
@@ -87,7 +110,8 @@ def check_video(frames: Tensor, embeds: Tensor, mask: Tensor | None, curves: Map
 
 
 class PreviousFrame(NamedTuple):
-    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]."""
+    """The last finished frame at the model's scale, source and result [1,3,h,w], and what the result shows, [1,D]; with
+    sounds in several places what each of them shows, [K,D]."""
 
     x_src: Tensor
     x0: Tensor

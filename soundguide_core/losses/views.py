@@ -5,7 +5,7 @@ Axes: F frames, P frames of which pairs are compared, D dims, H W picture.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,3 +87,25 @@ class SoundTerms:
             shown = embeds[0] if self.before is None else torch.cat([self.before, embeds[0]])
             terms["direction"] = direction_distance(shown, self.audio.expand(len(shown), -1))
         return terms
+
+
+@dataclass(frozen=True)
+class PlacedSounds:
+    """Several sounds, each with a place of its own: x0 [F,3,H,W] => sum_k s_k[i] term_k[i] for each term of SoundTerms.
+
+    shares: s_k [F] in 0..1 of each; of a pair of frames the mean of both.
+    """
+
+    parts: Sequence[SoundTerms]
+    shares: Sequence[Tensor]
+
+    def __call__(self, x0: Tensor, t: int = 0) -> dict[str, Tensor]:
+        total: dict[str, Tensor] = {}
+        for part, share in zip(self.parts, self.shares):
+            for name, term in part(x0, t).items():
+                own = share.to(term)
+                if name == "direction":
+                    own = torch.cat([own[:1], own]) if part.before is not None else own
+                    own = (own[1:] + own[:-1]) / 2
+                total[name] = total.get(name, 0) + own * term
+        return total

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion.denoiser import load_denoiser
-from ..diffusion.windows import Reached
+from ..diffusion.windows import Place, Reached, check_count
 from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
@@ -62,6 +62,7 @@ def edit_stream(
     lead: LeadConfig | None = None,
     curve: Tensor | None = None,
     masks: Iterable[Tensor] | Tensor | None = None,
+    elsewhere: Sequence[tuple[Heard, Tensor]] = (),
     on_step: OnStep | None = None,
     start: Reached | None = None,
 ) -> Iterator[EditedVideo]:
@@ -70,6 +71,7 @@ def edit_stream(
     Where nothing is heard it is the source, to the bit. frames: one or a few at a time, [n,3,H,W] in -1..1. heard: of
     these frames. lead, curve: see lead_curve.
     masks: one for all [1,1,h,w], or as many as frames, 1 where to edit; None edits everything.
+    elsewhere: other sounds, each with the mask [1,1,h,w] or [F,1,h,w] of its place; all are painted in one pass.
     start: where an earlier edit stopped; then frames and masks are those that are left.
     """
     flow = networks.flow
@@ -83,10 +85,18 @@ def edit_stream(
         perceptual = load_perceptual(device=networks.joint.device)
     lead = lead or LeadConfig()
     led = lead_curve(lead, heard.loudness, num_frames, curve)
+    places = [
+        Place(
+            other.embeds.to(networks.joint.device), mask, lead_curve(lead, other.loudness, num_frames),
+            presence(lead, other.loudness),
+        )
+        for other, mask in elsewhere
+    ]  # fmt: skip
     laid_out = (img.contiguous() for img in frames)  # sums in convolutions are rounded by layout
     return system.stream_edit(
         laid_out, heard.embeds, denoiser=networks.denoiser, joint=networks.joint, masks=masks, flow=flow,
-        perceptual=perceptual, curves={"sound": led}, presence=presence(lead, heard.loudness), num_frames=num_frames,
+        perceptual=perceptual, curves={"sound": led}, presence=presence(lead, heard.loudness), places=places,
+        num_frames=num_frames,
         fps=heard.fps or system.FPS, config=config, on_step=on_step, start=start,
     )  # fmt: skip
 
@@ -102,6 +112,10 @@ def edit_whole(frames: Tensor, heard: Heard, networks: EditNetworks, config: Edi
         raise InputError(
             f"{len(heard.embeds)} embeddings meet {len(frames)} frames.", "Give one for each frame, or one for all."
         )
+    for other, mask in how.get("elsewhere", ()):
+        check_count(len(other.embeds), len(frames), "embeddings")
+        check_count(len(mask), len(frames), "masks")
+        check_marked(mask, False)
     parts = edit_stream(
         frames.split(1), heard, networks, config, num_frames=len(frames),
         masks=masks if masks is None or len(masks) == 1 else masks.split(1), **how,

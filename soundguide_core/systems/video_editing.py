@@ -24,6 +24,7 @@ from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.warm_up import WarmUp
 from ..diffusion.windows import (
     EditedVideo,
+    Place,
     PreviousFrame,
     Reached,
     Window,
@@ -38,11 +39,12 @@ from ..embedding.joint import smooth_embeds
 from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
 from ..losses import editing, released_editing
-from ..losses.views import SoundTerms, Views, encode_views
+from ..losses.views import PlacedSounds, SoundTerms, Views, encode_views
 from ..media.detail_transfer import transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
+from .placed_sounds import placed_sounds
 
 FPS = 24.0  # of a film, where it is not said
 
@@ -58,6 +60,7 @@ def edit_video(
     perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
     presence: Tensor | None = None,
+    places: Sequence[Place] = (),
     fps: float = FPS,
     config: EditConfig | None = None,
     on_step: OnStep | None = None,
@@ -73,6 +76,8 @@ def edit_video(
         perceptual: LPIPS; needed where config.weights has "perceptual".
         curves: name of a term => [F], which multiplies its weight: {"sound": loudness} changes more where it is louder.
         presence: [F] in 0..1, how much of its edit is laid on each frame; None for all of it.
+        places: other sounds, each where its own mask says, in the same pass; then mask and curves["sound"] are those of
+            embeds alone, and what no mask marks stays the source.
         fps: frames a second, which say how many of them config.smooth_sec spans.
         on_step: on_step(i, n, terms, preview) after each step of each window; an exception from it ends the work.
 
@@ -89,10 +94,13 @@ def edit_video(
         sg.save_image(edited.frames[0], "edited.png")
     """
     check_video(frames, embeds, mask, curves or {})
+    for place in places:
+        check_video(frames, place.embeds, place.mask, {} if place.lead is None else {"sound": place.lead})
     parts = stream_edit(
         frames.split(1), embeds, denoiser=denoiser, joint=joint,
         masks=mask if mask is None or len(mask) == 1 else mask.split(1), flow=flow, perceptual=perceptual,
-        curves=curves, presence=presence, fps=fps, num_frames=len(frames), config=config, on_step=on_step,
+        curves=curves, presence=presence, places=places, fps=fps, num_frames=len(frames), config=config,
+        on_step=on_step,
     )  # fmt: skip
     return EditedVideo.joined(parts)
 
@@ -108,6 +116,7 @@ def stream_edit(
     perceptual: PerceptualDistance | None = None,
     curves: Mapping[str, Tensor] | None = None,
     presence: Tensor | None = None,
+    places: Sequence[Place] = (),
     fps: float = FPS,
     num_frames: int = 0,
     config: EditConfig | None = None,
@@ -127,7 +136,9 @@ def stream_edit(
     config, curves = config or EditConfig(), dict(curves or {})
     scale = 1.0 if guided_denoiser.VARIANTS[config.variant].k is None else config.scale
     weights = {name: scale * weight for name, weight in config.weights.items() if weight}
-    embeds = smooth_embeds(embeds, round(config.smooth_sec * fps))
+    reach = round(config.smooth_sec * fps)
+    embeds = smooth_embeds(embeds, reach)
+    places = [replace(place, embeds=smooth_embeds(place.embeds, reach)) for place in places]
     if "perceptual" in weights and perceptual is None:
         raise InputError("The perceptual term has a weight, but no network.", "Load LPIPS, or set the weight to 0.")
     if unknown := sorted(set(curves) - set(TERMS)):
@@ -144,7 +155,11 @@ def stream_edit(
     first, previous = start or Reached()
     for img_src in windows(frames, config.window):
         mask = feathered(next_masks(singles, img_src, config.invert), config.feather)
-        laid = laid_on(mask, presence, first)
+        own = [mask, *(feathered(place.mask_of(img_src, first), config.feather) for place in places)]
+        laid = torch.stack([
+            laid_on(m, p, first) for m, p in zip(own, [presence, *(place.presence for place in places)])
+        ]).amax(0)  # fmt: skip
+        mask = torch.stack(own).amax(0)
         if not laid.any():
             first, previous = first + len(img_src), None
             yield EditedVideo(img_src, laid, [], Reached(first))
@@ -157,11 +172,14 @@ def stream_edit(
             window = window.moving(config.chunk, config.flow_on == "source")
         done = first // config.window * len(steps)
         report = None if on_step is None else lambda i, _, *rest, done=done: on_step(done + i, total, *rest)
-        losses = window_losses(window, joint, perceptual, weights, config, denoiser.num_train_timesteps)
+        small = [F.interpolate(each.to(x_src), size, mode="bilinear", antialias=True) for each in own]
+        heard, window = placed_sounds(window, joint, weights, views_of(config), small, places)
+        losses = window_losses(window, heard, perceptual, weights, config, denoiser.num_train_timesteps)
         x0, history = edit_window(window, losses, weights, steps, sampler, denoiser, config, report)
         with torch.no_grad():
             x0 = continued(x0, window, config.window // 2 if "flow" in weights else 0)
-            previous = PreviousFrame(x_src[-1:], x0[-1:], encode_views(joint, x0[-1:], x_src[-1:], m[-1:], whole)[0])
+            seen = [encode_views(joint, x0[-1:], x_src[-1:], each[-1:], whole)[0] for each in small]
+            previous = PreviousFrame(x_src[-1:], x0[-1:], torch.cat(seen))
         first += len(img_src)
         edited = transfer_detail(img_src, x_src, x0, m, keep=config.keep_detail)
         yield EditedVideo(composite(img_src, edited, laid), laid, history, Reached(first, previous))
@@ -202,16 +220,14 @@ def edit_window(
 
 def window_losses(
     window: Window,
-    joint: JointSpace,
+    heard: SoundTerms | PlacedSounds,
     perceptual: PerceptualDistance | None,
     weights: Mapping[str, float],
     config: EditConfig,
     num_levels: int,
 ) -> guided_denoiser.Losses:
-    """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P."""
+    """(x0_hat [F,3,h,w], t) => the terms that have a weight, each [F], or one less than P. heard: those of sounds."""
     x_src, m, released = window.x_src, window.mask, config.variant == RELEASED
-    before = None if window.previous is None else window.previous.image_embeds
-    heard = SoundTerms(weights, joint, window.audio, views_of(config), x_src, m, before)
 
     def losses(x0_hat: Tensor, t: int) -> dict[str, Tensor]:
         terms = heard(x0_hat, t)

@@ -18,6 +18,7 @@ pytest.importorskip("diffusers")
 from soundguide_core.diffusion.windows import PreviousFrame, Window, continued
 from soundguide_core.losses.views import Views, encode_views
 from soundguide_core.systems import video_editing as edit
+from soundguide_core.systems.placed_sounds import placed_sounds
 
 COSINE = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
 
@@ -243,7 +244,8 @@ def test_losses_see_the_last_finished_frame(models):
     flow = Flow(fields, -fields, torch.ones(2, 1, 16, 16), torch.ones(2, 1, 16, 16))
     window = Window(4, x_src, torch.ones(2, 1, 16, 16), before, sound(3), flow, {})
     weights = {"sound": 1.0, "direction": 1.0, "flow": 1.0}
-    losses = edit.window_losses(window, models["joint"], None, weights, settings(), 100)
+    heard, _ = placed_sounds(window, models["joint"], weights, Views(), [window.mask], [])
+    losses = edit.window_losses(window, heard, None, weights, settings(), 100)
     with torch.no_grad():
         terms = losses(x0_hat, 30)
         seen = models["joint"].encode_image(x0_hat)
@@ -412,3 +414,33 @@ def narrow_256(parity) -> dict[str, torch.Tensor]:
         key: 0.05 * torch.randn([side // 8 if side >= 192 else side for side in x.shape], generator=rng)
         for key, x in parity.read("guided_diffusion")[1]["full_256"].items()
     }
+
+
+def test_two_sounds_in_two_places_in_one_pass(models):
+    frames, (left, right) = video(4), (torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16))
+    left[..., :6], right[..., 10:] = 1, 1
+    both = dict(mask=left, places=[edit.Place(sound(4).flip(0), right)])
+    out = edit.edit_video(frames, sound(4), config=settings(window=2), **both, **models)
+    assert torch.equal(out.frames[..., 6:10], frames[..., 6:10])  # between them the source, to the bit
+    assert torch.equal(out.mask, (left + right).expand(4, -1, -1, -1))
+    alone = edit.edit_video(frames, sound(4), mask=left, config=settings(window=2), **models).frames
+    assert (alone[..., 10:] - frames[..., 10:]).abs().max() == 0 < (out.frames[..., 10:] - frames[..., 10:]).abs().max()
+
+
+def test_each_sound_sees_its_own_place_and_leads_by_its_own_curve(models):
+    rng = torch.Generator().manual_seed(5)
+    x_src, x0_hat = (torch.rand(2, 3, 16, 16, generator=rng) * 2 - 1 for _ in range(2))
+    masks = [square().expand(2, -1, -1, -1), 1 - square().expand(2, -1, -1, -1)]
+    leads = torch.tensor([[1.0, 0.2], [0.5, 0.8]])
+    window = Window(0, x_src, torch.ones(2, 1, 16, 16), None, sound(2), None, {"sound": leads[0]})
+    place = edit.Place(sound(2).flip(0), masks[1], leads[1])
+    weights = {"sound": 1.0, "direction": 1.0}
+    heard, led = placed_sounds(window, models["joint"], weights, Views(), masks, [place])
+    assert torch.equal(led.curves["sound"], torch.tensor([1.0, 0.8]))
+    terms = heard(x0_hat)
+    with torch.no_grad():
+        seen = [models["joint"].encode_image(m * x0_hat + (1 - m) * x_src) for m in masks]
+    apart = [1 - (each * audio).sum(1) for each, audio in zip(seen, (sound(2), sound(2).flip(0)))]
+    wanted = leads[0] * apart[0] + leads[1] * apart[1]  # the curve times the shares
+    assert torch.allclose(led.curves["sound"] * terms["sound"], wanted, atol=tol.FLOAT32_SUM)
+    assert terms["direction"].shape == (1,)
