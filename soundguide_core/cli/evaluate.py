@@ -6,11 +6,11 @@ import argparse
 from importlib import import_module
 
 from ..checkpoints import registry
-from . import evaluate_zero_shot
+from . import evaluate_videos, evaluate_zero_shot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    commands = {"zero-shot": evaluate_zero_shot}
+    commands = {"zero-shot": evaluate_zero_shot, "videos": evaluate_videos}
     for client in registry.clients():
         commands |= {name: import_module(f"..{module}", __package__) for name, module in client.evaluate.items()}
     what = parser.add_subparsers(required=True, metavar="WHAT")

@@ -6,7 +6,7 @@ import argparse
 import os
 
 OUTPUTS = ("out", "before", "json", "save_found")
-INPUTS = (
+INPUTS = ("real",
     "audio", "data", "video", "image", "found", "mask", "file", "folder", "config", "sounds", "recordings",
     "vocabulary",
 )  # fmt: skip

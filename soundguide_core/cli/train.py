@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -92,13 +93,12 @@ def run(args: argparse.Namespace) -> int:
         _check_untrained(out)
     device = pick_device(args)
     init_distributed(device)
-    _say_estimates()
 
     trainer = import_module(f"..{module}", __package__)
     try:
         overwrite = args.overwrite or args.resume
         bar = contextlib.nullcontext() if rank() else progress(f"training {args.thing}")
-        with own_folder(out, overwrite=overwrite) as out, bar as show:
+        with own_folder(out, overwrite=overwrite) as out, _estimates_said(), bar as show:
             how = {"device": device, "seed": args.seed, "resume": args.resume, "on_step": show}
             path = trainer.run(config=config, out=out, **how)
     except Estimated as found:
@@ -110,13 +110,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _say_estimates() -> None:
+@contextlib.contextmanager
+def _estimates_said() -> Iterator[None]:
     """What the loop says of time and memory goes to the terminal."""
-    engine = logging.getLogger("soundguide_core.training.engine")
-    if not engine.handlers:
-        engine.addHandler(logging.StreamHandler())
-        engine.setLevel(logging.INFO)
-        engine.propagate = False
+    engine, handler = logging.getLogger("soundguide_core.training.engine"), logging.StreamHandler()
+    before = engine.level
+    engine.addHandler(handler)
+    engine.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        engine.removeHandler(handler)
+        engine.setLevel(before)
 
 
 def _check_untrained(out: Path) -> None:

@@ -251,14 +251,13 @@ class StyleGAN2Training:
         0 for none and 1 for full overfitting (Karras et al. 2020, "Training GANs with Limited Data", equation 1)."""
         if self.held_out is None:
             return {}
-        count = min(len(self.held_out), len(self.pictures), VALIDATED) // GROUP * GROUP
-        if not count:
-            return {}
+        count = min(len(self.held_out), len(self.pictures), VALIDATED)
+        count = count // GROUP * GROUP or count
         order = torch.randperm(len(self.pictures), generator=torch.Generator().manual_seed(self.seed))[:count].numpy()
-        ws = self.g_ema.sample_ws(range(count), psi=1.0)
+        ws, groups = self.g_ema.sample_ws(range(count), psi=1.0), -(-count // GROUP)
         sets = {
-            "seen": [self.pictures.batch(part) for part in np.array_split(order, count // GROUP)],
-            "held_out": [self.held_out.batch(part) for part in np.array_split(np.arange(count), count // GROUP)],
+            "seen": [self.pictures.batch(part) for part in np.array_split(order, groups)],
+            "held_out": [self.held_out.batch(part) for part in np.array_split(np.arange(count), groups)],
             "fake": [self.g_ema.synthesis(part) for part in ws.split(GROUP)],
         }
         means = {

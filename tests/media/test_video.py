@@ -239,3 +239,21 @@ def test_a_stream_that_changes_its_size_keeps_the_first(tmp_path):
     frames = list(video.read_frames(tmp_path / "both.ts"))
     assert {tuple(img.shape) for img in frames} == {(1, 3, 32, 48)}
     assert frames[-1].mean() - frames[0].mean() == pytest.approx(32 / 127.5, abs=0.05)  # both parts are there
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webm"])
+def test_a_loop_in_a_file_has_no_seam(tmp_path, ending):
+    """The step from the last decoded frame to the first is no larger than those between."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
+    angles = torch.arange(36) * (2 * torch.pi / 36)
+    texture = 0.3 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)) - 0.15
+    frames = torch.stack([0.5 * torch.sin(3 * x + 0.2 * a.sin() + y * 0.1 * a.cos()).expand(3, -1, -1) for a in angles])
+    found = {}
+    for loop in (False, True):
+        path = tmp_path / f"{loop}{ending}"
+        with video_writing.writing(path, 12.0, loop=loop) as write:
+            write(frames + texture)
+        shown = video.read_video(path)
+        steps = (shown - shown.roll(1, 0)).abs().mean(dim=(1, 2, 3))  # the first is the seam
+        found[loop] = float(steps[0] / steps[1:].max())
+    assert found[True] < 1.15 and (ending != ".mp4" or found[True] < found[False])
