@@ -20,15 +20,16 @@ from .demo_models import Demo, Size
 from .demo_page import Page
 
 FULL = Size()
-QUICK = Size(sound_sec=3, edits=2, sources=1, find_steps=60, frames=6, edit_fps=3.0)
+QUICK = Size(edits=2, sources=1, find_steps=60, frames=6, edit_fps=3.0)
 
 
 class Part(NamedTuple):
-    """title: what is printed while it is made. files: name => what the page says of it."""
+    """title: what is printed while it is made. files: name => what the page says of it. quick: in a quick one, too."""
 
     title: str
     make: Callable[[Demo], None]
     files: dict[str, str]
+    quick: bool = True
 
 
 PARTS = (
@@ -77,6 +78,7 @@ PARTS = (
         "Mixing two sounds and a text",
         demo_pictures.mixes,
         {"mixes.png": "Two sounds as one, a sound and a text as one, and the two mixed by style layers."},
+        quick=False,
     ),
     Part(
         "Finding the photograph in the generator, and changing it",
@@ -108,15 +110,15 @@ def run(args: argparse.Namespace) -> int:
 def play(args: argparse.Namespace, folder: Path) -> int:
     """Everything into that folder."""
     began = time.monotonic()
-    size = QUICK if args.quick else FULL
-    page = Page(folder, [text for part in PARTS for text in part.files.items()])
+    size, parts = (QUICK, [part for part in PARTS if part.quick]) if args.quick else (FULL, list(PARTS))
+    page = Page(folder, [text for part in parts for text in part.files.items()])
     page.write()
     say(f"Look at {page.path.resolve()}, which fills while it is made; Ctrl-C keeps what there is.")
     ending = "Stopped before it was made."
     try:
         with stage("Loading the miniature"):
             demo = Demo.prepare(args, folder, size)
-        for part in PARTS:
+        for part in parts:
             with stage(part.title):
                 part.make(demo)
             page.add([*part.files, *(f"sounds/{name}.wav" for name in demo.embeds)], demo.credit)

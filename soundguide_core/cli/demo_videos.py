@@ -91,8 +91,6 @@ def moved(demo: Demo) -> None:
 
 def film(demo: Demo) -> None:
     """my-film.mp4, my-sky.mp4: a camera that moves over the photograph, and where its sky is; to edit by oneself."""
-    import torch
-
     from ..media.images import load_image
     from ..media.video_writing import writing
     from .demo_pictures import MASK, PICTURE
@@ -105,8 +103,7 @@ def film(demo: Demo) -> None:
         with writing(demo.folder / name, FILM_FPS) as write:
             for i in range(FILM_FRAMES):
                 x = round(i * (img.shape[3] - width) / (FILM_FRAMES - 1))
-                part = img[:, :, :height, x : x + width]
-                write(torch.nn.functional.interpolate(part, size=(height // 4 * 2, width // 4 * 2), mode="area"))
+                write(img[:, :, :height, x : x + width])
 
 
 def _crossfade(folder: Path) -> Path:

@@ -67,13 +67,15 @@ def small(tiny, tiny_unet, tiny_trajectory, tiny_video_generator, monkeypatch):
         }.items()
     ]
     monkeypatch.setattr(registry, "rows", lambda: rows)
-    monkeypatch.setattr(demo, "QUICK", demo.Size(sound_sec=1, edits=1, sources=1, find_steps=2, frames=4, edit_fps=4.0))
+    for name in ("QUICK", "FULL"):
+        size = demo.Size(sound_sec=1, edits=1, sources=1, find_steps=2, frames=4, edit_fps=4.0)
+        monkeypatch.setattr(demo, name, size)
 
 
 @pytest.mark.slow
 def test_the_demo_leaves_a_page_of_everything(small, tmp_path, capsys):
     out = tmp_path / "demo"
-    assert main(["demo", "--quick", "--out", str(out), "--device", "cpu"]) == 0
+    assert main(["demo", "--out", str(out), "--device", "cpu"]) == 0
     named = re.findall(r'src="([^"]+)"', (out / "index.html").read_text(encoding="utf-8"))
     files = [name for part in demo.PARTS for name in part.files]
     assert sorted(named) == sorted([*files, *(name for name in named if name.startswith("sounds/"))])
