@@ -40,12 +40,16 @@ from .data.pictures import Pictures, open_split
 from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.ema import ema_beta, ema_update
+from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
+from .engine.shared_losses import Means
+from .recipe import check_entries
 
 FIRST_PAIR, FIRST_HELD_OUT = 2_000_000, 3_000_000  # seeds of the generator
 HELD_OUT = 64  # pairs
 RENDERED_AT_ONCE = 16
+TERMS = ("w", "l2", "perceptual", "delta")
 
 
 @dataclass(frozen=True)
@@ -146,14 +150,11 @@ class EncoderTraining:
     def __init__(
         self, encoder: InversionEncoder, generator: StyleGenerator, pairs: Pairs, settings: EncoderSettings, *,
         perceptual: PerceptualDistance | None, pictures: Pictures | None, device: str | torch.device, seed: int,
+        run: RunSettings | None = None,
     ) -> None:  # fmt: skip
+        run = run or RunSettings()
         self.settings, self.seed, self.device = settings, seed, torch.device(device)
-        if settings.batch % distributed.num_processes():
-            raise InputError(
-                f"A batch of {settings.batch} does not split into {distributed.num_processes()} equal parts.",
-                "Use a multiple of the number of processes.",
-            )
-        self.batch = settings.batch // distributed.num_processes()
+        self.shares = distributed.shares(settings.batch, run.accumulate)
         self.generator, self.pairs, self.perceptual, self.pictures = generator, pairs, perceptual, pictures
         self.spread = generator.w_std.clamp(min=0.05 * float(generator.w_std.max()))
         with_seed(seed, lambda: start_heads(encoder))
@@ -162,7 +163,7 @@ class EncoderTraining:
         if encoder.config.centred:
             self.encoder.w_avg.copy_(generator.w_avg.expand_as(self.encoder.w_avg))
         self.ema = copy.deepcopy(self.encoder).eval().requires_grad_(False)
-        self.dtype = getattr(torch, settings.dtype)
+        self.dtype = getattr(torch, run.dtype_for(settings.dtype, device))
         self.adam = torch.optim.Adam(self.encoder.parameters(), lr=settings.lr)
         self.modules = {"encoder": self.encoder, "ema": self.ema}
         self.optimisers = {"adam": self.adam}
@@ -170,23 +171,32 @@ class EncoderTraining:
     def step(self, i: int) -> dict[str, float]:
         s, rng = self.settings, loop.step_rng(self.seed, i)
         compared = i >= s.pictures_from and bool(s.l2 or s.perceptual)
-        real = round(s.real * self.batch) if self.pictures is not None and compared else 0
-        rows = torch.randint(len(self.pairs.ws), (self.batch - real,), generator=rng)
-        ws, img = self.pairs.batch(rows, self.device)
-        if real and self.pictures is not None:
-            chosen = torch.randint(len(self.pictures), (real,), generator=rng).numpy()
-            img = torch.cat([img, self.encoder.view(self.pictures.batch(chosen, self.device))])
-        terms = self.terms(img, ws, i, compared)
-        weights = {"w": s.w, "l2": s.l2, "perceptual": s.perceptual, "delta": s.delta}
+        real = round(s.real * s.batch) if self.pictures is not None and compared else 0
+        rows = torch.randint(len(self.pairs.ws), (s.batch - real,), generator=rng)
+        chosen = torch.randint(len(self.pictures), (real,), generator=rng) if self.pictures is not None else rows[:0]
+        weights, losses = {name: getattr(s, name) for name in TERMS}, Means(len(self.shares))
         for group in self.adam.param_groups:
             group["lr"] = s.lr * warmup_cosine(i, s.steps, s.warmup)
         self.adam.zero_grad()
-        torch.stack([weights[name] * term for name, term in terms.items()]).sum().backward()
+        for share in self.shares:
+            terms = self.terms(*self._drawn(rows, chosen, share), i, compared)
+            losses.add(**terms)
+            total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+            (total / len(self.shares)).backward()
         distributed.mean_gradients(self.encoder.parameters())
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), s.clip)
         self.adam.step()
         ema_update(self.ema, self.encoder, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
-        return loop.to_floats(terms)
+        return loop.to_floats(losses.values)
+
+    def _drawn(self, rows: Tensor, chosen: Tensor, share: slice) -> tuple[Tensor, Tensor]:
+        """A share of a batch of `rows` of the pairs and `chosen` pictures: (pictures, ws of the first of them)."""
+        mine = torch.arange(len(rows) + len(chosen))[share]
+        ws, img = self.pairs.batch(rows[mine[mine < len(rows)]], self.device)
+        real = chosen[mine[mine >= len(rows)] - len(rows)]
+        if len(real) and self.pictures is not None:
+            img = torch.cat([img, self.encoder.view(self.pictures.batch(real.numpy(), self.device))])
+        return img, ws
 
     def terms(self, img: Tensor, ws: Tensor, i: int, compared: bool) -> dict[str, Tensor]:
         """Of pictures [B,3,h,w], the first of which are the renderings of ws."""
@@ -250,8 +260,9 @@ def run(
 
     Writes encoder.safetensors, state.safetensors, scores.json and sheets into out; returns the encoder's path.
     """
+    check_entries(config, dict.fromkeys(("models", "encoder", "training", "data", "run")))
     distributed.setup_process(device)
-    settings = from_table(EncoderSettings, config["training"], "training")
+    running, settings = RunSettings.of(config), from_table(EncoderSettings, config["training"], "training")
     models, table = config["models"], dict(config["encoder"])
     generator = load_generator(models["generator"], device)
     size = tuple(table.pop("size"))
@@ -267,7 +278,7 @@ def run(
     kept = render_pairs(generator, size, HELD_OUT, FIRST_HELD_OUT, settings)
     training = EncoderTraining(
         encoder, generator, pairs, settings, perceptual=_perceptual(models, device), pictures=pictures, device=device,
-        seed=seed,
+        seed=seed, run=running,
     )  # fmt: skip
     exported = out / "encoder.safetensors"
 
@@ -279,12 +290,14 @@ def run(
             temporary.write_text(json.dumps(scores, indent=2), encoding="utf-8")
         shown = kept.batch(torch.arange(8), training.device)[1]
         if held_out is not None:
-            shown = torch.cat([shown, training.ema.view(held_out.batch(torch.arange(8).numpy(), training.device))])
+            first = torch.arange(min(len(held_out), 8)).numpy()
+            shown = torch.cat([shown, training.ema.view(held_out.batch(first, training.device))])
         save_image(training.sheet(finished, shown)[None], out / f"samples-{done:06d}.png")
 
     loop.run(
-        training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step, on_save=write
-    )
+        training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step, on_save=write,
+        settings=running,
+    )  # fmt: skip
     return exported
 
 
