@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import torch
 
+from ..soundguide_core.audio.silence import is_silent
 from ..soundguide_core.audio.waveform import to_mono
 from ..soundguide_core.common.errors import InputError
 from . import plots, sockets
 from .host import Model, img_of, in_chunks, io, search_aliases, wave_of
 from .sockets import Embeds
 
+NOTHING = "nothing is heard"
 WORDS = (
     "rain, waves, fire, wind, thunder, birds, crickets, dog, crying baby, clock tick, sneezing, helicopter, "
     "chainsaw, rooster"
@@ -111,12 +113,13 @@ class AudioEncode(io.ComfyNode):
             moments = {"per_frame": heard.embeds.cpu(), "loudness": heard.loudness}
         labels = [word.strip() for word in words.replace("\n", ",").split(",") if word.strip()]
         heard_as = [
-            ", ".join(f"{word} {share:.0%}" for word, share in best) for best in likeliest(joint, whole, labels)
+            NOTHING if labels and is_silent(line) else ", ".join(f"{word} {share:.0%}" for word, share in best)
+            for line, best in zip(mono, likeliest(joint, whole, labels))
         ]
         titles = [f"heard as {line}" if line else "what the encoder is given" for line in heard_as]
         mels = [log_mel_of(line, sample_rate, joint.spec.drawn) for line in mono]
         pictures = [plots.mel_picture(*mel, title) for mel, title in zip(mels, titles)]
-        label = heard_as[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
+        label = "silence" if heard_as[0] == NOTHING else heard_as[0].split(",")[0].rsplit(" ", 1)[0] or "sound"
         embeds = Embeds(whole.cpu(), label, encoder.name, fps=fps, space=joint.space, **moments)
         return io.NodeOutput(embeds, torch.cat(pictures), "\n".join(heard_as), fps, count)
 

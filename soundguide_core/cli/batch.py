@@ -81,15 +81,21 @@ def heard_each(paths: Sequence[str], hear: Callable[[str, Callable], T]) -> Batc
 
 def table(batch: Batch, within: Sequence[str], best: int = 2) -> list[str]:
     """One line a file: its likeliest labels, or why it could not be heard. within: a folder, whose name is left out."""
-    rows = [
-        (result["audio"], "   ".join(f"{label} {score:.0%}" for label, score in _best(result["scores"], best)))
-        for result in batch.results
-    ]
+    rows = [(result["audio"], _told(result, best)) for result in batch.results]
     rows += [(path, f"not heard: {error.cause}") for path, error in batch.refused]
     if len(within) == 1 and os.path.isdir(within[0]):
         rows = [(os.path.relpath(path, within[0]), said) for path, said in rows]
     width = min(max((len(path) for path, _ in rows), default=0), 60)
     return [f"{path:<{width}}  {said}" for path, said in sorted(rows)]
+
+
+def _told(result: dict, best: int) -> str:
+    """The likeliest labels, and what is to be said against them: silence, or another sound."""
+    if not any(result["scores"].values()):
+        return "nothing is heard"
+    verdict = result.get("verdict", "heard")
+    said = "   ".join(f"{label} {score:.0%}" for label, score in _best(result["scores"], best))
+    return said if verdict == "heard" else f"{said}   ({verdict})"
 
 
 def _best(scores: dict[str, float], count: int) -> list[tuple[str, float]]:

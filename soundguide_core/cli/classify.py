@@ -56,7 +56,7 @@ def _as_wholes(args: argparse.Namespace) -> int:
     labels = split_list(args.labels, "--labels")
 
     from ..embedding.joint import load_joint
-    from ..pipelines.classification import classify_files
+    from ..pipelines.classification import SILENT, classify_files, in_words
 
     joint = load_joint(args.joint, device=pick_device(args))
     batch = heard_each(expanded(args.audio), lambda path, on_step: classify_files(joint, [path], labels, on_step)[0])
@@ -65,7 +65,9 @@ def _as_wholes(args: argparse.Namespace) -> int:
         return 0
     width, block = max(map(len, labels)), "█" if _shows("█") else "#"
     for result in batch.results:
-        say(result["audio"])
+        say(f"{result['audio']}: {in_words(result)}")
+        if result["verdict"] == SILENT:
+            continue
         for label, score in sorted(result["scores"].items(), key=lambda item: -item[1]):
             say(f"  {label:<{width}}  {score:6.1%}  {block * round(score * 40)}")
     batch.check()

@@ -59,4 +59,14 @@ class JointEars(ComparingEars):
         listener = super().listen_for(words, vocabulary)
         if not isinstance(self.joint.spec, MelSpec):
             return listener
-        return TrackListener(listener.words, self.sample_rate, self.window, self.hop, listener.scores, self.joint.spec)
+        spec = self.joint.spec
+
+        def scores(windows: Tensor) -> Tensor:
+            """Of silence 0, and of what the encoder does not know hardly anything."""
+            heard = (windows.flatten(1).amax(dim=1) > 0).float().to(self.device)
+            known = getattr(self.joint.sound, "familiarity", lambda _: None)
+            if windows.shape[-1] == spec.columns and (familiar := known(windows.to(self.device))) is not None:
+                heard = heard * familiar
+            return listener.scores(windows) * heard[:, None]
+
+        return TrackListener(listener.words, self.sample_rate, self.window, self.hop, scores, spec)
