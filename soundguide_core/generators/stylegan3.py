@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..common.errors import check_number, check_whole
 from ..common.settings import from_mapping
+from . import winograd
 from .generator import Mapping, StyleGenerator, check_synthesis
 from .lowpass import downsample, lowpass_filter, upsample
 from .ops import FullyConnected, demodulation
@@ -177,6 +178,7 @@ class SynthesisLayer(nn.Module):
         down_filter = lowpass_filter(down_taps, after.cutoff, 2 * after.half_width, rate, radial=radial)
         self.register_buffer("up_filter", up_filter)
         self.register_buffer("down_filter", down_filter)
+        self.kernels: winograd.Kernels | None = None  # no part of the state
 
         # appendix C.3: sample positions are symmetric about the image's centre
         total = (after.size - 1) * self.down + 1 - (before.size + kernel - 1) * self.up + up_taps + down_taps - 2
@@ -186,12 +188,35 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style = self.affine(w)
         style = style * style.square().mean(dim=1, keepdim=True).rsqrt()  # the demodulation takes any scale back
+        if winograd.only_renders(x, style, self.weight, self.bias):
+            return self._rendered(x, style)
         x = x * (style * self.magnitude_ema.rsqrt())[:, :, None, None]
         x = F.conv2d(x, self.weight, padding=self.weight.shape[-1] - 1)
         x = x * demodulation(self.weight, style)[:, :, None, None] + self.bias[:, None, None]
         x = F.leaky_relu(upsample(x, self.up_filter, self.up, self.before, self.size), 0.2) * SQRT2
         if self.clamp is not None:
             x = x.clamp(-self.clamp, self.clamp)
+        return downsample(x, self.down_filter, self.down)
+
+    def _rendered(self, x: Tensor, style: Tensor) -> Tensor:
+        """The same where nothing is differentiated: in place, and by Winograd's algorithm where that pays.
+
+        The gain sqrt(2) of the leaky ReLU goes into the filter before it, which runs along both axes: 2^(1/4).
+        """
+        scale, offset = demodulation(self.weight, style)[:, None, None], self.bias[None, None, None]
+        style = (style * self.magnitude_ema.rsqrt())[:, None, None]
+        padding = self.weight.shape[-1] - 1
+        if winograd.pays(x, self.weight):
+            self.kernels = winograd.Kernels.keep(self.kernels, self.weight)
+            around = winograd.Around(style, scale, offset, clamp=None, slope=1)
+            x = winograd.conv3x3(x, self.kernels.made, around, padding=padding)
+        else:
+            x = F.conv2d(x * style.movedim(-1, 1), self.weight, padding=padding).permute(0, 2, 3, 1)
+            x = torch.addcmul(offset, x, scale, out=x).permute(0, 3, 1, 2)
+        x = upsample(x, self.up_filter * 2**0.25, self.up, self.before, self.size)
+        x = F.leaky_relu_(x, 0.2)
+        if self.clamp is not None:
+            x = x.clamp_(-self.clamp, self.clamp)
         return downsample(x, self.down_filter, self.down)
 
 

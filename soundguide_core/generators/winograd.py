@@ -67,16 +67,17 @@ class Kernels:
 
 @dataclass(frozen=True)
 class Around:
-    """What happens to the maps [B,H,W,C] before and after the convolution, each absent or broadcast over them.
+    """What happens to the maps [B,H,W,C] before and after the convolution.
 
-    y = clamp(lrelu(conv(x * style) * scale + offset, 0.2)), with style [B,1,1,I], scale [B,1,1,O] and offset
-    [B or 1, H or 1, W or 1, O].
+    y = clamp(lrelu(conv(x * style) * scale + offset, slope)), with style [B,1,1,I], scale [B,1,1,O] and offset
+    [B or 1, H or 1, W or 1, O]. slope 1: linear.
     """
 
     style: Tensor
     scale: Tensor
     offset: Tensor
     clamp: float | None
+    slope: float = 0.2
 
 
 def only_renders(x: Tensor, *others: Tensor) -> bool:
@@ -88,32 +89,36 @@ def only_renders(x: Tensor, *others: Tensor) -> bool:
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether a layer's map [B,I,H,W] is large enough, and its kernels are kept as they are."""
-    height, width = x.shape[2:]
+    """Whether a layer of 3x3 kernels has a map [B,I,H,W] that is large enough, and kernels that stay as they are."""
     frozen = not weight.requires_grad and weight.dtype == torch.float32
-    return frozen and min(height, width) >= SMALLEST and not height % TILE and not width % TILE
+    return frozen and tuple(weight.shape[2:]) == (3, 3) and min(x.shape[2:]) >= SMALLEST
 
 
 @torch.no_grad()
-def conv3x3(x: Tensor, kernels: Tensor, around: Around) -> Tensor:
-    """x [B,I,H,W], kernels [36,I,O] => [B,O,H,W], channels last."""
+def conv3x3(x: Tensor, kernels: Tensor, around: Around, *, padding: int = 1) -> Tensor:
+    """x [B,I,H,W], kernels [36,I,O] => [B,O,H',W'] with H' = H + 2 padding - 2, channels last.
+
+    Where H' or W' is no multiple of 4, the last tiles reach beyond the map and are cut; offset may not vary by place then.
+    """
     nhwc = x.permute(0, 2, 3, 1).contiguous()
     batch, height, width, size_in = nhwc.shape
-    size = kernels.shape[2]
-    out = torch.empty(batch, height, width, size)
-    rows = _rows_of_a_strip(height, width, max(size_in, size))
-    space = _Space(rows, width, size_in, size)
-    scale, offset = around.scale, around.offset.expand(batch, height, width, size)
+    height, width, size = height + 2 * padding - 2, width + 2 * padding - 2, kernels.shape[2]
+    tiled_height, tiled_width = (-(-side // TILE) * TILE for side in (height, width))
+    out = torch.empty(batch, tiled_height, tiled_width, size)
+    rows = _rows_of_a_strip(tiled_height, tiled_width, max(size_in, size))
+    space = _Space(rows, tiled_width, size_in, size)
+    offset = around.offset.expand(batch, tiled_height, tiled_width, size)
     for b in range(batch):
-        for top in range(0, height, rows):
+        for top in range(0, tiled_height, rows):
             strip = out[b, top : top + rows]
-            space.take(nhwc[b], top, around.style[b])
-            tiles = space.convolve(kernels)
-            torch.addcmul(_tiled(offset[b, top : top + rows]), tiles, scale[b, :, None, None], out=_tiled(strip))
-            F.leaky_relu_(strip, 0.2)
+            space.take(nhwc[b], top, padding, around.style[b])
+            tiles, scale = space.convolve(kernels), around.scale[b, :, None, None]
+            torch.addcmul(_tiled(offset[b, top : top + rows]), tiles, scale, out=_tiled(strip))
+            if around.slope != 1:
+                F.leaky_relu_(strip, around.slope)
             if around.clamp is not None:
                 strip.clamp_(-around.clamp, around.clamp)
-    return out.permute(0, 3, 1, 2)
+    return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def finish(x: Tensor, offset: Tensor, scale: Tensor, clamp: float | None) -> Tensor:
@@ -154,12 +159,16 @@ class _Space:
         self.halved_back = torch.empty(TILE, SEEN * h * w * size)
         self.tiles = torch.empty(TILE, TILE, h * w * size)
 
-    def take(self, x: Tensor, top: int, style: Tensor) -> None:
-        """x [H,W,I] times style: rows top - 1 to the one after the strip, zeros beyond the map."""
-        first, last = max(top - 1, 0), min(top + self.h * TILE + 1, len(x))
-        self.padded[0].zero_()
-        self.padded[-1].zero_()
-        torch.mul(x[first:last], style, out=self.padded[first - top + 1 : last - top + 1, 1:-1])
+    def take(self, x: Tensor, top: int, padding: int, style: Tensor) -> None:
+        """x [H,W,I] times style: the rows that the outputs from top on are made of, zeros beyond the map."""
+        first = top - padding  # row of x that is the first here
+        used = slice(max(first, 0), min(first + len(self.padded), len(x)))
+        above, below = used.start - first, used.stop - first
+        self.padded[:above].zero_()
+        self.padded[below:].zero_()
+        columns = slice(padding, min(padding + x.shape[1], self.padded.shape[1]))
+        shown = x[used, : columns.stop - padding]
+        torch.mul(shown, style, out=self.padded[above:below, columns])
 
     def convolve(self, kernels: Tensor) -> Tensor:
         """The convolution in tiles, [H/4,4,W/4,4,O]"""

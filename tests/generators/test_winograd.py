@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import tolerances as tol
-from soundguide_core.generators import stylegan2, winograd
+from soundguide_core.generators import stylegan2, stylegan3, winograd
 
 
 def layer(batch, size_in, size, height, width, seed=0):
@@ -30,6 +30,16 @@ def test_a_layer_equals_a_direct_one(sizes, layout):
     found = winograd.conv3x3(x.contiguous(memory_format=layout), kernels.made, around)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert (found - wanted).abs().max() < 5 * tol.FLOAT32_SUM  # about four times a direct convolution's rounding
+
+
+@pytest.mark.parametrize(("side", "padding"), [(36, 2), (52, 2), (17, 1), (19, 0)])
+def test_any_size_and_padding(side, padding):
+    x, weight, around = layer(2, 24, 20, side, side)
+    around = winograd.Around(around.style, around.scale, around.offset[:, :1, :1], clamp=None, slope=1)
+    direct = F.conv2d(x * around.style.permute(0, 3, 1, 2), weight, padding=padding).permute(0, 2, 3, 1)
+    wanted = (direct * around.scale + around.offset).permute(0, 3, 1, 2)
+    found = winograd.conv3x3(x, winograd.Kernels.keep(None, weight).made, around, padding=padding)
+    assert found.shape == wanted.shape and (found - wanted).abs().max() < 5 * tol.FLOAT32_SUM
 
 
 def test_strips_are_one_map():
@@ -65,6 +75,19 @@ def test_rendering_equals_what_is_differentiated(generator, noise_mode):
     assert (rendered - wanted).abs().max() < tol.FLOAT32_SUM * wanted.abs().max()
 
 
+@pytest.mark.parametrize("radial", [False, True])
+def test_rendering_a_stylegan3_equals_what_is_differentiated(radial):
+    config = stylegan3.StyleGAN3Config(32, z_dim=16, w_dim=16, channel_base=1024, channel_max=32, radial=radial,
+                                       conv_kernel=1 if radial else 3)  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = stylegan3.Generator(config).eval().requires_grad_(False)
+    ws = net.sample_ws([0, 1])
+    rendered, wanted = net.synthesis(ws), net.synthesis(ws.clone().requires_grad_())
+    assert wanted.requires_grad
+    assert (rendered - wanted).abs().max() < tol.PARITY * wanted.abs().max()
+
+
 def test_kernels_follow_their_weights(generator):
     ws, weight = generator.sample_ws([0]), generator.synthesis.b64.conv1.weight
     before = generator.synthesis(ws)
@@ -98,4 +121,4 @@ def test_not_where_it_cannot_be():
         assert not winograd.only_renders(x)
     with torch.no_grad():
         assert winograd.only_renders(x, weight.clone().requires_grad_())
-    assert not winograd.pays(torch.randn(1, 4, 8, 8), weight) and not winograd.pays(torch.randn(1, 4, 18, 18), weight)
+    assert not winograd.pays(torch.randn(1, 4, 8, 8), weight) and not winograd.pays(x, weight[:, :, :1, :1])
