@@ -13,11 +13,9 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.files import replacing
 from .file_type import describe_start
+from .header import CONFIG_KEY, LONGEST_HEADER, MOST_TENSORS
 
-LONGEST_HEADER = 32 * 2**20  # bytes
-MOST_TENSORS = 50_000  # the largest networks have some thousands
 GET_AGAIN = "Get the file again from the people who made it."
-CONFIG_KEY = "config"  # JSON in the file's metadata
 
 
 def save(

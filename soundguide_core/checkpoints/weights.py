@@ -14,9 +14,7 @@ from ..common.files import check_writable, sha256_of
 from . import safe_pickle, safetensors_io
 from .formats import open_foreign
 from .formats.keys import flat_tensors
-from .registry import KINDS
-
-SOURCE = "source"  # in the config of a converted file: {"kind", "format", "file", "sha256"}
+from .header import SOURCE, stated_kind
 
 
 def load(path: str | os.PathLike, *kinds: str, channels_last: bool = False) -> tuple[dict[str, Tensor], dict]:
@@ -60,13 +58,6 @@ def plain_state(path: str | os.PathLike) -> dict[str, Tensor]:
     if state is None:
         raise InputError(f"{path} holds no state dict.", "Get the file again from the people who made it.")
     return own_storage(state)
-
-
-def stated_kind(config: dict) -> str:
-    """The kind that a converted file's config states, "" where it states none that there is."""
-    source = config.get(SOURCE)
-    kind = source.get("kind") if isinstance(source, dict) else None
-    return kind if isinstance(kind, str) and kind in KINDS else ""
 
 
 def convert(path: str | os.PathLike, out: str | os.PathLike, *, half: bool = False) -> dict:

@@ -8,6 +8,7 @@ import math
 import re
 from pathlib import Path
 
+from ..checkpoints.header import SOURCE, read_own, stated_kind
 from ..common.errors import InputError, shown
 from .common import add_common, add_json_flag, emit_json, say
 
@@ -61,17 +62,16 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(path: str) -> dict:
     """What the command says, as one dict."""
-    from ..checkpoints import safetensors_io
-    from ..checkpoints.formats import open_foreign
-    from ..checkpoints.weights import SOURCE, stated_kind
-
-    if safetensors_io.is_safetensors(path) and safetensors_io.has_config(path):
-        shapes, config = safetensors_io.describe(path)
+    own = read_own(path) or _read_slowly(path)
+    if own is not None:
+        shapes, config = own
         kind = stated_kind(config) or next((kind for key, kind in KEYS.items() if key in config), "")
         layout = "SoundGuide"
         if stated_kind(config):
             layout += f", converted from {json.dumps(config[SOURCE].get('format'))}"
     else:
+        from ..checkpoints.formats import open_foreign
+
         foreign = open_foreign(path)
         shapes = {key: list(x.shape) for key, x in foreign.tensors.items()}
         config, kind, layout = foreign.config, foreign.kind, foreign.format
@@ -94,6 +94,15 @@ def describe(path: str) -> dict:
     }
 
 
+def _read_slowly(path: str) -> tuple[dict[str, list[int]], dict] | None:
+    """As read_own, by the library, which says what is wrong with a damaged file and knows every type of number."""
+    from ..checkpoints import safetensors_io
+
+    if safetensors_io.is_safetensors(path) and safetensors_io.has_config(path):
+        return safetensors_io.describe(path)
+    return None
+
+
 def _widths(shapes: dict[str, list[int]]) -> list[int]:
     """Channels of a generator from its smallest resolution to its largest."""
     blocks = {int(found[1]): shape[0] for key, shape in shapes.items() if (found := BLOCK.fullmatch(key))}
@@ -111,7 +120,6 @@ def _sampled_size(unet: dict) -> int | None:
 def _row(path: str, config: dict):
     """The registry row that this file, or the one it was converted from, belongs to; None where it is nobody's."""
     from ..checkpoints.registry import rows
-    from ..checkpoints.weights import SOURCE
 
     source = config.get(SOURCE)
     stated = source if isinstance(source, dict) else {}

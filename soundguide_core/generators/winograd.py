@@ -98,7 +98,8 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 def conv3x3(x: Tensor, kernels: Tensor, around: Around, *, padding: int = 1) -> Tensor:
     """x [B,I,H,W], kernels [36,I,O] => [B,O,H',W'] with H' = H + 2 padding - 2, channels last.
 
-    Where H' or W' is no multiple of 4, the last tiles reach beyond the map and are cut; offset may not vary by place then.
+    Where H' or W' is no multiple of 4, the last tiles reach beyond the map and are cut; offset is then the same at all
+    places.
     """
     nhwc = x.permute(0, 2, 3, 1).contiguous()
     batch, height, width, size_in = nhwc.shape

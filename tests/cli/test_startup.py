@@ -1,0 +1,79 @@
+"""Commands that need no network answer without importing PyTorch; those that do import no more than they use."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from soundguide_core.checkpoints import header, safetensors_io
+from soundguide_core.checkpoints.registry import PACKAGE
+from soundguide_core.cli import COMMANDS
+
+HEAVY = ("torch", "numpy", "open_clip", "timm", "torchvision", "librosa", "numba", "scipy", "diffusers", "safetensors")
+RUN = """
+import sys, time, json, contextlib, io
+from soundguide_core.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+print(json.dumps([time.process_time(), sorted(sys.modules)]))
+"""
+
+
+def run(*arguments: str) -> tuple[float, set[str]]:
+    """(seconds of the processor, modules that were imported)"""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, check=True, cwd=PACKAGE.parent,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+    )  # fmt: skip
+    seconds, modules = json.loads(done.stdout.splitlines()[-1])
+    return seconds, set(modules)
+
+
+QUICK = [["--help"], ["--version"], ["models"], ["models", "--json"], *([name, "--help"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
+def test_answers_at_once(arguments):
+    seconds, modules = run(*arguments)
+    assert not modules & set(HEAVY)
+    assert seconds < 0.6  # 0.12 to 0.18 on an idle machine
+
+
+def test_inspect_reads_the_header_alone():
+    files = sorted((PACKAGE / "miniature" / "weights").glob("*.safetensors"))
+    for file in files:
+        assert header.read_own(file) == safetensors_io.describe(file)
+    if files:
+        seconds, modules = run("inspect", str(files[0]))
+        assert not modules & set(HEAVY) and seconds < 0.6
+
+
+def test_only_whole_files_of_ours_are_read_so(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    file = tmp_path / "a.safetensors"
+    safetensors_io.save(file, {"x": torch.zeros(3, 2), "y": torch.zeros(0, dtype=torch.int64)}, {"resolution": 8})
+    assert header.read_own(file) == ({"x": [3, 2], "y": [0]}, {"resolution": 8})
+    whole = file.read_bytes()
+    for broken in (whole[:-1], whole + b"x", whole[:40], b"", whole.replace(b"[3,2]", b"[3,3]"), b"{" + whole):
+        file.write_bytes(broken)
+        assert header.read_own(file) is None
+    save_file({"x": torch.zeros(2)}, file)  # no config
+    assert header.read_own(file) is None and header.read_own(tmp_path) is None and header.read_own("absent") is None
+
+
+@pytest.mark.slow
+def test_classify_imports_no_more_than_pytorch(tmp_path):
+    import numpy
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", numpy.random.RandomState(0).randn(16000) * 0.1, 16000)
+    _, modules = run("classify", str(tmp_path / "a.wav"), "--labels", "rain,fire", "--device", "cpu")
+    assert "torch" in modules
+    assert not modules & {"open_clip", "timm", "torchvision", "torch._dynamo", "librosa.core", "numba", "transformers"}
