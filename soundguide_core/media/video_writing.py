@@ -22,6 +22,7 @@ from ..common.errors import InputError, Stopped, check_number
 from ..common.files import check_name, check_writable, replacing
 from ..common.outputs import check_folder, replacing_folder
 from ..common.shapes import check_shape
+from .behind import Behind
 from .container import file_url
 from .images import to_uint8, write_png
 from .palettes import in_255_colours
@@ -73,7 +74,8 @@ def writing(
     path: str | os.PathLike, fps: float, sound: Sound | None = None, *, overwrite: bool = False, keep: bool = False,
     loop: bool = False,
 ) -> Iterator[Callable[[Tensor], None]]:  # fmt: skip
-    """Yields write(frames [F,3,H,W] in -1..1), to be called as often as there are frames.
+    """Yields write(frames [F,3,H,W] in -1..1), to be called as often as there are frames; they are encoded in another
+    thread while the next are made, and must not be changed. What is wrong with frames is raised by the next call.
 
     The sound is cut where the pictures end. Frames are encoded as they come, into a file (or folder) beside `path` that
     takes its name when the block ends well, and goes when it does not. A picture of odd size gets one more row or
@@ -89,17 +91,23 @@ def writing(
         place, writer = replacing_folder(path, overwrite=overwrite), _FolderWriter
     with place as part:
         out = writer(part, path, fps, sound, loop)
+        behind = Behind(torch.no_grad()(out.write))
         try:
-            yield out.write
+            yield behind.give
+            behind.finish()
             if not out.count:
                 raise InputError("A video of no frames cannot be written.", "Ask for one frame or more.")
             out.close()
         except KeyboardInterrupt:
+            if keep:
+                with contextlib.suppress(Exception):  # what was given already
+                    behind.finish()
             if keep and out.count:
                 with contextlib.suppress(Exception):  # what cannot be finished is not kept
                     raise Stopped(_kept(out, part, path)) from None
             raise
         finally:
+            behind.give_up()
             out.abandon()
 
 
