@@ -103,7 +103,8 @@ def token_weights(
 def over_time(weights: Tensor, tokens: int) -> Tensor:
     """Weights [B,T,K] => [B,N,1+K] for N tokens that cover the same time, such as those of a sound."""
     at = (torch.arange(tokens, device=weights.device) * weights.shape[1]) // tokens
-    return with_base(weights[:, at])
+    there = weights[:, at]
+    return with_base(there / there.sum(-1, keepdim=True).clamp(min=1))  # words in other places of the picture add up
 
 
 def with_base(weights: Tensor) -> Tensor:

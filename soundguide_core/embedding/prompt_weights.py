@@ -20,15 +20,17 @@ STEP = 0.25  # of the weights in a text schedule
 
 
 def prompt_weights(
-    scores: Tensor, fps: float, config: PromptConfig, *, lead: Tensor | None = None, doubt: Tensor | None = None
-) -> Tensor:
+    scores: Tensor, fps: float, config: PromptConfig, *, lead: Tensor | None = None, doubt: Tensor | None = None,
+    areas: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """scores [F,K] in 0..1 => weights [F,K] in 0..1 whose sum over words is at most 1; the rest is the base prompt's.
 
     lead: [F], how far the sound leads at each frame, such as its loudness; it multiplies the weights. doubt: [K], what
-    silence and noise score. With floor_k = max(floor, doubt_k):
+    silence and noise score. areas: [K,H,W], where each word acts: words that nowhere meet do not share, so that the sum
+    is at most 1 at each place. With floor_k = max(floor, doubt_k), and o_kj = 1 where words k and j meet, else 0:
 
         s_tk = max(scores_tk - floor_k, 0) / (1 - floor_k),  divided by max_tk s_tk where config.scale
-        w_tk = lead_t s_tk / max(1, sum_j s_tj)
+        w_tk = lead_t s_tk / max(1, sum_j o_kj s_tj)
 
     Raises:
         InputError: there is not one lead for each frame, or one doubt for each word.
@@ -43,10 +45,11 @@ def prompt_weights(
     s = (scores.float() - floor).clamp(min=0) / (1 - floor)
     if config.scale and float(s.max()) > 0:
         s = s / s.max()
+    meet = torch.ones(words, words) if areas is None else (areas.flatten(1) @ areas.flatten(1).T > 0).float()  # o_kj
     if config.blend == STRONGEST:
-        s = s * (s == s.amax(1, keepdim=True)).float()
+        s = s * (s == (s[:, None] * meet).amax(-1)).float()
     s = smoothed(held(s, fps, config.hold), fps, config.smoothing)
-    weights = s / s.sum(1, keepdim=True).clamp(min=1)
+    weights = s / (s @ meet).clamp(min=1)
     return weights if lead is None else weights * lead.float().clamp(0, 1)[:, None]
 
 

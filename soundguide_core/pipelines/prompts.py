@@ -41,8 +41,9 @@ def heard_prompts(
         lead = lead * values
     told = words.only(sorted(words.strongest(config.most)))
     weights = prompt_weights(
-        told.at_frames(fps, count), fps, config, lead=torch.from_numpy(lead).float(), doubt=told.doubt
-    )
+        told.at_frames(fps, count), fps, config, lead=torch.from_numpy(lead).float(), doubt=told.doubt,
+        areas=told.areas,
+    )  # fmt: skip
     return PromptSchedule(base, told.prompts, weights, fps, told.areas)
 
 

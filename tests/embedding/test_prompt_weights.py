@@ -79,3 +79,11 @@ def test_a_prompt_as_text_says_what_is_heard_and_how_strongly():
     assert schedule.texts == ["a bay", "a bay, rain", "a bay, wind"]
     assert len(json.loads("{" + prompt_keyframes(schedule.at_frames(), QUOTED) + "}")) == 4
     assert joined("", "rain") == "rain" and joined("a bay", "") == "a bay"
+
+
+def test_words_in_two_places_do_not_share_and_those_in_one_place_do():
+    scores = torch.ones(3, 3)
+    areas = torch.zeros(3, 2, 2)
+    areas[0, 0], areas[1, 1], areas[2, 1] = 1, 1, 1
+    weights = prompt_weights(scores, 8.0, PromptConfig(smoothing=0.0, hold=0.0, floor=0.0), areas=areas)
+    assert torch.allclose(weights, torch.tensor([1.0, 0.5, 0.5]).expand(3, 3))

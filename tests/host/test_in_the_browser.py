@@ -5,7 +5,12 @@ Needs playwright (`pip install playwright`, no download of a browser) and a Chro
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -28,3 +33,66 @@ def page(chromium, server):
 def test_a_node_of_ours_is_among_the_first_that_the_search_shows(page, words):
     shown = page.found_nodes(words)[:FIRST]
     assert any(node["name"].startswith("SoundGuide") for node in shown), [node["display_name"] for node in shown]
+
+
+TEMPLATES = ("SoundGuide", "audio reactive", "listens", "photograph", "prompt over time")
+
+
+@pytest.mark.parametrize("words", TEMPLATES)
+def test_templates_are_found(page, words):
+    titles = page.found_templates(words)
+    assert titles and titles[0].endswith(" - SoundGuide audio reactive"), titles[:4]
+
+
+BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_a_blueprint_is_found_and_holds_its_chain(page, path):
+    shown = page.found_nodes("audio reactive" if "Reactive" in path.stem else "picture changed by audio")
+    assert path.stem in [node["display_name"] for node in shown]
+    page.load(json.loads(path.read_text(encoding="utf-8")))
+    kinds = {step["class_type"] for step in page.prompt().values()}
+    assert {"SoundGuideLoadJointEncoder", "SoundGuideAudioEncode"} < kinds
+    assert kinds & {"SoundGuideSoundManipulate", "SoundGuideGuideModel"}
+
+
+def test_the_nodes_speak_german(chromium, server):
+    from browser import Page
+
+    page = Page(chromium, f"http://127.0.0.1:{server.port}", locale="de")
+    assert "Audiokurve (Lautheit, Schlag)" in [node["display_name"] for node in page.found_nodes("Audiokurve")]
+    made = (
+        "() => { const n = window.LiteGraph.createNode('SoundGuideCurveShape'); return n.widgets.map(w => w.label); }"
+    )
+    assert {"Anstieg", "Abfall", "Keyframe-Format"} <= set(page.page.evaluate(made))
+    assert not page.errors
+    page.close()
+
+
+@pytest.mark.parametrize("node", ["SoundGuideSoundManipulate", "SoundGuideSoundiniSampler"])
+def test_a_bypassed_change_passes_its_picture_through(page, node, workflows):
+    (prompt,) = (
+        each
+        for name, each in workflows.items()
+        if name.startswith(("A sound edits a picture", "A sound edits a whole video"))
+        and node in {x["class_type"] for x in each.values()}
+    )
+    page.page.evaluate("async (p) => { await window.app.loadApiJson(p, 'x'); }", prompt)
+    whole = page.prompt()
+    page.page.evaluate(f"() => {{ window.app.graph._nodes.find(n => n.type === '{node}').mode = 4; }}")
+    (changed,) = (key for key, each in prompt.items() if each["class_type"] == node)
+    given = prompt[changed]["inputs"].get("unchanged") or prompt[changed]["inputs"]["image"]
+    after = page.prompt()
+    assert changed in whole and changed not in after
+    fed = [value for each in after.values() for value in each["inputs"].values() if isinstance(value, list)]
+    assert fed.count(given) > [v for each in whole.values() for v in each["inputs"].values()].count(given)
+
+
+@pytest.mark.parametrize("name", ["saved_picture_workflow", "saved_video_workflow"])
+def test_a_workflow_that_was_saved_before_widgets_were_added_runs(page, server, name):
+    page.load(json.loads((ROOT / "tests" / "fixtures" / f"{name}.json").read_text(encoding="utf-8")))
+    prompt = page.prompt()
+    assert all(step["class_type"] for step in prompt.values())
+    run = server.run(prompt)
+    assert run.status == "success", run.error

@@ -146,3 +146,13 @@ def test_nodes_start_no_process_open_no_socket_and_run_no_file(path):
             assert called not in {"eval", "exec", "compile", "torch.load", "os.system"}, called
         elif isinstance(step, (ast.Assign, ast.Delete)):
             assert not any("os.environ" in ast.unparse(target) for target in step.targets)
+
+
+def test_frames_a_second_are_typed_once_in_a_template_and_travel():
+    for path in WORKFLOWS:
+        prompt = json.loads((path.parent / "api" / path.name).read_text(encoding="utf-8"))
+        if any(step["class_type"] == "CreateVideo" for step in prompt.values()):
+            typed = [
+                step["class_type"] for step in prompt.values() if not isinstance(step["inputs"].get("fps", []), list)
+            ]
+            assert len(typed) == 1, (path.stem, typed)
