@@ -100,7 +100,10 @@ class Page:
         box = page.locator("[role=dialog] input[type=text], .p-dialog input[type=text]").first
         box.fill(words)
         page.wait_for_timeout(1500)
-        return [card.replace("Node graph", "").strip().split("\n")[0] for card in page.locator("[data-testid^=template-workflow-]").all_inner_texts()]
+        return [
+            card.replace("Node graph", "").strip().split("\n")[0]
+            for card in page.locator("[data-testid^=template-workflow-]").all_inner_texts()
+        ]
 
     def load(self, graph: dict) -> None:
         """Opens a workflow as its file is."""
