@@ -17,6 +17,9 @@ with Y the picture and T what takes away half of its colour. Where the edit chan
 picture and copy are of one size, y is p. A difference of low resolution added to the picture, y = Y + (p - x), would
 keep its fine contrast and lose the coarse, which looks like a relief.
 
+A pixel of the copy that holds both what a mask lets through and what it does not has the colour of neither. It is left
+out of the means, and r goes on into it from around; else a border in the picture would wear a halo of the other side.
+
 Axes: F frames, H W the picture; h w its copy.
 """
 
@@ -34,12 +37,20 @@ REACH = 0.25  # standard deviation of a neighbourhood, as a share of the shorter
 COLOUR = 0.5  # of the colour in what is kept of a picture against its edit: the rest is the edit's
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 SEEN = 1e-3  # least share of a mask at which what it let through is known
+MIXED = 0.01  # variance of a mask within a pixel of the copy, from which on that pixel is of two kinds
+LEFT_OUT = 1e-4  # weight of such a pixel, which counts where there is no other
 SIGMA = 8.0  # pixels: wider neighbourhoods are averaged on a smaller grid (He and Sun, "Fast Guided Filter", 2015)
 
 
 @torch.no_grad()
 def transfer_detail(
-    img_src: Tensor, x_src: Tensor, x0: Tensor, mask: Tensor | None = None, *, keep: float = 1.0
+    img_src: Tensor,
+    x_src: Tensor,
+    x0: Tensor,
+    mask: Tensor | None = None,
+    *,
+    mixed: Tensor | None = None,
+    keep: float = 1.0,
 ) -> Tensor:
     """The edit of x_src carried to img_src, [F,3,H,W] in -1..1; a frame at a time, on img_src's device.
 
@@ -47,6 +58,7 @@ def transfer_detail(
         img_src: [F,3,H,W] in -1..1. x_src: the same at a smaller scale, [F,3,h,w]. x0: its edit, [F,3,h,w].
         mask: [F,1,h,w] in 0..1, how much of the edit is in x0: x0 = x_src + mask * change. The change is found anew
             and goes on beyond the mask's border, so that the result is to be laid on img_src by the mask at full size.
+        mixed: [F,1,h,w], mixed_pixels of the mask at full size: which pixels of the copy are of two kinds.
         keep: 0..1, how much of the picture's contrast comes back where the edit painted over it.
 
     Raises:
@@ -58,27 +70,41 @@ def transfer_detail(
     check_shape(x0, shape, name="the edited copy")
     mask = torch.ones_like(x_src[:, :1]) if mask is None else mask
     check_shape(mask, shape.replace(" 3 ", " 1 "), name="the mask")
-    x_src, x0, mask = (x.to(img_src) for x in (x_src, x0, mask))
-    rows = zip(img_src.split(1), x_src.split(1), x0.split(1), mask.split(1))
-    return torch.cat([_carried(img, x, p, m, keep) for img, x, p, m in rows])
+    mixed = torch.zeros_like(mask) if mixed is None else mixed
+    check_shape(mixed, shape.replace(" 3 ", " 1 "), name="the mixed pixels")
+    x_src, x0, mask, mixed = (x.to(img_src) for x in (x_src, x0, mask, mixed))
+    rows = zip(img_src.split(1), x_src.split(1), x0.split(1), mask.split(1), mixed.split(1))
+    return torch.cat([_carried(img, x, p, m, of_two, keep) for img, x, p, m, of_two in rows])
 
 
-def _carried(img: Tensor, x: Tensor, p: Tensor, mask: Tensor, keep: float) -> Tensor:
+@torch.no_grad()
+def mixed_pixels(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """mask [F,1,H,W] in 0..1 at full size => [F,1,h,w], 1 at each pixel of a copy of this size in which it varies."""
+    mean, square = (F.interpolate(m, size, mode="bilinear", antialias=True) for m in (mask, mask.square()))
+    return (square - mean.square() > MIXED).to(mask)
+
+
+def _carried(img: Tensor, x: Tensor, p: Tensor, mask: Tensor, mixed: Tensor, keep: float) -> Tensor:
     check_stop()
     (height, width), sigma = img.shape[2:], REACH * min(x.shape[2:])
     size = height, width
     change = unmasked(p - x, mask)
     p = x + change
-    weight = local_mean(mask, sigma).clamp(min=1e-6)
+    counted = torch.where(mixed > 0, LEFT_OUT * mask, mask)
+    weight = local_mean(counted, sigma).clamp(min=1e-9)
 
     def mean(values: Tensor) -> Tensor:
-        return local_mean(mask * values, sigma) / weight
+        return local_mean(counted * values, sigma) / weight
 
     mean_x, mean_change = mean(x), mean(change)
     variance = (mean(x * x) - mean_x * mean_x).clamp(min=0)
     covariance = mean(x * change) - mean_x * mean_change
     lost = (-covariance / (variance + EPS)).clamp(0, 1)  # 1 - a
     residual = change - mean_change + lost * (x - mean_x)  # r, as a change
+    if mixed.any():
+        clean = (mixed == 0) & (mask > SEEN)
+        residual = extended(residual, counted * clean, clean)
+        p = torch.where(clean, p, mean_x + mean_change + residual)
 
     dark, light = (mean_x + mean_change + p) / 2, p  # shadows of the edit let the picture through, its lights do not
     room = torch.minimum((1 + dark) / (1 + mean_x).clamp(min=EPS), (1 - light) / (1 - mean_x).clamp(min=EPS))
@@ -95,14 +121,19 @@ def unmasked(change: Tensor, mask: Tensor) -> Tensor:
     """What a mask let through of a change, mask * change [F,3,h,w] => the change; where nothing got through, what is
     around."""
     seen = mask > SEEN
-    known = torch.where(seen, change / mask.clamp(min=SEEN), 0)
+    return extended(torch.where(seen, change / mask.clamp(min=SEEN), 0), mask * seen, seen)
+
+
+def extended(known: Tensor, weight: Tensor, seen: Tensor) -> Tensor:
+    """Values [F,3,h,w] where they are seen, elsewhere what is around by weight [F,1,h,w]; what is far from all that is
+    seen stays as it is."""
     if seen.all():
         return known
     for sigma in (1.0, 4.0, 16.0):  # from what is near; further out from what is further away
-        weight = local_mean(mask * seen, sigma)
-        near = local_mean(mask * seen * known, sigma) / weight.clamp(min=1e-12)
-        known, seen = torch.where(seen | (weight < SEEN), known, near), seen | (weight >= SEEN)
-        mask = torch.where(seen, mask.clamp(min=SEEN), 0)
+        near_weight = local_mean(weight * seen, sigma)
+        near = local_mean(weight * seen * known, sigma) / near_weight.clamp(min=1e-12)
+        known, seen = torch.where(seen | (near_weight < SEEN), known, near), seen | (near_weight >= SEEN)
+        weight = torch.where(seen, weight.clamp(min=SEEN), 0)
     return known
 
 

@@ -40,7 +40,7 @@ from ..flow.estimators import load_flow
 from ..flow.optical_flow import Flow
 from ..losses import editing, released_editing
 from ..losses.views import PlacedSounds, SoundTerms, Views, encode_views
-from ..media.detail_transfer import transfer_detail
+from ..media.detail_transfer import mixed_pixels, transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
@@ -181,7 +181,7 @@ def stream_edit(
             seen = [encode_views(joint, x0[-1:], x_src[-1:], each[-1:], whole)[0] for each in small]
             previous = PreviousFrame(x_src[-1:], x0[-1:], torch.cat(seen))
         first += len(img_src)
-        edited = transfer_detail(img_src, x_src, x0, m, keep=config.keep_detail)
+        edited = transfer_detail(img_src, x_src, x0, m, mixed=mixed_pixels(mask, size), keep=config.keep_detail)
         yield EditedVideo(composite(img_src, edited, laid), laid, history, Reached(first, previous))
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.media import detail_transfer
-from soundguide_core.media.detail_transfer import local_mean, transfer_detail
+from soundguide_core.media.detail_transfer import local_mean, mixed_pixels, transfer_detail
 from soundguide_core.media.masks import composite
 from soundguide_core.metrics.detail import octave_gains
 
@@ -153,6 +153,41 @@ def test_an_edit_behind_a_mask_reaches_up_to_its_border():
         found = composite(img, transfer_detail(img, smaller(img), smaller(img) + small * change, small), mask)
         assert (found - (img + mask * change)).abs().max() < 1e-3
         assert torch.equal(found[(mask == 0).expand_as(found)], img[(mask == 0).expand_as(img)])
+
+
+def test_a_sky_painted_anew_has_no_halo_of_the_house_before_it():
+    """A pixel of the copy that holds sky and house is darker than the sky: what was painted there is no measure."""
+    img, mask = torch.full((1, 3, 96, 128), 0.7), torch.ones(1, 1, 96, 128)
+    img[..., 30:, 33:63] = -0.6
+    mask[..., 30:, 33:63] = 0
+    x, small = smaller(img), smaller(mask)
+    edited = x + small * (-0.5 - x)  # the model paints a dark sky
+    rim = F.max_pool2d(1 - mask, 5, 1, 2) * mask > 0
+
+    def halo(mixed) -> float:
+        found = composite(img, transfer_detail(img, x, edited, small, mixed=mixed, keep=0.0), mask)
+        assert torch.equal(found * (1 - mask), img * (1 - mask))
+        return float((found[:, :1][rim] - found[:, :1, :15].mean()).abs().max())
+
+    assert halo(mixed_pixels(mask, (24, 32))) < 0.02 < 0.08 < halo(None)
+
+
+def test_mixed_pixels_are_those_that_a_border_runs_through():
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., :30] = 1
+    columns = mixed_pixels(mask, (16, 16))[0, 0]
+    assert columns[:, 7].all() and columns.sum() <= 2 * 16
+    soft = torch.linspace(0, 1, 64).view(1, 1, 1, 64).expand(1, 1, 64, 64)
+    assert not mixed_pixels(soft, (16, 16)).any() and not mixed_pixels(torch.full((1, 1, 64, 64), 0.4), (16, 16)).any()
+
+
+def test_mixed_pixels_count_where_there_are_no_others():
+    img, mask = 0.3 * noise(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)
+    mask[..., 32:34] = 1  # a line that no pixel of the copy is full of
+    small, mixed = smaller(mask), mixed_pixels(mask, (16, 16))
+    found = transfer_detail(img, smaller(img), smaller(img) + small * 0.4, small, mixed=mixed)
+    assert mixed.any() and ((found - img - 0.4)[..., 32:34]).abs().max() < 0.02
+    assert torch.equal(transfer_detail(img, smaller(img), smaller(img), small, mixed=mixed), img)
 
 
 def test_a_small_change_stays_small_and_frames_stay_steady():
