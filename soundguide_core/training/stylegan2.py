@@ -306,6 +306,7 @@ def run(
     if pictures is None:
         known = {"size": network.resolution, "device": device}
         pictures, held_out = split_off(open_data("stylegan2", config, open_pictures, out=out, on_step=on_step, **known))
+    assert pictures is not None  # given, or opened
     training = StyleGAN2Training(network, settings, pictures, device, seed, run=running, held_out=held_out)
     warm_start = warm_start_of(training, WarmStart, config.get("warm_start"), out, resume=resume, on_step=on_step)
     return run_gan_training(training, out, resume=resume, on_step=on_step, warm_start=warm_start, settings=running)

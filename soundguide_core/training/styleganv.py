@@ -298,6 +298,7 @@ def run(
         if distributed.rank() == 0:
             with replacing(out / "classes.json") as temporary:
                 temporary.write_text(json.dumps(classes), encoding="utf-8")
+    assert videos is not None  # given, or opened
     training = StyleGANVTraining(network, settings, videos, device, seed, run=running, held_out=held_out)
     warm = config.get("warm_start")
     warm_start = warm_start_of(training, VideoWarmStart, warm, out, resume=resume, on_step=on_step)

@@ -48,7 +48,8 @@ class VideoBatch:
     def of(self, rows: slice) -> VideoBatch:
         """Some of the videos; the motion noise is a tensor."""
         assert isinstance(self.motion_z, Tensor)
-        return VideoBatch(*(None if x is None else x[rows] for x in vars(self).values()))
+        sound, c = (None if x is None else x[rows] for x in (self.sound, self.c))
+        return VideoBatch(self.z[rows], self.motion_z[rows], self.t[rows], sound, self.frames[rows], c)
 
 
 class Videos(Protocol):

@@ -25,9 +25,9 @@ class MetricsLog:
         self.sums: dict[str, tuple[float, int]] = {}
         kept = [row for row in read_metrics(self.path) if int(row["step"]) <= done] if done else []
         with self.path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows([row[name] for name in COLUMNS] for row in kept)
         self.events = _events(folder) if tensorboard else None
 
     def note(self, losses: Mapping[str, float]) -> None:
