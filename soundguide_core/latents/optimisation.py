@@ -5,6 +5,7 @@ Axes: B batch, L layers, D dims.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -66,7 +67,9 @@ def optimise(
             names = ", ".join(sorted(set(terms) ^ set(weights)))
             raise InputError(f"Losses and weights disagree on {names}.", "Give every term a weight, and no other.")
         total = sum((weights[name] * term.sum() for name, term in terms.items()), latent.new_zeros(()))
-        if not torch.isfinite(total):
+        # read at once, for each reading waits for the device
+        *figures, whole = torch.stack([*(term.detach().mean() for term in terms.values()), total.detach()]).tolist()
+        if not math.isfinite(whole):
             raise InputError(f"The loss is not a number at step {i}.", "Lower the learning rate or the weights.")
         adam.zero_grad()
         total.backward()
@@ -74,7 +77,7 @@ def optimise(
         if after_step is not None:
             after_step()
 
-        means = {name: float(term.detach().mean()) for name, term in terms.items()}
+        means = dict(zip(terms, figures))
         history.append({**means, "total": sum(weights[name] * mean for name, mean in means.items())})
         if on_step is not None:
             on_step(i, schedule.steps, history[-1], lambda: _look(preview, latent))

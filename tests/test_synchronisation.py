@@ -1,0 +1,85 @@
+"""A processor that reads a number from a device waits until that device has done all before it. Counted here: numbers
+that become Python's, in rendering (none a frame) and in optimisation (one reading a step)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from soundguide_core.embedding.joint import load_joint
+from soundguide_core.generators import stylegan2, stylegan3
+from soundguide_core.generators.loading import load_generator, load_video_generator
+from soundguide_core.latents.optimisation import optimise
+from soundguide_core.latents.schedule import Schedule
+
+# numbers to Python, and what cannot tell its size before it has been computed
+READS = ("aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default", "aten.equal.default")
+
+
+class Reads(TorchDispatchMode):
+    """How often something above was called."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        by_mask = str(func) == "aten.index.Tensor" and any(i is not None and i.dtype == torch.bool for i in args[1])
+        self.count += by_mask or str(func) in READS
+        return func(*args, **(kwargs or {}))
+
+
+def reads(work) -> int:
+    with Reads() as counted:
+        work()
+    return counted.count
+
+
+def test_the_count_sees_a_hidden_reading():
+    x = torch.arange(3.0)
+    assert reads(lambda: x[0].item()) == 1 and reads(lambda: float(x.sum())) == 1 and reads(lambda: x[x > 1]) >= 1
+    assert reads(lambda: bool(torch.isfinite(x).all())) == 1 and reads(lambda: x * 2) == 0
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("network", ["stylegan2", "stylegan3"])
+def test_rendering_reads_nothing(network, gradient):
+    sizes = {"z_dim": 16, "w_dim": 16, "channel_base": 512, "channel_max": 16}
+    if network == "stylegan2":
+        generator = stylegan2.Generator(stylegan2.StyleGAN2Config(32, **sizes)).eval().requires_grad_(False)
+    else:
+        generator = stylegan3.Generator(stylegan3.StyleGAN3Config(32, **sizes)).eval().requires_grad_(False)
+    ws = generator.sample_ws([0, 1]).requires_grad_(gradient)
+    assert reads(lambda: generator.synthesis(ws)) == 0
+
+
+def test_video_frames_read_nothing(tiny_video_generator):
+    generator = load_video_generator(tiny_video_generator)
+    ws, motion_v = generator.sample_ws([0]), torch.randn(1, 3, generator.config.motion_v_dim)
+    assert reads(lambda: generator.render(ws, motion_v)) == 0
+
+
+def test_an_encoder_reads_nothing_of_a_picture(tiny):
+    joint = load_joint(tiny.joint)
+    img = torch.zeros(2, 3, 32, 32)
+    joint.encode_image(img)
+    assert reads(lambda: joint.encode_image(img)) == 0
+    windows = torch.zeros(2, 1, joint.spec.n_mels, joint.spec.columns)
+    assert reads(lambda: joint.hear(windows)) == 0
+
+
+def test_a_step_of_optimisation_reads_once(tiny):
+    """More steps by n cost n readings (a list of numbers is one copy; here, on a processor, three numbers a step)."""
+    generator = load_generator(tiny.generator)
+    target = generator.synthesis(generator.sample_ws([1]))
+
+    def losses(ws):
+        return {"picture": (generator.synthesis(ws) - target).square().mean(), "latent": ws.square().mean()}
+
+    def steps(count):
+        weights = {"picture": 1.0, "latent": 0.1}
+        optimise(generator.sample_ws([0]), losses, weights, Schedule(count, 0.01))
+
+    few, more = reads(lambda: steps(2)), reads(lambda: steps(6))
+    assert more - few <= 4
