@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ..common.errors import InputError
-from .waveform import check_wave, resample
+from .waveform import check_frames, check_wave, resample
 
 SAMPLE_RATE = 22050
 HOP_LENGTH = 256
@@ -41,8 +41,7 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     check_wave(wave, sample_rate)
     if wave.ndim != 1:
         raise InputError(f"The sound has shape {list(wave.shape)}.", "Pass one channel, [N].")
-    if not fps > 0 or num_frames < 1:
-        raise InputError(f"{num_frames} frames at {fps} a second were asked for.", "Both must be above 0.")
+    check_frames(fps, num_frames)
     if float(wave.abs().max()) < AUDIBLE:
         return {name: np.zeros(num_frames, dtype=np.float32) for name in ("loudness", "onset", "beat", "centroid")}
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..common.errors import InputError, check_number, check_whole
 from ..common.stop import check_stop
 from ..common.typed import check_types
-from .waveform import check_wave, resample
+from .waveform import check_frames, check_wave, resample
 
 AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db
 LARGEST = {"n_fft": 2**15, "n_mels": 1024, "side": 4096}  # what a file may ask for
@@ -231,8 +231,7 @@ def sound_windows(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tens
 
 def frame_windows(wave: Tensor, sample_rate: float, spec: MelSpec, *, fps: float, num_frames: int) -> Tensor:
     """One window centred on each video frame, all against the same reference: wave [N] => [F,1,...]."""
-    if not fps > 0 or num_frames < 1:
-        raise InputError(f"{num_frames} frames at {fps} a second were asked for.", "Both must be above 0.")
+    check_frames(fps, num_frames)
     mel, _ = _heard(wave, sample_rate, spec)
     middle_sec = (torch.arange(num_frames, dtype=torch.float64) + 0.5) / fps
     columns = spec.frame_columns or spec.columns

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..common.errors import InputError, check_whole
+from ..common.errors import check_whole
 from ..common.typed import check_types
 from .mel import MelSpec
-from .waveform import check_wave, resample
+from .waveform import check_frames, check_wave, resample
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class WaveSpec:
 
     def frame_windows(self, wave: Tensor, sample_rate: float, *, fps: float, num_frames: int) -> Tensor:
         """One window centred on each video frame: wave [N] at any rate => [F,frame_samples]."""
-        if not fps > 0 or num_frames < 1:
-            raise InputError(f"{num_frames} frames at {fps} a second were asked for.", "Both must be above 0.")
+        check_frames(fps, num_frames)
         check_wave(wave, sample_rate)
         wave = resample(wave.float()[None], sample_rate, self.sample_rate)[0]
         middle = (torch.arange(num_frames, dtype=torch.float64) + 0.5) / fps * self.sample_rate

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..common.errors import InputError, check_number
+from ..common.errors import InputError, check_number, is_finite, value_shown
 from ..media.container import FARTHEST_SEC, check_codec, decode, open_container, warn_of_damage, zero_of
 
 MAX_CHANNELS = 8
@@ -27,12 +27,16 @@ GAP_SEC = 0.005  # a leap in the times of packets from which on one may be missi
 BLOCK = 1 << 16  # samples of silence at once
 
 
-def load_audio(path: str | os.PathLike, start_sec: float = 0.0, seconds: float = math.inf) -> tuple[Tensor, int]:
-    """The first sound track of a file => (wave [C,N] float32 in -1..1, sample_rate in Hz).
+def load_audio(
+    path: str | os.PathLike, start_sec: float = 0.0, seconds: float = math.inf, *, channels: bool = False
+) -> tuple[Tensor, int]:
+    """The first sound track of a file => (wave [1,N] float32 in -1..1, sample_rate in Hz).
 
     path: any container that FFmpeg reads, videos too.
 
     start_sec, seconds: only this part; memory goes by what is asked for.
+
+    channels: [C,N] as recorded, in place of the mean of the channels (to_mono): encoders take rows for several sounds.
 
     Raises:
         InputError: no such file, not a recording, a video without sound, or no samples in it or in the part.
@@ -45,7 +49,7 @@ def load_audio(path: str | os.PathLike, start_sec: float = 0.0, seconds: float =
     if wave is None:
         raise InputError(f"{path} ends before {start_sec:g} s.", "Ask for an earlier part.")
     check_wave(wave, sample_rate)
-    return wave, sample_rate
+    return wave if channels else _mixed(wave)[None], sample_rate
 
 
 def _cut(blocks: Iterable[Tensor], first: int, last: float) -> Tensor | None:
@@ -200,9 +204,11 @@ def check_wave(wave: Tensor, sample_rate: float) -> None:
     """
     if not isinstance(wave, Tensor) or wave.ndim not in (1, 2, 3):
         shape = list(wave.shape) if isinstance(wave, Tensor) else type(wave).__name__
-        raise InputError(f"The sound has shape {shape}.", "Pass samples as a tensor [N], [C,N] or [B,C,N].")
-    if not isinstance(sample_rate, (int, float)) or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-        raise InputError(f"The sample rate is {sample_rate} Hz.", f"It must lie between 1 and {MAX_SAMPLE_RATE} Hz.")
+        raise InputError(f"The sound has shape {shape}.", "Pass samples as a torch tensor [N], [C,N] or [B,C,N].")
+    if not is_finite(sample_rate) or not 0 < sample_rate <= MAX_SAMPLE_RATE:
+        raise InputError(
+            f"The sample rate is {value_shown(sample_rate)}.", f"Give a number between 1 and {MAX_SAMPLE_RATE}, in Hz."
+        )
     if wave.numel() == 0:
         raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
     check_samples(wave)
@@ -232,6 +238,10 @@ def to_mono(wave: Tensor) -> Tensor:
             f"The sound has {wave.shape[-2]} channels.",
             f"Pass channels first, samples last, with 1 to {MAX_CHANNELS} channels.",
         )
+    return _mixed(wave)
+
+
+def _mixed(wave: Tensor) -> Tensor:
     mean = wave.mean(dim=-2)
     if wave.shape[-2] == 1:
         return mean
@@ -290,6 +300,14 @@ def resampled_blocks(blocks: Iterable[Tensor], from_hz: float, to_hz: float) -> 
     for block in blocks:
         yield torch.from_numpy(stream.resample_chunk(block.mean(dim=0).float().numpy()).reshape(-1))
     yield torch.from_numpy(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True).reshape(-1))
+
+
+def check_frames(fps: float, num_frames: int) -> None:
+    """Refuses a rate of frames, or a number of them, that is none."""
+    if not is_finite(fps) or not fps > 0 or not is_finite(num_frames) or not 1 <= num_frames == int(num_frames):
+        raise InputError(
+            f"{value_shown(num_frames)} frames at {value_shown(fps)} a second were asked for.", "Both must be above 0."
+        )
 
 
 def frame_span(frame: int, sample_rate: float, fps: float) -> tuple[int, int]:

@@ -28,7 +28,10 @@ TEMPORARY = re.compile(r"\.soundguide-[0-9a-f]{16}(\.\w+)?")  # what temporary_n
 
 def check_name(path: str | os.PathLike) -> Path:
     """The path, refused where no file can have that name."""
-    text = os.fspath(path)
+    try:
+        text = os.fspath(path)
+    except TypeError as error:
+        raise InputError(f"{shown(path)} is no path of a file.", "Give the path as a text.") from error
     if not text:
         raise InputError("The name of a file is empty.", "Give the path of a file.")
     try:

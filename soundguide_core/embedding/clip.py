@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ..checkpoints import safetensors_io, weights
 from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.formats.open_clip import state_dict
-from ..common.errors import InputError, check_number, check_whole
+from ..common.errors import InputError, check_number, check_whole, value_shown
 from ..common.files import read_json
 from ..common.shapes import check_shape
 from ..common.typed import AGAIN, check_types, fits
@@ -217,15 +218,32 @@ class ClipTowers(nn.Module):
         made = self.model.encode_image(_GradientTimes.apply(x, 1 / HALF_SCALE).half())
         return F.normalize(_GradientTimes.apply(made.float(), HALF_SCALE), dim=-1)
 
-    def encode_text(self, text: list[str]) -> Tensor:
+    def encode_text(self, text: str | Sequence[str]) -> Tensor:
         """Texts as they are => embeds [B,D], unit norm."""
-        if isinstance(text, str) or not text or not all(isinstance(line, str) and line.strip() for line in text):
+        texts = as_texts(text)
+        if not all(line.strip() for line in texts):
             raise InputError("A text to embed is empty.", "Give a list of one or more non-empty texts.")
-        return self.encode_tokens(self.tokenizer(list(text)).to(self.device))
+        return self.encode_tokens(self.tokenizer(texts).to(self.device))
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """tokens [B, context_length], as the tokenizer makes them => embeds [B,D], unit norm."""
         return F.normalize(self.model.encode_text(tokens).float(), dim=-1)
+
+
+def as_texts(text: str | Sequence[str]) -> list[str]:
+    """Texts as a list; one that stands alone is a list of it.
+
+    Raises:
+        InputError: none, or something else.
+    """
+    if isinstance(text, str):
+        return [text]
+    texts = list(text) if isinstance(text, Iterable) else [text]
+    if not texts:
+        raise InputError("There is no text to embed.", "Give a list of one or more non-empty texts.")
+    if wrong := [line for line in texts if not isinstance(line, str)]:
+        raise InputError(f"A text to embed is {value_shown(wrong[0])}.", "Give a text, or a list of texts.")
+    return texts
 
 
 def load_clip(path: str | os.PathLike, device: str | torch.device = "cpu") -> ClipTowers:

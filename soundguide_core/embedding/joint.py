@@ -20,7 +20,7 @@ from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.stop import check_stop
-from .clip import ClipTowers, load_clip
+from .clip import ClipTowers, as_texts, load_clip
 from .sound import load_sound
 
 WINDOWS_AT_ONCE = 64  # so that an hour of sound costs the memory of a minute
@@ -120,7 +120,7 @@ class JointEncoder(nn.Module):
         parts = [known(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
         return None if parts[0] is None else float(weights.to(parts[0]) @ torch.cat(parts))
 
-    def encode_text(self, text: list[str]) -> Tensor:
+    def encode_text(self, text: str | Sequence[str]) -> Tensor:
         """Texts as they are => embeds [B,D]."""
         return self.clip.encode_text(text)
 
@@ -128,13 +128,10 @@ class JointEncoder(nn.Module):
         """img [B,3,H,W] in -1..1 => embeds [B,D], differentiable; see ClipTowers.encode_image for crops."""
         return self.clip.encode_image(img, crops=crops, generator=generator)
 
-    def encode_labels(self, labels: Sequence[str]) -> Tensor:
+    def encode_labels(self, labels: str | Sequence[str]) -> Tensor:
         """Labels ("sea_waves" is read as "sea waves") => embeds [K,D], each the mean over the model's prompts."""
-        if (
-            isinstance(labels, str)
-            or not labels
-            or not all(isinstance(label, str) and label.strip() for label in labels)
-        ):
+        labels = as_texts(labels)
+        if not all(label.strip() for label in labels):
             raise InputError("A label is empty.", "Give one or more labels such as rain,wind.")
         if len(set(labels)) < len(labels):
             raise InputError("A label is given twice.", "Give every label once.")
@@ -143,7 +140,7 @@ class JointEncoder(nn.Module):
         embeds = self.encode_text(prompts).unflatten(0, (len(words), -1))  # [K,P,D]
         return F.normalize(embeds.mean(1), dim=-1)
 
-    def classify(self, embeds: Tensor, labels: Sequence[str]) -> Tensor:
+    def classify(self, embeds: Tensor, labels: str | Sequence[str]) -> Tensor:
         """embeds [B,D] of sounds or pictures => probabilities [B,K] over the labels, by cosine."""
         check_shape(embeds, f"B {self.dim}", name="the embeddings")
         return (self.clip.logit_scale * embeds @ self.encode_labels(labels).T).softmax(-1)

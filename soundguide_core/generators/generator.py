@@ -112,7 +112,7 @@ class StyleGenerator(nn.Module):
 
     @torch.no_grad()
     def sample_ws(
-        self, seeds: Iterable[int], psi: float = 0.7, cutoff: int | None = None, *, class_index: int | None = None
+        self, seeds: int | Iterable[int], psi: float = 0.7, cutoff: int | None = None, *, class_index: int | None = None
     ) -> Tensor:
         """ws [B,L,D], one per seed, pulled towards w_avg by 1 - psi; the same latents as NVIDIA's tools give a seed.
 
@@ -120,14 +120,16 @@ class StyleGenerator(nn.Module):
         class as it draws its z, so that many seeds show all that the generator has learned. w_avg is the mean over
         all classes.
         """
-        seeds = list(seeds)
+        seeds = [seeds] if isinstance(seeds, int) else list(seeds)
         if not seeds:
             raise InputError("No seed is given.", "Give one seed for each latent.")
         for seed in seeds:
             check_number(seed, "A seed", low=0, high=2**32 - 1)
+            if seed != int(seed):
+                raise InputError(f"A seed is {seed}.", "Give a whole number.")
         check_number(psi, "psi")
         self._check_class(class_index)
-        rngs = [np.random.RandomState(seed) for seed in seeds]
+        rngs = [np.random.RandomState(int(seed)) for seed in seeds]
         z = np.concatenate([rng.randn(1, self.z_dim) for rng in rngs])
         classes = [rng.randint(self.c_dim) if class_index is None else class_index for rng in rngs if self.c_dim]
         c = self.labels(classes) if self.c_dim else None
@@ -154,8 +156,9 @@ def check_synthesis(ws: Tensor, noise_mode: str, config) -> None:
     """Refuse a noise mode that does not exist, and latents of another generator."""
     if noise_mode not in NOISE_MODES:
         raise InputError(f"There is no noise mode '{noise_mode}'.", "Use const, random or none.")
-    if ws.ndim != 3 or ws.shape[1:] != (config.num_ws, config.w_dim):
+    if not isinstance(ws, Tensor) or ws.ndim != 3 or ws.shape[1:] != (config.num_ws, config.w_dim):
+        shape = list(ws.shape) if isinstance(ws, Tensor) else type(ws).__name__
         raise InputError(
-            f"ws must be [B,{config.num_ws},{config.w_dim}] for this generator, not {list(ws.shape)}.",
+            f"ws must be [B,{config.num_ws},{config.w_dim}] for this generator, not {shape}.",
             "Take latents from this generator's own sample_ws.",
         )

@@ -65,7 +65,7 @@ def test_a_rate_and_a_layout_that_change_become_the_first(tmp_path):
             container.mux(track.encode())
         pieces.append((tmp_path / "part.aac").read_bytes())
     (tmp_path / "a.aac").write_bytes(b"".join(pieces))
-    wave, rate = load_audio(tmp_path / "a.aac")
+    wave, rate = load_audio(tmp_path / "a.aac", channels=True)
     assert rate == 44100 and len(wave) == 2
     assert wave.shape[1] / rate == pytest.approx(6.0, abs=0.3)
     for second, hz in ((1, 440), (3, 880), (5, 440)):
@@ -91,7 +91,7 @@ def test_two_hours_cost_the_memory_of_what_is_asked_for(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wave, _ = load_audio(tmp_path / "a.flac", seconds=0.2)
     count = sum(block.shape[-1] for block in stream_audio(tmp_path / "a.flac")[0])
-    assert wave.shape == (2, RATE // 5) and count == 2 * 3600 * RATE
+    assert wave.shape == (1, RATE // 5) and count == 2 * 3600 * RATE
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 

@@ -29,9 +29,10 @@ def write_wav(path, samples: np.ndarray, sample_rate: int = 8000) -> None:
 def test_wav_samples_are_exact(tmp_path):
     samples = np.random.default_rng(0).integers(-32768, 32767, (5000, 2), dtype=np.int16)
     write_wav(tmp_path / "a.wav", samples)
-    wave, sample_rate = w.load_audio(tmp_path / "a.wav")
+    wave, sample_rate = w.load_audio(tmp_path / "a.wav", channels=True)
     assert wave.shape == (2, 5000) and wave.dtype == torch.float32 and sample_rate == 8000
     assert np.array_equal(wave.numpy().T, samples / np.float32(32768))
+    assert torch.equal(w.load_audio(tmp_path / "a.wav")[0], wave.mean(0, keepdim=True))  # unless asked, one channel
 
 
 @pytest.mark.parametrize("channels", range(1, 9))

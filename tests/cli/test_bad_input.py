@@ -268,7 +268,6 @@ CALLS = [
     # words
     "joint.encode_text([])",
     "joint.encode_text(['rain', ''])",
-    "joint.encode_text('rain')",
     "joint.classify(embeds, [])",
     "joint.classify(embeds, ['rain', ' '])",
     "joint.classify(embeds, ['rain', 'rain'])",
@@ -323,6 +322,16 @@ CALLS = [
     "sg.load_generator('nothing')",
     "sg.load_generator('')",
     "sg.load_audio('nothing.wav')",
+    "sg.load_audio(None)",
+    "sg.load_image(3)",
+    "joint.encode_text(None)",
+    "joint.encode_text([3])",
+    "joint.encode_audio(torch.zeros(8000), '8000')",
+    "joint.encode_audio(torch.zeros(8000), True)",
+    "joint.encode_audio_frames(torch.zeros(8000), 8000, fps='12', num_frames=3)",
+    "joint.encode_audio_frames(torch.zeros(8000), 8000, fps=12, num_frames='3')",
+    "G.sample_ws([1.5])",
+    "G.synthesis(None)",
 ]
 
 
@@ -350,6 +359,18 @@ def test_odd_recordings_are_heard(joint, tmp_path, sample_rate, channels, second
     embeds = joint.encode_audio(wave.mean(0), rate)
     assert rate == sample_rate and torch.isfinite(embeds).all()
     assert embeds.norm().item() == pytest.approx(1, abs=tol.PARITY)
+
+
+def test_one_text_and_one_seed_need_no_list(joint, generator):
+    assert torch.equal(joint.encode_text("rain"), joint.encode_text(["rain"]))
+    assert torch.equal(joint.encode_labels("rain"), joint.encode_labels(["rain"]))
+    assert torch.equal(generator.sample_ws(3), generator.sample_ws([3]))
+
+
+def test_stereo_is_one_sound(joint, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-1, 1, (8000, 2)), 8000)
+    assert joint.encode_audio(*sg.load_audio(tmp_path / "a.wav")).shape[0] == 1
+    assert joint.encode_audio(*sg.load_audio(tmp_path / "a.wav", channels=True)).shape[0] == 2
 
 
 def test_silence_is_heard(joint):

@@ -49,7 +49,7 @@ def files(tmp_path_factory):
 
 
 def audio_of(path) -> dict:
-    wave, sample_rate = load_audio(path)
+    wave, sample_rate = load_audio(path, channels=True)
     return {"waveform": wave[None], "sample_rate": sample_rate}
 
 
