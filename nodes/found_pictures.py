@@ -68,7 +68,7 @@ class LoadFoundPicture(Loader):
 
     @classmethod
     def define_schema(cls):
-        schema = cls.schema(
+        return cls.schema(
             node_id="SoundGuideLoadFoundPicture",
             display_name="Load Found Picture",
             **search_aliases("load latents, load tuned generator, pti"),
@@ -79,15 +79,13 @@ class LoadFoundPicture(Loader):
             output=sockets.Generator.Output(
                 "generator", display_name="generator", tooltip="The generator that paints it."
             ),
+            also=(sockets.WLatents.Output("latents", display_name="latents", tooltip="The picture."),),
         )
-        schema.outputs.append(sockets.WLatents.Output("latents", display_name="latents", tooltip="The picture."))
-        return schema
 
     @classmethod
     def execute(cls, name):
         from ..soundguide_core.pipelines.inversion import saved_picture
 
-        cls.check(name)
         found = with_grad(saved_picture, registry.find(FOUND, name).files["picture"])
         return io.NodeOutput(Model(name, found.generator.to, "generator"), Latents(found.ws.float().cpu(), name))
 

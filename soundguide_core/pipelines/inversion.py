@@ -28,6 +28,7 @@ from ..generators.tuned import save_tuned
 from ..latents.encoder import KIND, InversionEncoder, load_inversion_encoder
 from ..latents.projection import project
 from ..latents.tuning import tune
+from ..losses.perceptual import pyramid_distance
 from ..media.images import load_image, resize
 from ..systems.configs.projection import ProjectionConfig
 
@@ -93,7 +94,7 @@ def find_picture(
         found.target, found.ws, generator, perceptual=perceptual or tower_distance(joint),
         config=config.tuning, name=name, on_step=on_step,
     )  # fmt: skip
-    return replace(found, img=tuned.img, generator=tuned.generator, history=tuned.history)
+    return replace(found, img=tuned.img, generator=tuned.generator, history=tuned.history or found.history)
 
 
 def source_picture(
@@ -202,7 +203,9 @@ def _by_encoder(
     with torch.no_grad():
         ws = encoder(target)
         if config.method == "encoder" or not config.refine_steps:
-            return FoundPicture(ws, generator.synthesis(ws), target, generator)
+            img = generator.synthesis(ws)
+            error = float(pyramid_distance(img, target).mean())
+            return FoundPicture(ws, img, target, generator, history=[{"pixels": error, "total": error}])
     return _by_steps(target, generator, joint, config, ws, on_step)
 
 
