@@ -36,7 +36,7 @@ from .engine.ema import RunningMean, ema_update
 from .engine.run_settings import RunSettings
 from .engine.shared_losses import Means
 from .recipe import check_entries, names_of
-from .sound_video_recipe import Settings, Stage, new_trajectory
+from .sound_video_recipe import Settings, Stage, new_trajectory, softened
 from .sound_video_sources import SoundVideoData, Sources, Stretches, TrainBatch, open_data
 from .sound_video_terms import Rollout, adversarial_terms, kinds_term, latent_terms, picture_terms
 
@@ -73,6 +73,7 @@ class SoundVideoTraining:
         for module in batch_norms if trunk is None else [*batch_norms, trunk]:
             module.eval()  # as it was learned on many more sounds, and the same in every process
         self.average = copy.deepcopy(self.trajectory).eval().requires_grad_(False)
+        self.began = {key: x.clone() for key, x in self.average.state_dict().items()}
         self.image_discriminator, self.video_discriminator = (
             with_seed(seed + 1, lambda config=config: TemporalDiscriminator(config)).to(self.device)
             for config in (settings.image_discriminator, settings.video_discriminator)
@@ -270,7 +271,9 @@ class SoundVideoTraining:
         return grid(torch.cat(pictures), columns)
 
     def export(self, path: Path, **notes) -> None:
-        save_trajectory(path, self.average, settings=asdict(self.settings), **notes)
+        softer = self.settings.kept or self.settings.none_bias
+        written = softened(self.average, self.began, self.settings) if softer else self.average
+        save_trajectory(path, written, settings=asdict(self.settings), **notes)
 
 
 def run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -65,7 +66,9 @@ class Settings:
 
     psi: the smallest truncation of source pictures. calm: share of sources in which nothing goes on. jitter: of
     sources, in standard deviations of w, layer by layer. eq_db: how much other microphones differ
-    (audio/augment.response). discriminators: of single frames and of videos.
+    (audio/augment.response). kept: share of the weights that it began with in those that are written (M. Wortsman et
+    al., "Robust Fine-Tuning of Zero-Shot Models", CVPR 2022). none_bias: nats by which what is none of the kinds is
+    made likelier in them. discriminators: of single frames and of videos.
     """
 
     stages: tuple[Stage, ...]
@@ -82,6 +85,8 @@ class Settings:
     eq_db: float = 0.0
     ema: float = 0.995
     dtype: str = "float32"
+    kept: float = 0.0
+    none_bias: float = 0.0
     save_every: int = 200
 
     @property
@@ -171,6 +176,22 @@ def new_trajectory(
     if begin is not None:
         _take(trajectory, load_trajectory(begin), begin)
     return trajectory
+
+
+@torch.no_grad()
+def softened(learned: Trajectory, began: dict[str, torch.Tensor], settings: Settings) -> Trajectory:
+    """A copy of what was learned, with settings.kept of the weights that it began with, and with settings.none_bias;
+    the entry for none of the kinds, which is new, is all learned."""
+    network = copy.deepcopy(learned)
+    events = network.events
+    told = events is not None and network.encoder.to_dict().get("none", 0)
+    for key, x in network.state_dict().items():
+        if x.is_floating_point():
+            rows = slice(None, -1) if told and ".out_proj." in key and ".events." in key else slice(None)
+            x[rows].lerp_(began[key][rows].to(x), settings.kept)
+    if told and events is not None and events.out_proj.bias is not None:
+        events.out_proj.bias[-1] += settings.none_bias
+    return network
 
 
 def _take(network: nn.Module, learned: nn.Module, name: str) -> None:

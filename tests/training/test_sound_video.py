@@ -296,3 +296,32 @@ def test_accelerate_with_two_processes_and_one_does_what_plain_python_does(tiny,
     )
     assert plain == one and plain[0] == "1" and two[0] == two[1] and two[0][0] == "2"
     assert [float(x) for x in two[0][1:]] == pytest.approx([float(x) for x in plain[1:]], rel=tol.FLOAT32_SUM)
+
+
+def test_it_goes_on_from_another_and_learns_what_is_none_of_its_kinds(tiny, tiny_trajectory, tmp_path):
+    """begin: all weights of another, whose kinds are one fewer; kept, none_bias: what is written of them."""
+    from types import SimpleNamespace
+
+    from soundguide_core.training.sound_video_recipe import UNLIKELY, softened
+
+    joint, generator = load_joint(tiny.joint), load_generator(tiny.generator)
+    sizes = {"width": 8, "level_columns": 9, "none": 1}
+    table = {"encoder": sizes, "groups": "three", "hidden": 6, "noise_dim": 2}
+    found = sound_video.new_trajectory(table, generator, joint, 5, begin=str(tiny_trajectory)).eval()
+    first = load_trajectory(tiny_trajectory)
+    old, new = first.events.out_proj, found.events.out_proj
+    assert torch.equal(new.bias[:-1], old.bias) and torch.equal(new.weight[:-1], old.weight)
+    assert new.bias[-1].item() == pytest.approx(old.bias.mean().item() - UNLIKELY, abs=1e-5)
+    assert torch.equal(found.steps.coarse.in_proj.weight, first.steps.coarse.in_proj.weight)
+
+    began = {key: x.clone() for key, x in found.state_dict().items()}
+    with torch.no_grad():
+        for x in found.parameters():
+            x += 1
+    softer = softened(found, began, SimpleNamespace(kept=0.25, none_bias=0.5))
+    weight = softer.steps.coarse.in_proj.weight
+    assert torch.allclose(weight, began["steps.coarse.in_proj.weight"] + 0.75, atol=1e-5)
+    assert torch.allclose(softer.w_avg, began["w_avg"])
+    bias, was = softer.events.out_proj.bias.detach(), began["encoder.network.events.out_proj.bias"]
+    assert torch.allclose(bias[:-1], was[:-1] + 0.75, atol=1e-5)
+    assert float(bias[-1]) == pytest.approx(float(was[-1]) + 1.5)

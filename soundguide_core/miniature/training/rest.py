@@ -1,0 +1,77 @@
+"""Teach a trajectory's recurrent modules to come to rest: where nothing is heard, whatever the source shows has to go.
+
+    source w, amounts a_t of a phenomenon k   =>   w_hat^t = w + d_k a_t,   wanted  w^t = w_calm + d_k a_t
+
+The miniature's latents are named, so what a sound asks for, and what the source is without its phenomenon, are known
+without a sound; a batch costs milliseconds. E_a stays as it is, and so do the gates, which set how fast a path follows.
+Axes: B batch, F frames, K phenomena, L layers, D dims.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...common.rng import torch_generator
+from ...generators.loading import load_generator
+from ...training.engine import loop
+from ...training.engine.ema import ema_update
+from ...training.engine.schedules import linear_decay
+from ...training.sound_video_sources import Sources
+from ...trajectory.trajectory import load_trajectory, save_trajectory
+from ..data.scene_clips import SceneCodes
+from ..world import codes
+from ..world.scenes import PHENOMENA
+
+
+def run(
+    *, config: dict, out: Path, device: str | torch.device = "cpu", seed: int = 0, resume: bool = False,
+    on_step: loop.OnStep | None = None,
+) -> Path:  # fmt: skip
+    """By a recipe with [models] and [training]; returns the trajectory's path."""
+    s = config["training"]
+    generator = load_generator(config["models"].get("generator"), device)
+    trajectory = load_trajectory(config["models"].get("trajectory"), device)
+    average = copy.deepcopy(trajectory)
+    learned = [p for name, p in trajectory.steps.named_parameters() if not name.endswith("gate")]
+    for p in learned:
+        p.requires_grad_(True)
+    adam = torch.optim.Adam(learned, lr=s["lr"], betas=(0.9, 0.99))
+    sources = Sources(generator, SceneCodes(), psi=s["psi"], calm=s["calm"], jitter=s["jitter"])
+    for i in range(s["steps"]):
+        draw = torch_generator(seed, i)
+        for group in adam.param_groups:
+            group["lr"] = s["lr"] * linear_decay(i, s["steps"], s["anneal"], last=0.05)
+        layouts = torch.randint(codes.LAYOUTS, (s["batch"],), generator=draw)
+        ws, calm_ws = sources.draw(layouts, s["batch"], slice(None), torch.device(device), draw)
+        assert calm_ws is not None
+        departure = SceneCodes.departures(amounts(s["batch"], s["frames"], draw), generator.w_dim).to(ws)  # [B,F,1,D]
+        w_hats = ws[:, None] + departure
+        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw).to(ws)
+        path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
+        loss = ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        ema_update(average, trajectory, min(s["ema"], (1 + i) / (10 + i)))
+        if on_step is not None:
+            on_step(i, s["steps"], {"latents": float(loss.detach())})
+    path_out = Path(out) / "trajectory.safetensors"
+    save_trajectory(path_out, average)
+    return path_out
+
+
+def amounts(batch: int, frames: int, draw: torch.Generator) -> Tensor:
+    """How much of each phenomenon each frame shows, [B,F,K]: one that wanders, often from or to nothing."""
+    kind = torch.randint(len(PHENOMENA), (batch,), generator=draw)
+    first, last = torch.rand(2, batch, 1, generator=draw)
+    quiet = torch.rand(2, batch, 1, generator=draw) < 0.5
+    first, last = first * ~quiet[0], last * ~quiet[1]
+    turn = torch.rand(batch, 1, generator=draw)
+    rise = ((torch.linspace(0, 1, frames) - turn) * 4 + 0.5).clamp(0, 1)
+    out = torch.zeros(batch, frames, len(PHENOMENA))
+    course = first + (last - first) * rise
+    return out.scatter_(2, kind[:, None, None].expand(-1, frames, 1), course[..., None])
