@@ -33,7 +33,7 @@ THINGS = {
     "inversion-encoder": "training.inversion_encoder",
 }
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
