@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...common.errors import InputError
+from .run_settings import no_tensorboard
 
 FILE = "metrics.csv"
 COLUMNS = ("step", "seconds", "split", "name", "value")
@@ -21,6 +21,7 @@ class MetricsLog:
     """Rows of a run that goes on after `done` steps: what an interrupted run wrote of later ones is dropped."""
 
     def __init__(self, folder: Path, done: int = 0, *, tensorboard: bool = False) -> None:
+        self.events = _events(folder) if tensorboard else None
         self.path, self.began = folder / FILE, time.monotonic()
         self.sums: dict[str, tuple[float, int]] = {}
         kept = [row for row in read_metrics(self.path) if int(row["step"]) <= done] if done else []
@@ -28,7 +29,6 @@ class MetricsLog:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([row[name] for name in COLUMNS] for row in kept)
-        self.events = _events(folder) if tensorboard else None
 
     def note(self, losses: Mapping[str, float]) -> None:
         """Losses of one step, towards the next row."""
@@ -64,7 +64,5 @@ def _events(folder: Path):
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError as error:
-        raise InputError(
-            "TensorBoard's events need the package tensorboard.", "Install it: pip install tensorboard."
-        ) from error
+        raise no_tensorboard() from error
     return SummaryWriter(str(folder / "events"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,8 +44,15 @@ class RunSettings:
 
     @classmethod
     def of(cls, config: Mapping) -> RunSettings:
-        """Of a recipe, whose [run] may be absent."""
-        return from_table(cls, config.get("run", {}), "run")
+        """Of a recipe, whose [run] may be absent.
+
+        Raises:
+            InputError: an entry that there is not, or TensorBoard without its package: now, not after data are read.
+        """
+        settings = from_table(cls, config.get("run", {}), "run")
+        if settings.tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise no_tensorboard()
+        return settings
 
     def dtype_for(self, own: str, device: str | torch.device) -> str:
         """The name of the dtype to compute features in: this one, or the recipe's own; "auto" by the device."""
@@ -54,3 +62,7 @@ class RunSettings:
         if name != AUTO:
             return name
         return "bfloat16" if torch.device(device).type == "cuda" else "float32"
+
+
+def no_tensorboard() -> InputError:
+    return InputError("TensorBoard's events need the package tensorboard.", "Install it: pip install tensorboard.")

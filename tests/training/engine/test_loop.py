@@ -189,6 +189,10 @@ def test_tensorboard_where_it_is_installed(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(InputError, match="tensorboard"):
         loop.run(LineTraining(), 2, tmp_path, settings=RunSettings(tensorboard=True))
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install tensorboard"):
+        RunSettings.of({"run": {"tensorboard": True}})
 
 
 def test_a_run_ends_when_its_time_is_over_and_goes_on(tmp_path, monkeypatch):
@@ -238,3 +242,14 @@ def interrupt_at(step: int):
             raise KeyboardInterrupt
 
     return stop
+
+
+def test_tensorboards_events_are_those_of_the_table(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    settings = RunSettings(tensorboard=True, log_every=1)
+    loop.run(LineTraining(), 3, tmp_path, settings=settings, validate=lambda: {"error": 0.5})
+    read = events.EventAccumulator(str(tmp_path / "events"))
+    read.Reload()
+    rows = [float(row["value"]) for row in read_metrics(tmp_path / "metrics.csv") if row["split"] == "train"]
+    assert [point.value for point in read.Scalars("train/square")] == pytest.approx(rows, rel=1e-5)
+    assert [point.value for point in read.Scalars("held_out/error")] == [0.5]
