@@ -70,7 +70,7 @@ class MelSpec:
             check_whole(self.frame_columns, "A mel's frame_columns", low=1, high=2**18)
         check_number(self.fmin, "A mel's lowest frequency", low=0, high=self.sample_rate / 2)
         check_number(self.fmax, "A mel's highest frequency", low=0, high=self.sample_rate)
-        if self.fmax <= self.fmin:
+        if self.fmax < self.fmin + 1:
             raise InputError(f"A mel from {self.fmin:g} to {self.fmax:g} Hz is empty.", "Give a higher end.")
         check_number(self.top_db, "A mel's top_db", low=1, high=1000)
         check_number(self.focus, "A mel's focus", low=0, high=1000)

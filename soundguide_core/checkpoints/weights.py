@@ -78,6 +78,8 @@ def convert(path: str | os.PathLike, out: str | os.PathLike, *, half: bool = Fal
     safetensors_io.check_finite(tensors, path)
     try:
         safetensors_io.save(out, tensors, config, half=half)
+    except InputError:  # of the disk
+        raise
     except ValueError as error:
         raise InputError(f"{path} does not fit half precision: {error}.", "Convert it without --half.") from error
     return config

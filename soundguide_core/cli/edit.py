@@ -1,4 +1,6 @@
-"""Let a recording edit a video: the part inside a mask, or all of it. The rest stays as it is, to the bit.
+"""Let a recording edit a video: the part inside a mask, or all of it. The rest stays as it is.
+
+To the bit it does in a folder of PNG frames; a video file is encoded anew, which changes every pixel a little.
 
 --video, --mask and --out may be folders of PNG frames; a mask may also be one picture, or a video. It is white where to
 edit. The frame rate stays, and so does the video's own sound; a video without one gets the recording (see --sound).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]  (installed only where Python has no tomllib)
 
+NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, of one part of a path and of all of it
 
 
@@ -113,6 +115,17 @@ def temporary_name(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """A disk without room, or a quota that is used up, becomes an InputError that names what was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise InputError(f"There is no room on the disk for {path}.", "Make room, or choose another place.") from error
+
+
+@contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`, same ending; it becomes `path` if the block ends well and goes if not.
 
@@ -125,12 +138,13 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.", "Choose another place to save to.") from error
     try:
-        mode = temporary.stat().st_mode
-        yield temporary
-        os.chmod(temporary, mode)  # some writers keep what they write to themselves
-        sync(temporary)
-        check_writable(path)  # the work may have taken hours
-        os.replace(temporary, path)
+        with full_disk_told(path):
+            mode = temporary.stat().st_mode
+            yield temporary
+            os.chmod(temporary, mode)  # some writers keep what they write to themselves
+            sync(temporary)
+            check_writable(path)  # the work may have taken hours
+            os.replace(temporary, path)
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import InputError
-from .files import TEMPORARY, check_name, check_parent, make_folder, sync, temporary_name
+from .files import TEMPORARY, check_name, check_parent, full_disk_told, make_folder, sync, temporary_name
 
 MARKER = ".soundguide.json"
 # what is nobody's work: files that appear where somebody looks at a folder, and what we leave when we are killed
@@ -72,13 +72,14 @@ def replacing_folder(path: str | os.PathLike, *, overwrite: bool = False) -> Ite
     temporary = temporary_name(path / MARKER if inside else path)
     temporary.mkdir()
     try:
-        yield temporary
-        if inside:
-            _move_in(temporary, path)
-        else:
-            _write_marker(temporary, _sizes(temporary))
-            check_folder(path)  # again, as the work may have taken hours
-            _exchange(temporary, path)
+        with full_disk_told(path):
+            yield temporary
+            if inside:
+                _move_in(temporary, path)
+            else:
+                _write_marker(temporary, _sizes(temporary))
+                check_folder(path)  # again, as the work may have taken hours
+                _exchange(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -119,7 +119,13 @@ class ClipTowers(nn.Module):
         if "open_clip" not in config and clip_networks.covers(config):
             vision = VisionConfig(**check_types(VisionConfig, config["vision_cfg"], "The vision_cfg of the file"))
             text = TextConfig(**check_types(TextConfig, config["text_cfg"], "The text_cfg of the file"))
-            quick = config.get("quick_gelu", False)
+            quick, size = config.get("quick_gelu", False), config["preprocess"]["size"]
+            if size != vision.image_size:
+                raise InputError(
+                    f"The picture tower sees {vision.image_size} pixels a side, and the preprocessing makes them "
+                    f"{value_shown(size)}.",
+                    "Set both to one size, or get the file again.",
+                )
             return cls(CLIP(config["embed_dim"], vision, text, quick_gelu=bool(quick)), config)
         return cls(open_clip_files.untrained(config), config)
 

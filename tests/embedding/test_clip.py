@@ -92,9 +92,10 @@ def test_a_saved_file_gives_the_same_embeddings(towers, tmp_path):
 
 
 def test_bad_input_is_refused(towers):
-    for text in ([], ["rain", " "], "rain", [3]):
-        with pytest.raises(InputError, match="empty"):
+    for text, said in (([], "no text"), (["rain", " "], "empty"), (" ", "empty"), ([3], "is 3"), (None, "is None")):
+        with pytest.raises(InputError, match=said):
             towers.encode_text(text)
+    assert torch.equal(towers.encode_text("rain"), towers.encode_text(["rain"]))
     with pytest.raises(InputError, match="shape"):
         towers.encode_image(torch.zeros(3, 32, 32))
     with pytest.raises(InputError, match="no model"):
