@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable
 
 import torch
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import Tensor, nn
 
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import Estimate
 from .unet import UNet, load_unet
+from .with_diffusers import DDPMScheduler
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 CLEAN = -1  # the level below level 0: no noise at all

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
 
 from ..common.errors import InputError, check_whole
@@ -21,6 +19,7 @@ from ..common.rng import torch_generator
 from ..common.shapes import check_shape
 from ..common.types import Estimate, OnStep
 from .denoiser import CLEAN, alpha_bars, levels
+from .with_diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 
 Denoise = Callable[[Tensor, int], Estimate]
 

@@ -15,14 +15,13 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
 from torch import Tensor, nn
 
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.typed import check_types
 from .diffusers_folder import check_schedule, read_folder
+from .with_diffusers import TimestepEmbedding, Timesteps, UNet2DModel, UNet2DOutput
 
 NO_CLASS = -1
 WHAT = "a diffusion UNet"

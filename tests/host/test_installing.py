@@ -31,12 +31,14 @@ said = []
 keep = logging.Handler()
 keep.emit = lambda record: said.append(record.getMessage())
 logging.getLogger().addHandler(keep)
+before = set(sys.modules)
 spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
 sys.modules["pack"] = package = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(package)
 nodes = asyncio.run(asyncio.run(package.comfy_entrypoint()).get_node_list())
 lines = [line for line in said if "SoundGuide" in line]
-print(json.dumps({"nodes": [node.define_schema().node_id for node in nodes], "said": lines}))
+brought = sorted({name.split(".")[0] for name in set(sys.modules) - before} - {"pack"})
+print(json.dumps({"nodes": [node.define_schema().node_id for node in nodes], "said": lines, "brought": brought}))
 """
 
 
@@ -45,6 +47,13 @@ def loaded(host_path, blocked: str) -> dict:
     done = subprocess.run(command, capture_output=True, text=True, cwd=host_path)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+HEAVY = {"diffusers", "librosa", "numba", "matplotlib", "open_clip", "timm", "skimage"}
+
+
+def test_loading_the_nodes_imports_nothing_heavy(importable_host):
+    assert not set(loaded(importable_host, "nothing")["brought"]) & HEAVY
 
 
 def test_nothing_that_the_host_ships_changes(importable_host):
