@@ -114,7 +114,7 @@ class Reader:
                 assert (self.at / words[words.index("--out") + 1]).stat().st_size > 1000, line
 
     def runs(self, code: str) -> None:
-        words = [str(next(self.at.parent.glob(".venv/*/python*"))), "-c", code]
+        words = [str(self.at.parent / ".venv" / "bin" / "python"), "-c", code]
         done = self._run(words, PYTHONPATH=str(self.at.parent))
         assert done.returncode == 0, done.stderr[-2000:]
 
