@@ -123,6 +123,23 @@ def classifier_free(denoiser: Denoiser, context: Tensor, scale: float) -> Callab
     return denoise
 
 
+def in_bfloat16(denoise: Callable[[Tensor, int], Estimate]) -> Callable[[Tensor, int], Estimate]:
+    """A denoiser whose network computes in bfloat16 and says what it found in float32."""
+
+    def rounded(x_t: Tensor, t: int) -> Estimate:
+        with torch.autocast(x_t.device.type, torch.bfloat16):
+            x0_hat, variance_mix = denoise(x_t, t)
+        return Estimate(x0_hat.float(), variance_mix.float() if isinstance(variance_mix, Tensor) else variance_mix)
+
+    return rounded
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether this is a processor with instructions for bfloat16; without, it is slower than float32."""
+    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in known)
+
+
 def levels(schedule: dict) -> dict:
     """The part of a schedule that every scheduler of diffusers takes."""
     return {key: schedule[key] for key in LEVELS if key in schedule}

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..common.errors import InputError
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
+from ..diffusion.denoiser import in_bfloat16, multiplies_bfloat16
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.warm_up import WarmUp
 from ..diffusion.windows import (
@@ -43,7 +44,7 @@ from ..losses.views import PlacedSounds, SoundTerms, Views, encode_views
 from ..media.detail_transfer import mixed_pixels, transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
-from .configs.video_editing import CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
+from .configs.video_editing import AUTO, BFLOAT16, CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
 from .placed_sounds import placed_sounds
 
 FPS = 24.0  # of a film, where it is not said
@@ -202,10 +203,12 @@ def edit_window(
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """The window edited, [F,3,h,w] at the model's scale, and the terms of each guided step."""
     x_src, m, history = window.x_src, window.mask, []
+    half = config.precision == BFLOAT16 or (config.precision == AUTO and multiplies_bfloat16(x_src.device))
     denoise = guided_denoiser.guide(
-        denoiser, losses, weights, steps, variant=config.variant, curves=window.curves, interval=config.interval,
-        step_size=config.step if config.variant == CLEAN else config.length, mask=m, chunk=config.chunk,
-        warm_up=WarmUp(looks=config.warm_up), on_terms=lambda t, terms: history.append(terms),
+        in_bfloat16(denoiser) if half else denoiser, losses, weights, steps, variant=config.variant,
+        curves=window.curves, interval=config.interval, mask=m, chunk=config.chunk,
+        step_size=config.step if config.variant == CLEAN else config.length, warm_up=WarmUp(looks=config.warm_up),
+        on_terms=lambda t, terms: history.append(terms),
     )  # fmt: skip
     noise = FrameNoise(config.seed, range(window.first, window.first + len(x_src)), config.shared_noise)
 

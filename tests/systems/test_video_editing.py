@@ -63,6 +63,7 @@ def settings(**kwargs) -> edit.EditConfig:
         "variant": "clean",
         "scale": 1.0,
         "smooth_sec": 0,
+        "precision": "float32",
         "steps": 4,
         "skip": 1,
         "sampler": "ddim",
@@ -444,3 +445,17 @@ def test_each_sound_sees_its_own_place_and_leads_by_its_own_curve(models):
     wanted = leads[0] * apart[0] + leads[1] * apart[1]  # the curve times the shares
     assert torch.allclose(led.curves["sound"] * terms["sound"], wanted, atol=tol.FLOAT32_SUM)
     assert terms["direction"].shape == (1,)
+
+
+def test_bfloat16_is_near_float32_and_where_the_processor_has_it(models, monkeypatch):
+    frames = video(2)
+    made = {
+        name: edit.edit_video(frames, sound(2), config=settings(precision=name, window=2), **models).frames
+        for name in ("float32", "bfloat16")
+    }
+    apart = (made["float32"] - made["bfloat16"]).abs()
+    assert 0 < apart.mean() < 0.02  # of -1..1
+    for there, same in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(edit, "multiplies_bfloat16", lambda device, there=there: there)
+        auto = edit.edit_video(frames, sound(2), config=settings(precision="auto", window=2), **models).frames
+        assert torch.equal(auto, made[same])
