@@ -33,7 +33,7 @@ def python(folder: Path, *args: str) -> subprocess.CompletedProcess:
     ("command", "said"),
     [
         ("--help", "classify"),
-        ("models", "eccv2022-trajectory"),
+        ("models --all", "eccv2022-trajectory"),
         ("evaluate --help", "zero-shot"),
         ("evaluate zero-shot --help", "esc50"),
         ("train --help", "sound-encoder"),

@@ -90,7 +90,7 @@ def _size(model: dict) -> str:
 def _line(model: dict, width: int) -> str:
     state = "here" if model["here"] else "not here"
     about = model["description"] if len(model["description"]) <= WIDE else f"{model['description'][:WIDE]}…"
-    return f"{model['kind']:<16} {model['name']:<{width}}  {state:<8}  {_terms(model):<22}  {about}"
+    return f"{model['kind']:<17} {model['name']:<{width}}  {state:<8}  {_terms(model):<22}  {about}"
 
 
 def _show(model: dict) -> None:
