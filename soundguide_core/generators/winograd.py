@@ -61,8 +61,9 @@ class Kernels:
             return kept
         with torch.inference_mode(False), torch.no_grad():  # they outlive the caller's mode
             g = torch.tensor(G, dtype=torch.float64)
-            made = torch.einsum("bl,oikl,ak->baio", g, weight.detach().double(), g)  # columns first, as the inputs
-            return cls(made.flatten(0, 1).float().contiguous(), of)
+            taps = weight.detach().permute(3, 2, 1, 0).flatten(2).flatten(0, 1).double()  # [9,I*O], columns first
+            made = torch.mm(torch.kron(g, g), taps).float()
+            return cls(made.unflatten(1, (weight.shape[1], weight.shape[0])), of)
 
 
 @dataclass(frozen=True)
