@@ -27,6 +27,7 @@ NOTE_WIDTH, WIDTH, PICTURE, WIDE = 360, 320, 300, 440
 WIDTHS = {"PreviewImage": PICTURE, "SaveImage": PICTURE, "MaskPreview": PICTURE, "SaveVideo": WIDE,
           "SoundGuideHearWords": 360, "SoundGuideSoundPrompt": 380, "SoundGuideAudioEncode": 360}  # fmt: skip
 LEAST = {"CLIPTextEncode": 110, "PreviewAny": 120, "SoundGuideTextEncode": 120}
+PREVIEWED = {"SoundGuideFlowGuidance": 60, "SoundGuideInvertImage": 60}  # more, while they run in Nodes 2.0
 FIXED = """() => { for (const n of window.app.graph._nodes) for (const w of n.widgets || [])
   if (w.name === 'control_after_generate') w.value = 'fixed'; }"""
 SERIALISED = "async () => JSON.stringify((await window.app.graphToPrompt()).workflow)"
@@ -85,6 +86,7 @@ def arranged(graph: dict, columns: list, sizes: dict, tallest: dict) -> dict:
     """columns: of each the groups [title, id or row of ids, ...]."""
     graph, groups = copy.deepcopy(graph), []
     left = {node["id"]: node for node in graph["nodes"]}
+    kinds = {node["id"]: node["type"] for node in graph["nodes"]}
     (note,) = (node for node in graph["nodes"] if node["type"] == NOTE)
     note.update(pos=[0, TITLE], size=[NOTE_WIDTH, note_height(note["widgets_values"][0]) - TITLE])
     del left[note["id"]]
@@ -102,7 +104,7 @@ def arranged(graph: dict, columns: list, sizes: dict, tallest: dict) -> dict:
                         pos=[round(x + MARGIN + place * (share + GAP)), round(y + TITLE)],
                         size=[round(share), round(sizes[i][1])],
                     )
-                y += max(tallest[i] for i in row) + GAP
+                y += max(tallest[i] + PREVIEWED.get(kinds[i], 0) for i in row) + GAP
             y += MARGIN - GAP
             groups.append(
                 {"title": title, "bounding": [round(x), round(top), round(width + 2 * MARGIN), round(y - top)]}
