@@ -132,6 +132,8 @@ USUAL = {
         "--judge=../weights/scene_classifier.safetensors",
     ],
     "sound-video": ["--sounds=1", "--seconds=0.5", f"--joint={JOINT}", f"--generator={GENERATOR}", "--trajectory=none"],
+    "videos": ["../in", f"--joint={JOINT}", "--window=2"],
+    "outside-sounds": ["--trajectory=none", "--seconds=0.25"],
     "told-pictures": ["--pictures=1", "--steps=1", f"--joint={JOINT}", "--unet=none"],
     "video-edit": ["--videos=1", "--frames=2", "--steps=1", f"--joint={JOINT}", "--unet=none"],
     "train": ["stylegan2", "--config=../in/types.toml", "--out=run"],
@@ -145,7 +147,7 @@ OUTPUTS = {
     "convert": ["new.safetensors"],
     "train": ["run"],
     "demo": ["../in/rain.wav"],
-    **{name: ["new.png"] for name in ("seeing", "sound-video", "video-edit")},
+    **{name: ["new.png"] for name in ("seeing", "sound-video", "outside-sounds", "video-edit")},
     **{
         name: ["new.mp4", "new.mkv", "new.webm", "new.mov", "new.gif", "new.webp", "new", "new frames"]
         for name in ("generate", "edit", "continuous")
@@ -181,7 +183,7 @@ class Lines:
         names = [
             name
             for name in self.parsers
-            if name[-1] not in ("demo", "seeing", "sound-video", "video-edit", "told-pictures")
+            if name[-1] not in ("demo", "seeing", "sound-video", "outside-sounds", "video-edit", "told-pictures")
         ]
         self.names = names * 3 + sorted(self.parsers)  # those that are only ever refused less often
         self.rng = random.Random(seed)
