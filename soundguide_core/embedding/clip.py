@@ -244,7 +244,7 @@ def as_texts(text: str | Sequence[str]) -> list[str]:
     """
     if isinstance(text, str):
         return [text]
-    texts = list(text) if isinstance(text, Iterable) else [text]
+    texts: list[Any] = list(text) if isinstance(text, Iterable) else [text]
     if not texts:
         raise InputError("There is no text to embed.", "Give a list of one or more non-empty texts.")
     if wrong := [line for line in texts if not isinstance(line, str)]:
