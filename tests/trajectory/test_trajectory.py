@@ -233,16 +233,19 @@ def test_wrong_shapes_are_refused():
 
 
 def test_files_of_version_0_1_still_load(tmp_path):
-    """Names of modules and of sizes have changed since; the shipped file has the old ones."""
+    """Names of modules and of sizes have changed since."""
     from soundguide_core.checkpoints import registry, safetensors_io
-    from soundguide_core.trajectory.trajectory import load_trajectory, save_trajectory
+    from soundguide_core.trajectory.trajectory import load_trajectory
 
-    path = registry.find("trajectory", "miniature").files["trajectory"]
-    tensors, config = safetensors_io.load(path)
-    assert "steps.coarse.inlet.weight" in tensors and "loud" in config["trajectory"]["encoder"]
-    trajectory = load_trajectory("miniature")
-    assert torch.equal(trajectory.steps["coarse"].in_proj.weight, tensors["steps.coarse.inlet.weight"])
-    assert torch.equal(trajectory.encoder.network.gain[-1].bias, tensors["encoder.network.amount.1.bias"])
-    save_trajectory(tmp_path / "new.safetensors", trajectory)
-    again = load_trajectory(tmp_path / "new.safetensors")
-    assert all(torch.equal(x, again.state_dict()[key]) for key, x in trajectory.state_dict().items())
+    tensors, config = safetensors_io.load(registry.find("trajectory", "miniature").files["trajectory"])
+    renamed = {"in_proj": "inlet", "out_proj": "outlet", "gain": "amount"}
+    old = {}
+    for key, x in tensors.items():
+        part = next((new for new in renamed if f".{new}." in key and ".events." not in key), "")
+        old[key.replace(f".{part}.", f".{renamed[part]}.") if part else key] = x
+    encoder = config["trajectory"]["encoder"]
+    encoder["loud"] = encoder.pop("level_columns")
+    safetensors_io.save(tmp_path / "old.safetensors", old, config, half=True)
+    assert "steps.coarse.inlet.weight" in old and "encoder.network.amount.1.bias" in old
+    ours, again = load_trajectory("miniature").state_dict(), load_trajectory(tmp_path / "old.safetensors").state_dict()
+    assert all(torch.equal(x, again[key]) for key, x in ours.items())
