@@ -132,7 +132,7 @@ def start_heads(encoder: InversionEncoder) -> None:
     for head in encoder.modules():
         if isinstance(head, (StyleHead, SharedHeads)):
             for conv in head.convs:
-                if isinstance(conv, nn.Conv2d):
+                if isinstance(conv, nn.Conv2d) and conv.bias is not None:
                     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
                     nn.init.zeros_(conv.bias)
             nn.init.zeros_(head.linear.weight)
