@@ -57,19 +57,6 @@ def test_a_blueprint_is_found_and_holds_its_chain(page, path):
     assert kinds & {"SoundGuideSoundManipulate", "SoundGuideGuideModel"}
 
 
-def test_the_nodes_speak_german(chromium, server):
-    from browser import Page
-
-    page = Page(chromium, f"http://127.0.0.1:{server.port}", locale="de")
-    assert "Audiokurve (Lautheit, Schlag)" in [node["display_name"] for node in page.found_nodes("Audiokurve")]
-    made = (
-        "() => { const n = window.LiteGraph.createNode('SoundGuideCurveShape'); return n.widgets.map(w => w.label); }"
-    )
-    assert {"Anstieg", "Abfall", "Keyframe-Format"} <= set(page.page.evaluate(made))
-    assert not page.errors
-    page.close()
-
-
 @pytest.mark.parametrize("node", ["SoundGuideSoundManipulate", "SoundGuideSoundiniSampler"])
 def test_a_bypassed_change_passes_its_picture_through(page, node, workflows):
     (prompt,) = (
