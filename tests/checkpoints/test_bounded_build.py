@@ -101,12 +101,14 @@ def test_clap(transformers, tmp_path):
 
 
 OTHERS = {
-    "text layers": (load_clip, clip(layers=MANY), LARGER),
-    "text width": (load_clip, clip(width=2**17), LARGER),
-    "vocabulary": (load_clip, clip(vocab_size=MANY), LARGER),
-    "context": (load_clip, clip(context_length=MANY), LARGER),
-    "picture": (load_clip, CLIP | {"preprocess": {"size": MANY}}, "side of what a picture tower sees"),
-    "negative width": (load_clip, clip(width=-64), "does not describe a picture and text model"),
+    "text layers": (load_clip, clip(layers=MANY), "size of the text tower"),
+    "text width": (load_clip, clip(width=2**17), "size of the text tower"),
+    "text width within its bounds": (load_clip, clip(width=2**14), LARGER),
+    "vocabulary": (load_clip, clip(vocab_size=MANY), "vocabulary of the text tower"),
+    "vocabulary within its bounds": (load_clip, clip(vocab_size=2**22), LARGER),
+    "context": (load_clip, clip(context_length=MANY), "size of the text tower"),
+    "picture": (load_clip, CLIP | {"preprocess": {"size": MANY}}, "picture tower sees"),
+    "negative width": (load_clip, clip(width=-64), "size of the text tower"),
     "no sizes": (load_clip, {"preprocess": {"size": 8}}, "does not describe a picture and text model"),
     "depths": (load_sound, swin(depths=[MANY]), LARGER),
     "many stages": (load_sound, swin(depths=[1] * 4000, num_heads=[1] * 4000), "far larger|does not describe"),

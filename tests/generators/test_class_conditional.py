@@ -16,7 +16,6 @@ from soundguide_core.checkpoints.safe_pickle import Persistent
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators import stylegan2, stylegan3
 from soundguide_core.generators.loading import load_generator
-from soundguide_core.generators.stylegan_v import StyleGANVConfig
 from soundguide_core.pipelines.inversion import source_picture
 from soundguide_core.pipelines.sound_to_video import start_latents
 from soundguide_core.systems.configs.projection import ProjectionConfig
@@ -82,8 +81,6 @@ def test_what_is_no_class():
         build(c_dim=0).sample_ws([0], class_index=0)
     with pytest.raises(InputError, match=r"class-conditional \(5 classes\)"):
         generator(torch.zeros(1, 6))
-    with pytest.raises(InputError, match="StyleGAN-V of 5 classes"):
-        StyleGANVConfig(16, c_dim=5)
     for found in (
         lambda: source_picture(generator, None, image="a.png", config=ProjectionConfig(), psi=1.0, class_index=1),
         lambda: start_latents(generator, None, img=torch.zeros(1, 3, 16, 16), class_index=1),

@@ -26,7 +26,9 @@ from ...common.errors import check_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trajectory", action="append", metavar="J", help="a name or path; may be repeated")
+    parser.add_argument(
+        "--trajectory", action="append", metavar="J", help="a name or path; may be repeated (default: miniature)"
+    )
     parser.add_argument("--per-kind", type=int, default=1, help="synthesised sounds of each kind (default 1)")
     parser.add_argument("--recordings", metavar="DIR", help="a folder in the layout of ESC-50 too (default: none)")
     parser.add_argument(

@@ -142,7 +142,7 @@ class EditConfig:
         option="weight", parts=WEIGHTS,
     )  # fmt: skip
     smooth_sec: float = setting(
-        0.5, "seconds before and after each frame over which what is heard is averaged, but not how loud it is",
+        1.5, "seconds before and after each frame over which what is heard is averaged, but not how loud it is",
         what="The smoothing in seconds", low=0, high=600,
     )  # fmt: skip
     scale: float = setting(
