@@ -28,6 +28,7 @@ from ..common.errors import InputError
 from ..common.files import make_folder, replacing
 from ..common.rng import with_seed
 from ..common.types import PerceptualDistance
+from ..embedding.ir_se import IRSEConfig
 from ..embedding.joint import load_joint
 from ..embedding.style_pyramid import SLOPE, InversionConfig, SharedHeads, StyleHead, joined
 from ..generators.generator import StyleGenerator
@@ -44,7 +45,7 @@ from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
 from .engine.shared_losses import Means
-from .recipe import check_entries
+from .recipe import check_entries, names_of
 
 FIRST_PAIR, FIRST_HELD_OUT = 2_000_000, 3_000_000  # seeds of the generator
 HELD_OUT = 64  # pairs
@@ -260,7 +261,12 @@ def run(
 
     Writes encoder.safetensors, state.safetensors, scores.json and sheets into out; returns the encoder's path.
     """
-    check_entries(config, dict.fromkeys(("models", "encoder", "training", "data", "run")))
+    check_entries(config, {
+        **dict.fromkeys(("training", "data", "run")),
+        "models": ("generator", "joint", "perceptual"),
+        "encoder": names_of(InversionConfig) - {"w_dim"} | {"size"},
+        "encoder.network": names_of(IRSEConfig),
+    })  # fmt: skip
     distributed.setup_process(device)
     running, settings = RunSettings.of(config), from_table(EncoderSettings, config["training"], "training")
     models, table = config["models"], dict(config["encoder"])

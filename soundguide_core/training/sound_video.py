@@ -289,7 +289,7 @@ def run(
 
     Writes state.safetensors, trajectory.safetensors and sheets of frames into out; returns the trajectory's path.
     """
-    models = ("joint", "generator", "inversion", "perceptual")
+    models = ("joint", "generator", "inversion", "begin", "perceptual")
     trajectory_entries = names_of(TrajectoryConfig) - {"num_ws", "w_dim"} | {"mel", "frame_columns"}
     tables = {"models": models, "trajectory": trajectory_entries}
     check_entries(config, {**dict.fromkeys(("data", "training", "run")), **tables})

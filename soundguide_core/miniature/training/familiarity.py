@@ -21,6 +21,8 @@ from ...common.files import make_folder
 from ...embedding.joint import JointEncoder, load_joint
 from ...embedding.sound import SoundEncoder, save_sound
 from ...training.engine import loop
+from ...training.engine.run_settings import RunSettings
+from ...training.recipe import check_entries, names_of
 from ..data import outside_sounds, scene_sounds
 from ..data.outside_sounds import SYNTHESISED
 from ..data.sounds import recorded
@@ -32,6 +34,8 @@ def run(
     on_step: loop.OnStep | None = None,
 ) -> Path:  # fmt: skip
     """By a recipe with [models], [data] and [training]; returns the path of the sound encoder with the layer."""
+    entries = {"models": ("joint",), "training": ("crops", "eq_db", "decay", "steps"), "data": None, "run": names_of(RunSettings)}
+    check_entries(config, entries)
     joint = load_joint(config["models"].get("joint"), device)
     if not isinstance(joint.sound, SoundEncoder) or not isinstance(joint.spec, MelSpec):
         raise InputError("This joint encoder does not see sounds as pictures.", "Name the miniature's.")

@@ -19,12 +19,16 @@ from ...common.rng import torch_generator
 from ...generators.loading import load_generator
 from ...training.engine import loop
 from ...training.engine.ema import ema_update
+from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import linear_decay
+from ...training.recipe import check_entries, names_of
 from ...training.sound_video_sources import Sources
 from ...trajectory.trajectory import load_trajectory, save_trajectory
 from ..data.scene_clips import SceneCodes
 from ..world import codes
 from ..world.scenes import PHENOMENA
+
+SETTINGS = ("steps", "batch", "frames", "lr", "anneal", "psi", "calm", "jitter", "ema")
 
 
 def run(
@@ -32,6 +36,7 @@ def run(
     on_step: loop.OnStep | None = None,
 ) -> Path:  # fmt: skip
     """By a recipe with [models] and [training]; returns the trajectory's path."""
+    check_entries(config, {"models": ("generator", "trajectory"), "training": SETTINGS, "run": names_of(RunSettings)})
     s = config["training"]
     generator = load_generator(config["models"].get("generator"), device)
     trajectory = load_trajectory(config["models"].get("trajectory"), device)
