@@ -142,6 +142,7 @@ class Reader:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="the reader presses Ctrl-C as POSIX does")
 def test_the_readme_followed_to_the_letter(fresh):
     reader = Reader(fresh)

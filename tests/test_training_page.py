@@ -42,6 +42,7 @@ def small(read, tiny):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_of_the_page(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     clips(tmp_path / "clips")

@@ -374,6 +374,7 @@ def test_the_published_256_layout_runs_at_a_smaller_size(models, parity, diffuse
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_published_configuration_from_end_to_end(models, parity, diffusers, tmp_path):
     """`paper` as it is, at a reduced size with random weights: OpenAI's 256 layout an eighth as wide, RAFT on the
     estimate, LPIPS, the sound of every frame, 75 ancestral steps whose means are shifted."""

@@ -96,6 +96,7 @@ def test_what_couples_its_batch_learns_in_parts_too(module, data, tiny, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("module", RECIPES)
 def test_two_processes_do_what_one_does(module, data, tiny, tmp_path):
     config = config_of(module, data(DATA[module]), tiny.folder)

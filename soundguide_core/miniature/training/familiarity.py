@@ -34,7 +34,12 @@ def run(
     on_step: loop.OnStep | None = None,
 ) -> Path:  # fmt: skip
     """By a recipe with [models], [data] and [training]; returns the path of the sound encoder with the layer."""
-    entries = {"models": ("joint",), "training": ("crops", "eq_db", "decay", "steps"), "data": None, "run": names_of(RunSettings)}
+    entries = {
+        "models": ("joint",),
+        "training": ("crops", "eq_db", "decay", "steps"),
+        "data": None,
+        "run": names_of(RunSettings),
+    }
     check_entries(config, entries)
     joint = load_joint(config["models"].get("joint"), device)
     if not isinstance(joint.sound, SoundEncoder) or not isinstance(joint.spec, MelSpec):
