@@ -21,6 +21,7 @@ from ..common.errors import InputError
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
 from ..diffusion.denoiser import in_bfloat16, multiplies_bfloat16
+from ..diffusion.placed_sounds import placed_sounds
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.warm_up import WarmUp
 from ..diffusion.windows import (
@@ -45,7 +46,6 @@ from ..media.detail_transfer import mixed_pixels, transfer_detail
 from ..media.images import resize
 from ..media.masks import composite, feathered
 from .configs.video_editing import AUTO, BFLOAT16, CLEAN, PER_PAIR, RELEASED, TERMS, EditConfig
-from .placed_sounds import placed_sounds
 
 FPS = 24.0  # of a film, where it is not said
 

@@ -245,7 +245,7 @@ def test_the_figures_of_a_video(tiny, files, tmp_path, execute, model):
     joint = model(JOINT, tiny.joint)
     rng = np.random.default_rng(1)
     frames = from_uint8(torch.from_numpy(rng.integers(256, size=(20, 32, 32, 3), dtype=np.uint8)))
-    _, text, similarity, reacts = execute(
+    _, text, similarity, reacts, *_ = execute(
         "analysis", "SoundReport", encoder=joint, image=to_uint8(frames).float() / 255,
         audio=audio_of(files / "sound.wav"), fps=8.0,
     )  # fmt: skip

@@ -15,10 +15,10 @@ from soundguide_core.metrics.detail import gradient_correlation
 
 pytest.importorskip("diffusers")
 
+from soundguide_core.diffusion.placed_sounds import placed_sounds
 from soundguide_core.diffusion.windows import PreviousFrame, Window, continued
 from soundguide_core.losses.views import Views, encode_views
 from soundguide_core.systems import video_editing as edit
-from soundguide_core.systems.placed_sounds import placed_sounds
 
 COSINE = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
 

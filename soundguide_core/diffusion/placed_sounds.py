@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..common.types import JointSpace
-from ..diffusion.windows import Place, Window, rows_for
 from ..losses.views import PlacedSounds, SoundTerms, Views
+from .windows import Place, Window, rows_for
 
 
 def placed_sounds(
