@@ -355,7 +355,8 @@ def _entry(audio: Mapping, key: str) -> Any:
 
 def _as_number(sample_rate: Any) -> Any:
     """A rate as Python's own number; what is none is left for check_wave to name."""
-    if isinstance(sample_rate, numbers.Real) or (isinstance(sample_rate, Tensor) and sample_rate.numel() == 1):
+    is_number = isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool)
+    if is_number or (isinstance(sample_rate, Tensor) and sample_rate.numel() == 1):
         return float(sample_rate)
     return sample_rate
 

@@ -72,7 +72,8 @@ def test_sounds_of_every_layout_arrive(host, shape):
         ({"waveform": torch.zeros(1, 2, 0), "sample_rate": 8000}, "no samples"),
         ({"waveform": torch.zeros(0, 1, 5), "sample_rate": 8000}, "no samples"),
         ({"waveform": torch.full((1, 1, 5), float("nan")), "sample_rate": 8000}, "finite"),
-        ({"waveform": torch.zeros(1, 1, 5), "sample_rate": 0}, "0 Hz"),
+        ({"waveform": torch.zeros(1, 1, 5), "sample_rate": 0}, "sample rate is 0"),
+        ({"waveform": torch.zeros(1, 1, 5), "sample_rate": True}, "sample rate is True"),
         ({"waveform": torch.zeros(1, 1, 1, 5), "sample_rate": 8000}, "shape"),
     ],
 )
