@@ -155,6 +155,16 @@ def tiny_prompt() -> dict:
             "SoundiniSampler", diffusion=["U", 0], encoder=["J", 0], image=["film", 0], embeds=["hear", 0],
             mask=["mask", 0], flow=["moves", 0], also=["text", 0], curve=["loud", 0], **EDIT,
         ),
+        "G64": node("LoadStyleGAN", name="miniature"),
+        "encoder": node("LoadInversionEncoder", name="miniature"),
+        "found": node(
+            "InvertImage", generator=["G64", 0], image=["scene", 0], inversion_encoder=["encoder", 0],
+            **{**FIND, "method": "encoder"},
+        ),
+        "keep": node("SaveFoundPicture", generator=["found", 3], latents=["found", 0], filename="tiny"),
+        "blend": node("BlendBack", photograph=["scene", 0], before=["change", 3], image=["change", 1], fit="whole",
+                      keep=1.0),
+        "see_blend": {"class_type": "PreviewImage", "inputs": {"images": ["blend", 0]}},
         "apart": node("SplitStems", audio=["sound", 0], separator="tiny.pt"),
         "voice": node("SoundSchedule", audio=["apart", 3], **CURVE),
         "see_voice": {"class_type": "PreviewAny", "inputs": {"source": ["voice", 2]}},
@@ -185,9 +195,16 @@ def test_a_checkpoint_of_another_program_paints(server):
 
 def test_every_node_works(server, node_infos):
     prompt = tiny_prompt()
-    assert {step["class_type"] for step in prompt.values()} >= set(node_infos)
+    kept_only = {"SoundGuideLoadFoundPicture"}  # lists what a run has kept
+    assert {step["class_type"] for step in prompt.values()} | kept_only >= set(node_infos)
     run = server.run(prompt)
     assert run.status == "success", run.error
+    again = {"kept": node("LoadFoundPicture", name="tiny_001.safetensors")}
+    again["show"] = node("StyleGANRender", generator=["kept", 0], latents=["kept", 1], chunk=1)
+    again["see"] = {"class_type": "PreviewImage", "inputs": {"images": ["show", 0]}}
+    shown = server.run(again)
+    assert shown.status == "success" and len(shown.outputs["see"]["images"]) == 1, shown.error
+    assert len(run.outputs["see_blend"]["images"]) == 2
     assert len(run.outputs["see_it"]["images"]) == 2
     values = run.outputs["see_curve"]["text"][0].strip("[]").split(",")
     assert len(values) == 7 and all(0 <= float(value) <= 1 for value in values)
