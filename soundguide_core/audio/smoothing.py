@@ -33,6 +33,7 @@ def sharpen(p: Tensor, sharpness: float) -> Tensor:
     return (sharpness * p.clamp(min=1e-9).log()).softmax(dim=1)
 
 
+ROWS = 1024  # weighed at once
 OVERWHELMING = 0.9  # mean probability of another kind that ends a decision early
 
 
@@ -58,9 +59,17 @@ def held(parts: Iterator[Tensor], least: int) -> Iterator[Tensor]:
 
 
 def moving_average(parts: Iterator[Tensor], reach: int) -> Iterator[Tensor]:
-    """The mean over `reach` rows before and after each row, weighted by a Hann window: parts [n,K]."""
+    """The mean over `reach` rows before and after each row, weighted by a Hann window: parts [n,K].
+
+    A part of any length takes the memory of ROWS and their neighbours, besides its own.
+    """
     for rows, first, count in with_context(parts, reach, reach):
-        yield hann_weights(first, count, len(rows), reach).to(rows) @ rows
+        means = []
+        for at in range(first, first + count, ROWS):
+            n = min(ROWS, first + count - at)
+            low, high = max(at - reach, 0), min(at + n + reach, len(rows))
+            means.append(hann_weights(at - low, n, high - low, reach).to(rows) @ rows[low:high])
+        yield torch.cat(means)
 
 
 def hann(distance: Tensor, reach: int) -> Tensor:

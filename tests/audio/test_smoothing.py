@@ -19,6 +19,13 @@ def test_a_part_with_its_context():
     assert list(sh.with_context(iter(()), 2, 3)) == []
 
 
+def test_a_long_part_is_averaged_in_pieces():
+    """100,000 rows at once would want weights of 80 GB."""
+    rows = torch.rand(100_000, 1, generator=torch.Generator().manual_seed(0))
+    (whole,) = sh.moving_average(iter([rows]), 30)
+    assert torch.allclose(whole, torch.cat(list(sh.moving_average(iter(rows.split(999)), 30))), atol=tol.FLOAT32)
+
+
 def test_a_mean_over_neighbours():
     rows = torch.rand(9, 2, generator=torch.Generator().manual_seed(0))
     found = torch.cat(list(sh.moving_average(iter(rows.split(4)), 2)))
