@@ -24,7 +24,7 @@ def test_workflow_runs_and_is_cached(server, workflows, name):
     first = server.run(prompt)
     assert first.status == "success", first.error
     pictures = [picture for output in first.outputs.values() for picture in output.get("images", [])]
-    assert pictures
+    assert len(pictures) >= (1 if name.startswith("Hear words") else 3)  # its timeline alone
     for picture in pictures:
         place = server.base / picture["type"] / picture["subfolder"] / picture["filename"]
         kind = b"ftyp" if place.suffix == ".mp4" else b"PNG"
