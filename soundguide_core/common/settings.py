@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
@@ -160,16 +161,23 @@ def from_mapping(
     return cls(**check_types(cls, taken, what, remedy or "Give a value of the right type."))
 
 
+class Former(NamedTuple):
+    """What became of a setting that was said in another unit: its field now, and its value there."""
+
+    name: str
+    value: Callable[[Any], Any]
+
+
 def config(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
-    renamed: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str | Former] | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Decorates a dataclass of settings.
 
     variants: value of the field `variant` => the defaults of other fields under that variant, where they differ.
         dataclasses.replace changes the variant alone: it hands over all fields.
-    renamed: old name of a field => name; the old one is still understood.
+    renamed: old name of a field => name, or a Former; the old one is still understood, with a warning of one line.
     presets: name => values of fields, the variant among them; preset_fields gives what a preset says.
     """
 
@@ -178,7 +186,7 @@ def config(
 
         @functools.wraps(init)
         def __init__(self, *args, **kwargs):
-            given = {**dict(zip(names, args)), **{(renamed or {}).get(name, name): v for name, v in kwargs.items()}}
+            given = {**dict(zip(names, args)), **_by_new_names(cls, kwargs, renamed or {})}
             variant = given.get("variant")
             usual = (variants or {}).get(variant, {}) if isinstance(variant, str) else {}
             init(self, *args[len(names) :], **{**copy.deepcopy(usual), **given})
@@ -189,6 +197,17 @@ def config(
         return cls
 
     return decorate
+
+
+def _by_new_names(cls: type, given: Mapping[str, Any], renamed: Mapping[str, str | Former]) -> dict[str, Any]:
+    """Keyword arguments under the names that fields have now. Of two names of one field the new one counts."""
+    found = {name: value for name, value in given.items() if name not in renamed}
+    for old in given.keys() & renamed.keys():
+        new = renamed[old]
+        name, value = (new.name, new.value(given[old])) if isinstance(new, Former) else (new, given[old])
+        warnings.warn(f"{cls.__name__}: {old} is now {name}; taken as {name}={value!r}.", FutureWarning, stacklevel=3)
+        found.setdefault(name, value)
+    return found
 
 
 def preset_names(config: type) -> tuple[str, ...]:

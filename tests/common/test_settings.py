@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.common.settings import Setting, build, check_settings, config, leaves, setting
+from soundguide_core.common.settings import Former, Setting, build, check_settings, config, leaves, setting
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,10 @@ class Inner:
         check_settings(self)
 
 
-@config({"plain": {"size": 5, "inner": Inner(7)}}, renamed={"extent": "size"})
+PERCENT = Former("share", lambda percent: percent / 100)
+
+
+@config({"plain": {"size": 5, "inner": Inner(7)}}, renamed={"extent": "size", "percent": PERCENT})
 @dataclass(frozen=True)
 class Outer:
     variant: str = setting("ours", "which", what="variant", choices=("ours", "plain"))
@@ -70,8 +73,13 @@ def test_a_variant_names_defaults_and_what_is_given_wins():
     assert replace(Outer(), variant="plain").size == 2
 
 
-def test_an_old_name_is_understood():
-    assert Outer(extent=4).size == 4
+def test_an_old_name_is_understood_with_a_warning_of_one_line():
+    with pytest.warns(FutureWarning, match=r"^Outer: extent is now size; taken as size=4\.$"):
+        assert Outer(extent=4).size == 4
+    with pytest.warns(FutureWarning, match="taken as share=0.25"):
+        assert Outer(percent=25).share == 0.25
+    with pytest.warns(FutureWarning):
+        assert Outer(extent=4, size=3).size == 3
 
 
 def test_defaults_that_can_change_are_not_shared():

@@ -189,4 +189,6 @@ def test_a_text_chooses_its_picture(models, tiny):
 
 
 def test_old_names_of_settings_are_understood():
-    assert s2v.VideoConfig(few_sec=3, steady_sec=0.5) == s2v.VideoConfig(context_sec=3, smooth_sec=0.5)
+    with pytest.warns(FutureWarning, match="few_sec is now context_sec"):
+        old = s2v.VideoConfig(few_sec=3, steady_sec=0.5)
+    assert old == s2v.VideoConfig(context_sec=3, smooth_sec=0.5)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...common.errors import check_whole
-from ...common.settings import Setting, check_settings, config, seed_setting, setting
+from ...common.settings import Former, Setting, check_settings, config, seed_setting, setting
 
 SCORE, PAPER, CLEAN, RELEASED = "score", "paper", "clean", "released"
 ESTIMATE, LOOK_AGAIN = "estimate", "look again"  # rules of diffusion.rules
@@ -88,7 +88,13 @@ VARIANT_DEFAULTS = {
 }
 
 
-@config(VARIANT_DEFAULTS, renamed={"surroundings": "outside_mask"})
+# at the 24 frames a second of a film: how many frames a second are edited was not known to it
+IN_FRAMES = Former("smooth_sec", lambda frames: frames / 24)
+
+
+@config(
+    VARIANT_DEFAULTS, renamed={"surroundings": "outside_mask", "steady": IN_FRAMES, "smooth_frames": IN_FRAMES}
+)
 @dataclass(frozen=True)
 class EditConfig:
     """How a video is edited. The sampling goes `steps` of the way from noise to picture but for the first `skip`.

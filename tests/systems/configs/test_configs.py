@@ -67,3 +67,11 @@ def test_the_paper_of_editing_is_the_paper():
     assert set(paper.weights) == {"sound", "direction", "flow", "background", "perceptual"}
     assert code.weights == {"sound": 1000.0, "flow": 5000.0, "range": 50.0}
     assert video_editing.EditConfig().weights == {"sound": 1.0, "flow": 0.5}
+
+
+@pytest.mark.parametrize("old", ["steady", "smooth_frames"])
+def test_smoothing_in_frames_is_understood(old):
+    with pytest.warns(FutureWarning, match=f"EditConfig: {old} is now smooth_sec; taken as smooth_sec=0.5"):
+        assert video_editing.EditConfig(**{old: 12}).smooth_sec == 0.5
+    with pytest.warns(FutureWarning):  # the default of a variant gives way to it
+        assert video_editing.EditConfig("paper", **{old: 6}).smooth_sec == 0.25
