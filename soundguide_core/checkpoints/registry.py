@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from ..common.errors import InputError
-from ..common.files import read_toml
+from ..common.files import check_name, read_toml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 MODELS_VARIABLE = "SOUNDGUIDE_MODELS"
@@ -227,7 +227,7 @@ def find(kind: str, name_or_path: str | os.PathLike | None = None) -> Row:
         InputError: the name is unknown (the known ones are listed) or a file is missing (how to get it is said).
     """
     _check_kind(kind)
-    name = default(kind) if name_or_path is None else os.fspath(name_or_path)
+    name = default(kind) if name_or_path is None else os.fspath(check_name(name_or_path))
     row = next((row for row in rows() if row.kind == kind and row.name == name), None)
     if row is not None and not row.missing:
         return row

@@ -7,12 +7,12 @@ import contextlib
 import json
 import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, printable
 from ..common.files import replacing
+from ..common.memory import usable_device
 from .cost import Cost, spoken
 
 if TYPE_CHECKING:
@@ -129,18 +129,7 @@ def emit_json(report: dict, target: str | os.PathLike) -> None:
 
 def pick_device(args: argparse.Namespace) -> torch.device:
     """The torch device of --device, after trying it."""
-    import torch
-
-    if args.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        with warnings.catch_warnings():  # torch's, of names that it means to give up
-            warnings.simplefilter("ignore")
-            device = torch.device(args.device)
-            torch.zeros(1, device=device).item()
-    except Exception as error:  # a name that torch knows without its device ends in any of six kinds of error
-        raise InputError(f"The device {args.device!r} cannot be used here.", "Use --device cpu.") from error
-    return torch.device("cpu") if device.type == "cpu" else device  # torch takes cpu:7 for another device than cpu
+    return usable_device(args.device)
 
 
 def split_list(text: str, option: str) -> list[str]:

@@ -34,6 +34,8 @@ def check_name(path: str | os.PathLike) -> Path:
         text = os.fspath(path)
     except TypeError as error:
         raise InputError(f"{shown(path)} is no path of a file.", "Give the path as a text.") from error
+    if isinstance(text, bytes):
+        raise InputError(f"{shown(path)} is no path of a file.", "Give the path as a text.")
     if not text:
         raise InputError("The name of a file is empty.", "Give the path of a file.")
     try:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, shown
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +27,28 @@ def tune_malloc() -> None:
             m_trim_threshold, m_mmap_max = -1, -4
             libc.mallopt(m_mmap_max, 0)
             libc.mallopt(m_trim_threshold, -1)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The torch device of a name, after trying it; "auto" is a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device, or not here.
+    """
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        if not isinstance(device, str | torch.device):  # torch takes 3 and 3.5 for a GPU's number
+            raise TypeError
+        with warnings.catch_warnings():  # torch's, of names that it means to give up
+            warnings.simplefilter("ignore")
+            found = torch.device(device)
+            torch.zeros(1, device=found).item()
+    except Exception as error:  # a name that torch knows without its device ends in any of six kinds of error
+        raise InputError(f"The device {shown(device)!r} cannot be used here.", "Use cpu.") from error
+    return torch.device("cpu") if found.type == "cpu" else found  # torch takes cpu:7 for another device than cpu
 
 
 def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:

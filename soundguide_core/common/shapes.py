@@ -21,8 +21,9 @@ def check_shape(x: Tensor, spec: str, *, name: str = "tensor") -> dict[str, int]
     Raises:
         InputError: naming the tensor, the expected and the given shape.
     """
+    named = name[:1].upper() + name[1:]
     if not isinstance(x, Tensor):
-        raise InputError(f"{name} is a {type(x).__name__}, not a tensor.", f"Pass a torch tensor of shape [{spec}].")
+        raise InputError(f"{named} is a {type(x).__name__}, not a tensor.", f"Pass a torch tensor of shape [{spec}].")
     axes = spec.split()
     sizes: dict[str, int] = {}
     fits = x.ndim == len(axes)
@@ -30,6 +31,5 @@ def check_shape(x: Tensor, spec: str, *, name: str = "tensor") -> dict[str, int]
         expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
         fits = fits and size == expected and size > 0
     if not fits:
-        name = name[:1].upper() + name[1:]
-        raise InputError(f"{name} has shape {list(x.shape)}.", f"Its shape must be [{spec}], with no empty axis.")
+        raise InputError(f"{named} has shape {list(x.shape)}.", f"Its shape must be [{spec}], with no empty axis.")
     return sizes

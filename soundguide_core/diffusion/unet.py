@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError, check_number
+from ..common.files import check_name
+from ..common.memory import usable_device
 from ..common.shapes import check_shape
 from ..common.typed import check_types
 from .diffusers_folder import check_schedule, read_folder
@@ -165,8 +167,8 @@ def load_unet(name_or_path: str | os.PathLike | None = None, device: str | torch
     from ..checkpoints import registry, weights
     from ..checkpoints.loading import build_network
 
-    if name_or_path is not None and Path(name_or_path).is_dir():
-        path = Path(name_or_path)
+    device = usable_device(device)
+    if name_or_path is not None and (path := check_name(name_or_path)).is_dir():
         tensors, config = read_folder(path)
     else:
         path = registry.find("unet", name_or_path).files["unet"]

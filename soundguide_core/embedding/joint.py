@@ -18,6 +18,7 @@ from ..audio.smoothing import hann
 from ..audio.wave_windows import WaveSpec
 from ..checkpoints import registry
 from ..common.errors import InputError
+from ..common.memory import usable_device
 from ..common.shapes import check_shape
 from ..common.stop import check_stop
 from .clip import ClipTowers, as_texts, load_clip
@@ -173,5 +174,6 @@ def load_joint(name_or_path: str | os.PathLike | None = None, device: str | torc
         embeds = joint.encode_audio(wave.mean(0), sample_rate)  # [1,D], unit norm
         print(joint.classify(embeds, ["rain", "fire"]))
     """
+    device = usable_device(device)
     files = registry.find("joint", name_or_path).files
     return JointEncoder(load_clip(files["clip"]), *load_sound(files["sound"])).to(device)

@@ -8,9 +8,12 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.arguments import checks_arguments
 from ..common.errors import InputError, check_number
+from ..common.shapes import check_shape
 
 
+@checks_arguments
 def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     """Several sounds and texts as one: normalised sum_i weights[i] embeds[i], each [B,D] or [1,D] => [B,D] unit norm.
 
@@ -23,6 +26,10 @@ def mix_embeds(embeds: Sequence[Tensor], weights: Sequence[float] | None = None)
         parts = [joint.encode_audio(wave.mean(0), sample_rate), joint.encode_text(["at night"])]
         embeds = sg.mix_embeds(parts, [1.0, 0.5])
     """
+    if not isinstance(embeds, Sequence):
+        raise InputError("What is to be mixed is no list of embeddings.", "Give a list of tensors [B,D].")
+    for part in embeds:
+        check_shape(part, "B D", name="an embedding")
     weights = [1.0] * len(embeds) if weights is None else list(weights)
     if not embeds or len(embeds) != len(weights):
         raise InputError(

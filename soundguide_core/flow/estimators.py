@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common.errors import InputError
+from ..common.memory import usable_device
 from ..common.stop import check_stop
 
 # of those tried, the nearest on rendered pictures and parts of them that are moved by up to 12 pixels
@@ -88,6 +89,7 @@ def load_flow(name_or_path: str | os.PathLike = "tv-l1", device: str | torch.dev
         img, target = sg.load_image("frames/0.png"), sg.load_image("frames/1.png")
         print(flow(img, target).shape)  # [1,2,H,W], pixels to go in x and y
     """
+    device = usable_device(device)
     if isinstance(name_or_path, str) and name_or_path in METHODS:
         return METHODS[name_or_path]()
     from torchvision.models import optical_flow

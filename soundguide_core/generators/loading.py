@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..common.errors import InputError
+from ..common.memory import usable_device
 from . import tuned
 from .generator import StyleGenerator
 
@@ -42,6 +43,7 @@ def load_generator(name_or_path: str | Path | None = None, device: str | torch.d
     """
     from ..checkpoints import registry
 
+    device = usable_device(device)
     path = registry.find("generator", name_or_path).files["generator"]
     return load_found(path, device)[0] if _is_found(path) else _load(path, device, *STILLS)
 
@@ -58,6 +60,7 @@ def load_found(
     """
     from ..checkpoints import registry, safetensors_io
 
+    device = usable_device(device)
     if not _is_found(path):
         raise InputError(
             f"{path} holds no picture that was found.", "Give a file that finding a picture has saved (--save-found)."
@@ -95,6 +98,7 @@ def load_video_generator(name_or_path: str | Path | None = None, device: str | t
     """
     from ..checkpoints import registry
 
+    device = usable_device(device)
     path = registry.find("video-generator", name_or_path).files["generator"]
     generator = _load(path, device, "video-generator")
     if not hasattr(generator, "motion_codes"):

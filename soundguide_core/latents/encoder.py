@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 
+import torch
 from torch import Tensor
 
 from ..checkpoints import registry, safetensors_io
 from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
+from ..common.memory import usable_device
 from ..common.typed import check_types
 from ..common.types import ImageGenerator
 from ..embedding.style_pyramid import InversionConfig, StylePyramid
@@ -60,9 +62,12 @@ class InversionEncoder(StylePyramid):
             )
 
 
-def load_inversion_encoder(name_or_path: str | os.PathLike | None = None, device: str = "cpu") -> InversionEncoder:
+def load_inversion_encoder(
+    name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu"
+) -> InversionEncoder:
     """A frozen encoder: a registry name (None: its default), or a file, ours or one of pixel2style2pixel or
     encoder4editing."""
+    device = usable_device(device)
     path = registry.find(KIND, name_or_path).files["encoder"]
     return load_network(path, KIND, "an inversion encoder", InversionEncoder.from_config, device=device)[0]
 

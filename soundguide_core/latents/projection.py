@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.arguments import checks_arguments
 from ..common.errors import check_number
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator, OnStep, no_preview
@@ -33,6 +34,7 @@ class Projection:
     history: list[dict[str, float]]
 
 
+@checks_arguments
 def project(
     img: Tensor,
     generator: ImageGenerator,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import registry
 from ..checkpoints.loading import load_network
+from ..common.memory import usable_device
 from ..common.shapes import check_shape
 from ..common.types import FaceRecognition
 from ..embedding.ir_se import ArcFace, IRSEConfig
@@ -51,6 +52,7 @@ def load_identity(name_or_path: str | os.PathLike, device: str | torch.device = 
     Raises:
         InputError: no such name or file, it is not on this disk (how to get it is said), or of another kind or size.
     """
+    device = usable_device(device)
     path = registry.find("identity", name_or_path).files["identity"]
 
     def build(config: dict) -> ArcFace:

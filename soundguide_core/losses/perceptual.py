@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import registry, safetensors_io, weights
 from ..common.errors import InputError
+from ..common.memory import usable_device
 
 
 def pyramid_distance(img: Tensor, target: Tensor, levels: int = 4, square: float = 0.0) -> Tensor:
@@ -47,6 +48,7 @@ def load_perceptual(name_or_path: str | os.PathLike | None = None, device: str |
     Raises:
         InputError: the package or the trunk's file is missing (how to get it is said), or the file is another.
     """
+    device = usable_device(device)
     path = registry.find("perceptual", name_or_path).files["trunk"]
     tensors, _ = weights.load(path, "perceptual")
     try:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError
-from ..common.files import replacing
+from ..common.files import check_name, replacing
 from ..common.shapes import check_shape
 from .picture_file import read_picture
 
@@ -60,14 +60,14 @@ def write_png(img: Tensor, path: str | os.PathLike) -> None:
 def _write(img: Tensor, path: str | os.PathLike, **options) -> None:
     from PIL import Image
 
-    img = img[None] if img.ndim == 3 else img
+    img = img[None] if isinstance(img, Tensor) and img.ndim == 3 else img
     check_shape(img, "1 3 H W", name="the picture to save")
     Image.fromarray(to_uint8(img)[0].cpu().numpy()).save(path, **options)
 
 
 def check_suffix(path: str | os.PathLike) -> None:
     """Refuse a picture file name whose ending names no format that save_image writes."""
-    if Path(path).suffix.lower() not in SUFFIXES:
+    if check_name(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"{path} does not end like a picture file.", "Use a name that ends in .png, .jpg or .webp.")
 
 

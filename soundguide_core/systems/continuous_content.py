@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.arguments import checks_arguments
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
@@ -27,6 +28,7 @@ from ..losses.semantic import cosine_distance
 from .configs.continuous_video import ContinuousEditConfig
 
 
+@checks_arguments
 @torch.no_grad()
 def choose_content(
     embeds: Tensor,
@@ -69,6 +71,7 @@ def choose_content(
     return best_ws
 
 
+@checks_arguments
 def edit_continuous(
     ws_src: Tensor,
     embeds: Tensor,
@@ -151,6 +154,7 @@ class ClipProjection:
         return self.motion_z if self.after is None else ContinuedNoise(self.motion_z, self.after)
 
 
+@checks_arguments
 def project_clip(
     frames: Tensor,
     fps: float,

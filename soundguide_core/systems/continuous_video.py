@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from ..audio.features import curves
-from ..common.errors import InputError
+from ..audio.waveform import check_wave
+from ..common.arguments import checks_arguments
+from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.motion import Noise
@@ -34,6 +36,7 @@ class ContinuousVideo:
     curve: np.ndarray | None
 
 
+@checks_arguments
 def generate_continuous(
     ws: Tensor,
     *,
@@ -74,6 +77,7 @@ def generate_continuous(
     return ContinuousVideo(torch.cat([part.frames for part in parts]), config.fps, curve)
 
 
+@checks_arguments
 def stream_continuous(
     ws: Tensor,
     *,
@@ -145,6 +149,7 @@ def _within(seconds: np.ndarray, config: ContinuousConfig) -> np.ndarray:
     return seconds if period is None else np.remainder(seconds, period)
 
 
+@checks_arguments
 @torch.no_grad()
 def sound_curve(
     wave: Tensor,
@@ -169,6 +174,9 @@ def sound_curve(
     Raises:
         InputError: there is no such feature, or nothing to hear.
     """
+    check_wave(wave, sample_rate)
+    check_number(seconds, "The length of the video", low=0)
+    check_number(rate, "The rate of the curve", low=1e-3, high=1e5)
     count = max(round(seconds * rate), 1)
     curve = curves(wave, sample_rate, rate, count)
     if feature not in curve:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..common.arguments import checks_arguments
 from ..common.errors import InputError
 from ..common.shapes import check_shape
 from ..common.types import FaceRecognition, ImageGenerator, JointSpace, OnStep
@@ -44,6 +45,7 @@ class Manipulation:
         return (self.ws - self.ws_src).square().mean(dim=-1).sqrt()
 
 
+@checks_arguments
 def manipulate(
     ws_src: Tensor,
     embeds: Tensor,
@@ -154,6 +156,7 @@ def sound_distance(
     return (whole + each.reshape(config.crops, -1).sum(dim=0)) / (1 + config.crops)
 
 
+@checks_arguments
 def mix_styles(
     ws_sound: Tensor, ws_text: Tensor, split: int | None = None, *, sound_layers: str | Iterable[int] | None = None
 ) -> Tensor:
@@ -170,6 +173,7 @@ def mix_styles(
         ws = sg.load_generator().sample_ws([0, 1])
         mixed = sg.mix_styles(ws[:1], ws[1:], sound_layers="coarse+mid")
     """
+    check_shape(ws_sound, "B L D", name="the latent of the sound")
     if sound_layers is not None:
         return mix_layers(ws_text, ws_sound, sound_layers)
     return mix_layers(ws_sound, ws_text, slice(ws_sound.shape[1] // 2 if split is None else split, None))

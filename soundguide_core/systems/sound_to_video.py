@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..audio.track import MelTrack
+from ..common.arguments import checks_arguments
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
@@ -33,6 +34,7 @@ class GeneratedVideo:
     fps: float
 
 
+@checks_arguments
 def generate_video(
     wave: Tensor,
     sample_rate: float,
@@ -76,6 +78,7 @@ def generate_video(
     return GeneratedVideo(torch.cat([c.frames for c in chunks]), torch.cat([c.ws for c in chunks]), config.fps)
 
 
+@checks_arguments
 def stream_video(
     track: MelTrack,
     ws_src: Tensor,
@@ -138,6 +141,7 @@ def stream_path(
         yield ws
 
 
+@checks_arguments
 @torch.no_grad()
 def start_from_text(
     text: Sequence[str],
@@ -164,10 +168,10 @@ def start_from_text(
     Example:
         ws = sg.start_from_text(["a lake"], generator=sg.load_generator(), joint=sg.load_joint(), candidates=16)
     """
-    if not text:
+    if not isinstance(text, Sequence) or not text:
         raise InputError("There is no text to start from.", "Give a few words.")
     check_number(candidates, "The number of candidates", low=1, high=100_000)
-    wanted = joint.encode_text(list(text)).mean(dim=0)
+    wanted = joint.encode_text([text] if isinstance(text, str) else list(text)).mean(dim=0)
     best_ws, best = None, -2.0
     for first in range(0, candidates, chunk):
         seeds = [(seed + i) % 2**32 for i in range(first, min(first + chunk, candidates))]

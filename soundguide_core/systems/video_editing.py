@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.arguments import checks_arguments
 from ..common.errors import InputError
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
@@ -50,6 +51,7 @@ from .configs.video_editing import AUTO, BFLOAT16, CLEAN, PER_PAIR, RELEASED, TE
 FPS = 24.0  # of a film, where it is not said
 
 
+@checks_arguments
 def edit_video(
     frames: Tensor,
     embeds: Tensor,
@@ -106,6 +108,7 @@ def edit_video(
     return EditedVideo.joined(parts)
 
 
+@checks_arguments
 def stream_edit(
     frames: Iterable[Tensor],
     embeds: Tensor,

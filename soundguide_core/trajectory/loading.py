@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..checkpoints import registry
+from ..common.files import check_name
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ def trajectory_names() -> list[str]:
 
 def kind_of(name_or_path: str | os.PathLike | None) -> str:
     """The registry's kind of a name, or of the path of a file or a folder. A released set is a folder of four files."""
-    name = os.fspath(name_or_path or "")
+    name = "" if name_or_path is None else os.fspath(check_name(name_or_path))
     rows = {row.name: row.kind for row in registry.rows() if row.kind in (OURS, RELEASED)}
     if not name or name in rows:
         return rows.get(name, OURS)

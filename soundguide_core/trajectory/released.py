@@ -25,6 +25,7 @@ from ..audio.track import MelTrack
 from ..checkpoints import registry
 from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_whole
+from ..common.memory import usable_device
 from ..common.shapes import check_shape
 from ..common.typed import check_types
 from ..common.types import ImageGenerator
@@ -188,6 +189,7 @@ def load_sound_video(name_or_path: str | os.PathLike, device: str | torch.device
     Raises:
         InputError: no such name or folder, a file that is missing, or files that were not trained together.
     """
+    device = usable_device(device)
     files = registry.find(KIND, name_or_path).files
     inversion, spec = _inversion(files["inversion"])
     video = SoundVideo(inversion, [_latent_rnn(files[part]) for part in ("coarse", "mid", "fine")], spec)

@@ -29,6 +29,7 @@ from ..audio.track import MelTrack
 from ..checkpoints import registry, safetensors_io
 from ..checkpoints.loading import build_network
 from ..common.errors import InputError, check_number, check_whole
+from ..common.memory import usable_device
 from ..common.shapes import check_shape
 from ..common.typed import check_types
 from ..common.types import ImageGenerator, TrajectoryModel
@@ -249,6 +250,7 @@ def save_trajectory(path: str | os.PathLike, trajectory: Trajectory, **notes) ->
 def load_trajectory(name_or_path: str | os.PathLike | None = None, device: str | torch.device = "cpu") -> Trajectory:
     """A trajectory for use: evaluation mode, parameters frozen. A registry name (None: its default), or a .safetensors
     file."""
+    device = usable_device(device)
     path = registry.find("trajectory", name_or_path).files["trajectory"]
     tensors, config = safetensors_io.load(path)
 

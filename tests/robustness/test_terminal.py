@@ -143,7 +143,7 @@ def test_devices_that_are_not_here(monkeypatch, tiny, device):
     if device == "xpu":
         monkeypatch.setattr("torch.zeros", lambda *args, **kwargs: 1 / 0)
     status, _, err = said(monkeypatch, line)
-    assert status == 2 and err.startswith("error: The device ") and err.endswith("Use --device cpu.\n")
+    assert status == 2 and err.startswith("error: The device ") and err.endswith("Use cpu.\n")
 
 
 def test_a_number_of_the_processor_is_the_processor(monkeypatch, tiny):

@@ -10,6 +10,7 @@ import torch
 from ...checkpoints import registry, weights
 from ...checkpoints.bounded_build import bounded_build
 from ...checkpoints.loading import build_network
+from ...common.memory import usable_device
 from . import transformers_models
 from .listening import Ears
 from .names import KIND, ears_kind, is_model
@@ -24,6 +25,7 @@ def load_ears(name_or_path: str | os.PathLike | None = None, device: str | torch
     Raises:
         InputError: no such name or file, or weights of another kind.
     """
+    device = usable_device(device)
     if ears_kind(name_or_path) == "joint":
         from ..joint import load_joint
         from .joint import JointEars

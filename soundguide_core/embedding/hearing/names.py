@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ...checkpoints import registry
+from ...common.files import check_name
 
 KIND = "sound-classifier"
 CONFIG = "config.json"  # of a folder of the transformers library
@@ -19,7 +20,7 @@ def ears_kind(name_or_path: str | os.PathLike | None) -> str:
     """ "sound-classifier" or "joint", whichever has this name; None is the default joint encoder."""
     if name_or_path is None:
         return "joint"
-    name = os.fspath(name_or_path)
+    name = os.fspath(check_name(name_or_path))
     known = {kind: {row.name for row in registry.rows() if row.kind == kind} for kind in (KIND, "joint")}
     if name in known[KIND] or (name not in known["joint"] and name in registry.names(KIND)):
         return KIND
