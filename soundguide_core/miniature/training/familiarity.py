@@ -1,6 +1,7 @@
-"""Teach the joint encoder's ears to say whether they know a sound at all: one linear layer on what they see.
+"""Teach a joint encoder's ears to say whether they know a sound at all: one linear layer on what they see.
 
-By logistic regression on sounds that they have words for and on sounds from outside (sounds/outside.py).
+By logistic regression on sounds that they have words for and on others: of the miniature's world and from outside
+(sounds/outside.py), or somebody's own, of which those labelled UNKNOWN are the others.
 
 Axes: S sounds, M mels, T mel time, C channels.
 """
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...audio.augment import response
 from ...audio.mel import MelSpec
@@ -22,40 +23,128 @@ from ...embedding.joint import JointEncoder, load_joint
 from ...embedding.sound import SoundEncoder, save_sound
 from ...training.engine import loop
 from ...training.engine.run_settings import RunSettings
-from ...training.recipe import check_entries, names_of
+from ...training.recipe import check_entries
+from ...training.sound_data import Clip, open_sounds
 from ..data import outside_sounds, scene_sounds
 from ..data.outside_sounds import SYNTHESISED
 from ..data.sounds import recorded
 from ..sounds import outside
+
+UNKNOWN = "unknown"  # the label of one's own sounds that the encoder is to say it does not know
+OF_THE_WORLD = ("recordings", "folds", "ambience", "fps", "per_phenomenon", "per_kind", "first_seed", "cache")
+Levels = tuple[list[Tensor], list[Tensor]]  # [M,T] in dB, of sounds that are known and of others
+
+
+class FamiliarityTraining:
+    """w [2C + 1], the weights and the bias of log p(known) / p(unknown) on standardised x [S,2C], both sides counting
+    the same, with a ridge; all sounds in every step."""
+
+    def __init__(self, known: Tensor, unknown: Tensor, *, decay: float, lr: float = 0.02) -> None:
+        x = torch.cat([known, unknown])
+        self.y = torch.cat([torch.ones(len(known)), torch.zeros(len(unknown))])
+        self.share = torch.where(self.y > 0, 0.5 / len(known), 0.5 / len(unknown))
+        self.mean, self.spread = x.mean(dim=0), x.std(dim=0) + 1e-4
+        self.z, self.decay = (x - self.mean) / self.spread, decay
+        self.layer = nn.Linear(x.shape[1], 1)
+        for p in self.layer.parameters():
+            nn.init.zeros_(p)
+        self.adam = torch.optim.Adam(self.layer.parameters(), lr=lr)
+        self.modules: dict[str, nn.Module] = {"layer": self.layer}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
+
+    def step(self, i: int) -> dict[str, float]:
+        """One update; the cross entropy without the ridge."""
+        logits = self.layer(self.z)[:, 0]
+        loss = (self.share * F.binary_cross_entropy_with_logits(logits, self.y, reduction="none")).sum()
+        self.adam.zero_grad()
+        (loss + self.decay * self.layer.weight.square().sum()).backward()
+        self.adam.step()
+        return {"cross_entropy": float(loss.detach())}
+
+    @torch.no_grad()
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """(weight [2C], bias []) of x that is not standardised."""
+        weight = self.layer.weight[0] / self.spread
+        return weight, self.layer.bias[0] - weight @ self.mean
 
 
 def run(
     *, config: dict, out: Path, device: str | torch.device = "cpu", seed: int = 0, resume: bool = False,
     on_step: loop.OnStep | None = None,
 ) -> Path:  # fmt: skip
-    """By a recipe with [models], [data] and [training]; returns the path of the sound encoder with the layer."""
+    """By a recipe with [models], [data] and [training]; returns the path of the sound encoder with the layer.
+
+    [data] has `folder`, one's own sounds as training/sound_data.py reads them, or what says which of the world's.
+    """
+    data = config["data"]
+    own = "folder" in data
     entries = {
         "models": ("joint",),
         "training": ("crops", "eq_db", "decay", "steps"),
-        "data": None,
-        "run": names_of(RunSettings),
+        "data": ("folder", *OF_THE_WORLD),
+        "run": None,
     }
     check_entries(config, entries)
+    running = RunSettings.of(config)
     joint = load_joint(config["models"].get("joint"), device)
     if not isinstance(joint.sound, SoundEncoder) or not isinstance(joint.spec, MelSpec):
         raise InputError("This joint encoder does not see sounds as pictures.", "Name the miniature's.")
-    known, unknown = levels(config["data"], joint.spec, Path(config["data"].get("cache", out / "sounds")), on_step)
+    if own:
+        learned, held_out = own_levels(data["folder"], joint.spec, on_step)
+    else:
+        cache = Path(data.get("cache", Path(out) / "sounds"))
+        learned, held_out = levels(data, joint.spec, cache, on_step), None
     settings = config["training"]
     draw = torch.Generator().manual_seed(seed)
-    x = [features(joint, part, settings["crops"], settings["eq_db"], draw) for part in (known, unknown)]
-    joint.sound.learn_familiarity(*logistic(*x, decay=settings["decay"], steps=settings["steps"]))
+
+    def seen(sides: Levels) -> list[Tensor]:
+        return [features(joint, part, settings["crops"], settings["eq_db"], draw) for part in sides]
+
+    training = FamiliarityTraining(*seen(learned), decay=settings["decay"])
+    apart = None if held_out is None else seen(held_out)
+
+    def told_rightly() -> dict[str, float]:
+        assert apart is not None
+        weight, bias = training.weights()
+        known, unknown = (x @ weight + bias > 0 for x in apart)
+        return {"known": float(known.float().mean()), "unknown": float((~unknown).float().mean())}
+
+    loop.run(
+        training, settings["steps"], out, resume=resume, on_step=on_step, settings=running,
+        validate=None if apart is None else told_rightly,
+    )  # fmt: skip
+    joint.sound.learn_familiarity(*(x.to(device) for x in training.weights()))
     path = Path(out) / "sound.safetensors"
     save_sound(path, joint.sound, joint.spec)
     return path
 
 
-def levels(table: dict, spec: MelSpec, cache: Path, on_step: loop.OnStep | None) -> tuple[list[Tensor], list[Tensor]]:
-    """Levels [M,T] in dB of sounds that have words, and of others."""
+def own_levels(path: str, spec: MelSpec, on_step: loop.OnStep | None) -> tuple[Levels, Levels | None]:
+    """(sounds to learn from, those of each side that are held out, or None where a side is too small for that).
+
+    Raises:
+        InputError: not both sides are there.
+    """
+    told = None if on_step is None else lambda i, n: on_step(i, n, {})
+    learned, held = open_sounds(path, spec, on_step=told).split()
+    sides = _sides(learned.clips), _sides(held)
+    if not all(sides[0]):
+        raise InputError(
+            f"{path} has no sounds labelled {UNKNOWN!r}, or no others.",
+            f"Put sounds that it should not claim to know into a folder {UNKNOWN}, and those that it knows beside.",
+        )
+    return sides[0], sides[1] if all(sides[1]) else None
+
+
+def _sides(clips: list[Clip]) -> Levels:
+    known, unknown = (
+        [torch.as_tensor(c.level) for c in clips if (c.label == UNKNOWN) is side] for side in (False, True)
+    )
+    return known, unknown
+
+
+def levels(table: dict, spec: MelSpec, cache: Path, on_step: loop.OnStep | None) -> Levels:
+    """Of sounds of the world, that have words, and of others."""
     cache = make_folder(cache)
     made = scene_sounds.synthesised(table["per_phenomenon"], table["first_seed"], spec, table["fps"], cache, on_step)
     known = list(made)
@@ -83,21 +172,3 @@ def features(joint: JointEncoder, sounds: list[Tensor], crops: int, eq_db: float
         mel = against_loudest(windows, windows.amax(dim=(1, 2), keepdim=True), spec)
         found.append(joint.sound.seen(mel[:, None].to(joint.device)).cpu())
     return torch.cat(found)
-
-
-def logistic(known: Tensor, unknown: Tensor, *, decay: float, steps: int) -> tuple[Tensor, Tensor]:
-    """(weight [2C], bias []) of log p(known) / p(unknown), both counting the same, with a ridge on standardised x."""
-    x = torch.cat([known, unknown])
-    y = torch.cat([torch.ones(len(known)), torch.zeros(len(unknown))])
-    share = torch.where(y > 0, 0.5 / len(known), 0.5 / len(unknown))
-    mean, spread = x.mean(dim=0), x.std(dim=0) + 1e-4
-    z = (x - mean) / spread
-    w = torch.zeros(z.shape[1] + 1, requires_grad=True)
-    adam = torch.optim.Adam([w], lr=0.02)
-    for _ in range(steps):
-        loss = (share * F.binary_cross_entropy_with_logits(z @ w[:-1] + w[-1], y, reduction="none")).sum()
-        adam.zero_grad()
-        (loss + decay * w[:-1].square().sum()).backward()
-        adam.step()
-    weight = w.detach()[:-1] / spread
-    return weight, w.detach()[-1] - weight @ mean

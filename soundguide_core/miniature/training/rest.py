@@ -13,7 +13,7 @@ import copy
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...common.rng import torch_generator
 from ...generators.loading import load_generator
@@ -21,9 +21,9 @@ from ...training.engine import loop
 from ...training.engine.ema import ema_update
 from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import linear_decay
-from ...training.recipe import check_entries, names_of
+from ...training.recipe import check_entries
 from ...training.sound_video_sources import Sources
-from ...trajectory.trajectory import load_trajectory, save_trajectory
+from ...trajectory.trajectory import Trajectory, load_trajectory, save_trajectory
 from ..data.scene_clips import SceneCodes
 from ..world import codes
 from ..world.scenes import PHENOMENA
@@ -31,42 +31,59 @@ from ..world.scenes import PHENOMENA
 SETTINGS = ("steps", "batch", "frames", "lr", "anneal", "psi", "calm", "jitter", "ema")
 
 
+class RestTraining:
+    """A trajectory whose recurrent modules learn, its average, and one update per step."""
+
+    def __init__(
+        self, settings: dict, trajectory: Trajectory, sources: Sources, device: str | torch.device, seed: int
+    ) -> None:
+        self.settings, self.sources = settings, sources
+        self.device, self.seed = torch.device(device), seed
+        self.trajectory, self.average = trajectory, copy.deepcopy(trajectory)
+        learned = [p for name, p in trajectory.steps.named_parameters() if not name.endswith("gate")]
+        for p in learned:
+            p.requires_grad_(True)
+        self.adam = torch.optim.Adam(learned, lr=settings["lr"], betas=(0.9, 0.99))
+        self.modules: dict[str, nn.Module] = {"trajectory": trajectory, "average": self.average}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
+
+    def step(self, i: int) -> dict[str, float]:
+        """One update; the squared error of the path, in standard deviations."""
+        s, draw = self.settings, torch_generator(self.seed, i)
+        for group in self.adam.param_groups:
+            group["lr"] = s["lr"] * linear_decay(i, s["steps"], s["anneal"], last=0.05)
+        layouts = torch.randint(codes.LAYOUTS, (s["batch"],), generator=draw)
+        ws, calm_ws = self.sources.draw(layouts, s["batch"], slice(None), self.device, draw)
+        assert calm_ws is not None
+        w_dim = ws.shape[-1]
+        departure = SceneCodes.departures(amounts(s["batch"], s["frames"], draw), w_dim).to(ws)  # [B,F,1,D]
+        w_hats = ws[:, None] + departure
+        trajectory = self.trajectory
+        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw).to(ws)
+        path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
+        loss = ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        ema_update(self.average, trajectory, min(s["ema"], (1 + i) / (10 + i)))
+        return {"latents": float(loss.detach())}
+
+
 def run(
     *, config: dict, out: Path, device: str | torch.device = "cpu", seed: int = 0, resume: bool = False,
     on_step: loop.OnStep | None = None,
 ) -> Path:  # fmt: skip
     """By a recipe with [models] and [training]; returns the trajectory's path."""
-    check_entries(config, {"models": ("generator", "trajectory"), "training": SETTINGS, "run": names_of(RunSettings)})
-    s = config["training"]
+    check_entries(config, {"models": ("generator", "trajectory"), "training": SETTINGS, "run": None})
+    running, s = RunSettings.of(config), config["training"]
     generator = load_generator(config["models"].get("generator"), device)
     trajectory = load_trajectory(config["models"].get("trajectory"), device)
-    average = copy.deepcopy(trajectory)
-    learned = [p for name, p in trajectory.steps.named_parameters() if not name.endswith("gate")]
-    for p in learned:
-        p.requires_grad_(True)
-    adam = torch.optim.Adam(learned, lr=s["lr"], betas=(0.9, 0.99))
     sources = Sources(generator, SceneCodes(), psi=s["psi"], calm=s["calm"], jitter=s["jitter"])
-    for i in range(s["steps"]):
-        draw = torch_generator(seed, i)
-        for group in adam.param_groups:
-            group["lr"] = s["lr"] * linear_decay(i, s["steps"], s["anneal"], last=0.05)
-        layouts = torch.randint(codes.LAYOUTS, (s["batch"],), generator=draw)
-        ws, calm_ws = sources.draw(layouts, s["batch"], slice(None), torch.device(device), draw)
-        assert calm_ws is not None
-        departure = SceneCodes.departures(amounts(s["batch"], s["frames"], draw), generator.w_dim).to(ws)  # [B,F,1,D]
-        w_hats = ws[:, None] + departure
-        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw).to(ws)
-        path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
-        loss = ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        ema_update(average, trajectory, min(s["ema"], (1 + i) / (10 + i)))
-        if on_step is not None:
-            on_step(i, s["steps"], {"latents": float(loss.detach())})
-    path_out = Path(out) / "trajectory.safetensors"
-    save_trajectory(path_out, average)
-    return path_out
+    training = RestTraining(s, trajectory, sources, device, seed)
+    loop.run(training, s["steps"], out, resume=resume, on_step=on_step, settings=running)
+    path = Path(out) / "trajectory.safetensors"
+    save_trajectory(path, training.average)
+    return path
 
 
 def amounts(batch: int, frames: int, draw: torch.Generator) -> Tensor:
