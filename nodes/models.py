@@ -16,7 +16,7 @@ LARGE = 300_000_000  # weights of the picture and text towers; ViT-B/32 has 151 
 
 def check_here(kind: str, name: str) -> None:
     """Refuse what the list does not show; of published weights that are not on disk, say how to get them."""
-    if any(row.name == name and row.kind == kind for row in registry.rows()):
+    if any(row.name == name for row in registry.rows(kind)):
         registry.find(kind, name)
     check_choice(kind, name, registry.names(kind))
 
@@ -166,7 +166,7 @@ class LoadSoundClassifier(Loader):
     @classmethod
     def refuse(cls, name):
         kind = cls._kind(name)
-        if any(row.name == name and row.kind == kind for row in registry.rows()):
+        if any(row.name == name for row in registry.rows(kind)):
             registry.find(kind, name)
         check_choice(cls.kind, name, cls.names())
 
@@ -261,7 +261,7 @@ class LoadSoundVideo(Loader):
     @classmethod
     def check(cls, name):
         kind = kind_of(name)
-        if any(row.name == name and row.kind == kind for row in registry.rows()):
+        if any(row.name == name for row in registry.rows(kind)):
             registry.find(kind, name)
         check_choice(cls.kind, name, cls.names())
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..soundguide_core.audio.stem_names import STEMS
 from ..soundguide_core.checkpoints import registry
-from ..soundguide_core.checkpoints.formats.hdemucs import STEMS
 from ..soundguide_core.common.errors import InputError
 from .host import Model, audio_of, io, model_stamp, on_step, search_aliases, wave_of
 from .models import check_here

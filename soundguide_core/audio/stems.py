@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import registry
-from ..checkpoints.formats.hdemucs import STEMS
 from ..checkpoints.loading import load_network
 from ..common.errors import InputError, check_number, check_whole
+from .stem_names import STEMS
 from .waveform import check_wave, resample
 
 SAMPLE_RATE = 44100

@@ -118,9 +118,9 @@ def models_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "soundguide"
 
 
-def rows() -> tuple[Row, ...]:
-    """Every row of registry.toml, its files where they are or, if they are nowhere, where they belong."""
-    return tuple(_located(row) for row in _table())
+def rows(kind: str | None = None) -> tuple[Row, ...]:
+    """All rows of registry.toml, or a kind's; their files where they are or, if they are nowhere, where they belong."""
+    return tuple(_located(row) for row in _table() if kind in (None, row.kind))
 
 
 @cache
@@ -168,8 +168,9 @@ def _located(row: Row) -> Row:
         return row
     own = row.name if len(KINDS[row.kind]) > 1 else ""  # a set of files has a folder of its own
     files = dict(row.files)
+    searched = _searched(row.kind)
     for part, source in row.sources.items():
-        places = [folder / own / source.file for folder in _searched(row.kind)]
+        places = [folder / own / source.file for folder in searched]
         # os.path.isfile: a folder that may not be looked into holds nothing, and is no error
         files[part] = next((place for place in places if os.path.isfile(place)), places[-1])
     return replace(row, files=files)
@@ -209,7 +210,7 @@ def folders(kind: str) -> list[Path]:
 def names(kind: str) -> list[str]:
     """What find answers to and is on disk: registry names first, then files in the model folders, by relative path."""
     _check_kind(kind)
-    here = [row for row in rows() if row.kind == kind and not row.missing]
+    here = [row for row in rows(kind) if not row.missing]
     found = [row.name for row in here]
     named = {path for row in here for path in row.files.values()}
     for folder in _searched(kind):
@@ -228,7 +229,7 @@ def find(kind: str, name_or_path: str | os.PathLike | None = None) -> Row:
     """
     _check_kind(kind)
     name = default(kind) if name_or_path is None else os.fspath(check_name(name_or_path))
-    row = next((row for row in rows() if row.kind == kind and row.name == name), None)
+    row = next((row for row in rows(kind) if row.name == name), None)
     if row is not None and not row.missing:
         return row
     if name:

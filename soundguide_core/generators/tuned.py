@@ -131,7 +131,7 @@ def base_of(path: str | os.PathLike, config: Mapping) -> Path:
     beside = Path(path).parent / Path(name).name if name else Path(path)
     if beside.is_file() and beside.resolve() != Path(path).resolve():
         return beside
-    row = next((row for row in registry.rows() if row.kind == "generator" and row.name == name), None)
+    row = next((row for row in registry.rows("generator") if row.name == name), None)
     raise InputError(
         f"{path} holds a picture that was tuned into the generator {name!r}, which is not here.",
         row.how_to_get if row else "Put that generator beside the file, or into the folder of generators.",

@@ -174,5 +174,5 @@ def _measured(training: BridgeTraining, pairs: Pairs) -> dict[str, float]:
 
 def _towers(name: str, device: str | torch.device) -> ClipTowers:
     """A picture and text model: that of a joint encoder, or a file or row of its own."""
-    here = any(row.name == name for row in registry.rows() if row.kind == "joint") or Path(name).is_dir()
+    here = any(row.name == name for row in registry.rows("joint")) or Path(name).is_dir()
     return load_joint(name, device).clip if here else load_clip(registry.find("clip", name).files["clip"], device)

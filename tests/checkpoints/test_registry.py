@@ -167,7 +167,7 @@ def test_where_downloads_go(tmp_path, monkeypatch):
 
 
 def test_a_row_whose_file_is_gone(monkeypatch, tmp_path):
-    monkeypatch.setattr("soundguide_core.checkpoints.registry.rows", lambda: (lost,))
+    monkeypatch.setattr("soundguide_core.checkpoints.registry.rows", lambda kind=None: (lost,))
     lost = registry.Row("lost", "generator", {"generator": tmp_path / "x"}, "MIT", True, 0, "", "", "")
     with pytest.raises(InputError, match="missing"):
         registry.find("generator", "lost")

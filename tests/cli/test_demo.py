@@ -66,7 +66,7 @@ def small(tiny, tiny_unet, tiny_trajectory, tiny_video_generator, monkeypatch):
             "video-generator": {"generator": tiny_video_generator},
         }.items()
     ]
-    monkeypatch.setattr(registry, "rows", lambda: rows)
+    monkeypatch.setattr(registry, "rows", lambda kind=None: [row for row in rows if kind in (None, row.kind)])
     for name in ("QUICK", "FULL"):
         size = demo.Size(sound_sec=1, edits=1, sources=1, find_steps=2, frames=4, edit_fps=4.0)
         monkeypatch.setattr(demo, name, size)

@@ -1,7 +1,7 @@
 """Hybrid Demucs as torchaudio publishes it: hdemucs_high_trained.pt and its kin, under their own keys.
 
 A plain state dict of https://github.com/pytorch/audio/blob/v2.9.0/src/torchaudio/models/_hdemucs.py. Its sizes stand in
-its tensors; the names of the stems do not, and are those that every published file has.
+its tensors; the names of the stems do not: audio/stem_names.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from .keys import Keys, flat_tensors, recognised
 NAME = "Hybrid Demucs"
 KIND = "stem-separator"
 
-STEMS = ("drums", "bass", "other", "vocals")
 FIRST, LAST, BANDS = "freq_encoder.0.conv.weight", "freq_decoder.{}.conv_tr.bias", "freq_emb.embedding.weight"
 FIRST_STRIDE = 4  # of the frequencies, in the first layer
 

@@ -21,7 +21,7 @@ def ears_kind(name_or_path: str | os.PathLike | None) -> str:
     if name_or_path is None:
         return "joint"
     name = os.fspath(check_name(name_or_path))
-    known = {kind: {row.name for row in registry.rows() if row.kind == kind} for kind in (KIND, "joint")}
+    known = {kind: {row.name for row in registry.rows(kind)} for kind in (KIND, "joint")}
     if name in known[KIND] or (name not in known["joint"] and name in registry.names(KIND)):
         return KIND
     joint = name in known["joint"] or name in registry.names("joint") or (os.path.isdir(name) and not is_model(name))
