@@ -25,7 +25,7 @@ FORMATS = (
 MOST_PIXELS = 2**26  # of a frame
 FARTHEST_SEC = 600  # between the starts of sound and picture, or of two packets; what is farther is a broken time
 TRIES = 100  # unreadable packets in a row, after which a file is at its end
-UNSEEN = 20_000  # packets in a row that show nothing, as an edit list's may: more than ten minutes without a key frame
+UNSEEN = 9_000  # packets in a row that show nothing, as an edit list's may: five minutes without a key frame
 
 
 def file_url(path: str | os.PathLike) -> str:

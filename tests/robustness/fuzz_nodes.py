@@ -111,6 +111,7 @@ class Values:
         self.embeds = self.by_id["TextEncode"].execute(joint, "rain")[0]
         generator = self.models["SOUNDGUIDE_GENERATOR"]
         self.latents = self._call("SampleLatents", {"generator": generator})[0]
+        self._call("SaveFoundPicture", {"generator": generator, "latents": self.latents})  # for what loads it
         self.flow = self._call("FlowGuidance", {"image": self.image, "longest_side": 32})[0]
         self.curve = [0.0, 0.5, 1.0][:FRAMES]
         model, clip, vae = self._call("LoadMiniatureModel", {"name": "miniature"})
@@ -235,7 +236,7 @@ def run(count: int, seed: int, host: Path, most_sec: float) -> dict:
             if given.get("embeds") is not None and any(x.id == "encoder" for x in sockets):
                 given["encoder"] = values.models["SOUNDGUIDE_JOINT"]
             if name == "SoundReport":  # a video of two seconds or more, and of eight frames
-                given["image"] = values.image.repeat(3, 1, 1, 1)
+                given |= {"image": values.image.repeat(3, 1, 1, 1), "audio": values.audio}
             changed = rng.sample(sockets, min(len(sockets), rng.choice((0, 1, 1, 1, 2, 3)))) if sockets else []
             given |= {x.id: values.strange(x, rng) for x in changed}
             signal.setitimer(signal.ITIMER_PROF, most_sec)
