@@ -42,6 +42,12 @@ VALUES = {
     "an odd mapping": {"a": {"b": 1}}, "a path": "/etc/passwd", "long": "x" * 100_000, "escape": "\x1b[2J\n\0",
 }  # fmt: skip
 
+INVERSION = {
+    "network": {"widths": [4, 4, 4, 4, 8], "units": [1, 1, 1, 1], "reduction": 4, "dim": 512, "side": 112},
+    "w_dim": 8, "groups": [2, 3, 3], "sides": [2, 4, 8], "activated": False, "centred": True, "deltas": True,
+    "shared": 6,
+}  # fmt: skip
+
 
 def fields(config: object, path: tuple = ()) -> Iterator[tuple]:
     """The path of every entry of a config; of a list its first."""
@@ -179,6 +185,23 @@ def released_inversion(path: Path):
     return sum(x.float().sum() for x in _inversion(path)[0].parameters())
 
 
+def inversion_encoder(path: Path):
+    import torch
+
+    from soundguide_core.latents.encoder import load_inversion_encoder
+
+    return load_inversion_encoder(path)(torch.zeros(1, 3, 40, 70))
+
+
+def stem_separator(path: Path):
+    import torch
+
+    from soundguide_core.audio.stems import load_stem_separator, separate
+
+    separator = load_stem_separator(path)
+    return separate(separator, torch.sin(torch.arange(12000) / 9).expand(2, -1), 44100)
+
+
 def identity(path: Path):
     import torch
 
@@ -210,6 +233,7 @@ def make(folder: Path) -> dict[str, tuple[Weights | Json, Callable]]:
 
     from soundguide_core.checkpoints import safetensors_io, weights
     from soundguide_core.generators import stylegan3
+    from soundguide_core.latents.encoder import InversionEncoder
 
     makers = sandbox.conftest()
     tiny = makers.make_tiny(folder)
@@ -238,8 +262,26 @@ def make(folder: Path) -> dict[str, tuple[Weights | Json, Callable]]:
         torch.save({"E": states} if name == "psp" else states, folder / f"{name}.pth")
         weights.convert(folder / f"{name}.pth", folder / f"{name}.safetensors")
         made[name] = (folder / f"{name}.safetensors", use)
+    config = {"encoder": {"network": INVERSION, "size": [32, 32]}}
+    encoder = InversionEncoder.from_config(config)
+    safetensors_io.save(folder / "inversion.safetensors", encoder.state_dict(), config)
+    made["inversion encoder"] = (folder / "inversion.safetensors", inversion_encoder)
+    if importlib.util.find_spec("torchaudio"):
+        made["stem separator"] = (stems(folder), stem_separator)
     found = {name: (Weights(path), use) for name, (path, use) in made.items()}
     return found | diffusers_folder(folder / "diffusers")
+
+
+def stems(folder: Path) -> Path:
+    import torch
+    from torchaudio.models import HDemucs
+
+    from soundguide_core.checkpoints import weights
+
+    network = HDemucs(["drums", "bass", "other", "vocals"], channels=8, nfft=1024, depth=5)
+    torch.save(network.state_dict(), folder / "stems.pt")
+    weights.convert(folder / "stems.pt", folder / "stems.safetensors")
+    return folder / "stems.safetensors"
 
 
 def stored(name: str, case: str):
