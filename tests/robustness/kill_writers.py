@@ -32,6 +32,9 @@ TARGETS = {
     "picture": "out.png",
     "video": "out.mp4",
     "frames": "out",
+    "gif": "out.gif",
+    "webp": "out.webp",
+    "unfinished": "out.unfinished",
     "report": "out.json",
     "weights": "out.safetensors",
     "convert": "out.safetensors",
@@ -52,6 +55,21 @@ def video(path: Path) -> None:
     with writing(path, 12.0, (iter([torch.rand(1, 16000) - 0.5]), 16000)) as write:
         for _ in range(6):
             write(torch.rand(2, 3, SIZE, SIZE) * 2 - 1)
+
+
+def unfinished(path: Path) -> None:
+    """An edit that goes on where the last one was killed; once it is at its end it begins anew."""
+    from soundguide_core.diffusion.windows import EditedVideo, Reached
+    from soundguide_core.pipelines import unfinished_edit
+
+    path.mkdir(exist_ok=True)
+    edit = unfinished_edit.UnfinishedEdit(path, "an edit", FRAMES)
+    if edit.reached.first == FRAMES:
+        unfinished_edit._clear(path)
+        edit = unfinished_edit.UnfinishedEdit(path, "an edit", FRAMES)
+    for first in range(edit.reached.first, FRAMES, 2):
+        frames = torch.rand(2, 3, SIZE, SIZE) * 2 - 1
+        edit.add(EditedVideo(frames, frames[:, :1], [], Reached(first + 2)))
 
 
 def report(path: Path) -> None:
@@ -110,7 +128,8 @@ def training(path: Path) -> None:
     run(Training(), 20, path.parent, save_every=1)
 
 
-WRITERS = {"frames": video, **{name: globals()[name] for name in TARGETS if name != "frames"}}
+MOVING = ("video", "frames", "gif", "webp")
+WRITERS = {name: video if name in MOVING else globals()[name] for name in TARGETS}
 
 
 # What is whole
@@ -118,15 +137,24 @@ WRITERS = {"frames": video, **{name: globals()[name] for name in TARGETS if name
 
 def is_whole(name: str, path: Path) -> bool:
     """Is this all of what that writer writes?"""
+    from PIL import Image
+
     from soundguide_core.checkpoints import safetensors_io
     from soundguide_core.media.images import load_image
     from soundguide_core.media.video import read_video
+    from soundguide_core.pipelines.unfinished_edit import UnfinishedEdit
 
     try:
         if name == "picture":
             return load_image(path).shape[-1] == SIZE * 4
-        if name in ("video", "frames"):
-            return len(read_video(path)) == FRAMES and (name == "video" or (path / "sound.wav").stat().st_size > 40)
+        if name == "webp":  # which FFmpeg does not read as a video
+            with Image.open(path) as img:
+                return img.n_frames == FRAMES
+        if name in MOVING:
+            return len(read_video(path)) == FRAMES and (name != "frames" or (path / "sound.wav").stat().st_size > 40)
+        if name == "unfinished":  # whole up to where its state says
+            edit = UnfinishedEdit(path, "an edit", FRAMES)
+            return len(list(edit.frames())) == edit.reached.first
         if name == "report":
             return len(json.loads(path.read_text())["numbers"]) == 50_000
         if name == "download":

@@ -18,4 +18,4 @@ def test_killed_writers():
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr[-2000:]
     report = json.loads(done.stdout)
-    assert len(report) == 8 and not any(found["broken"] for found in report.values()), report
+    assert len(report) == 11 and not any(found["broken"] for found in report.values()), report
