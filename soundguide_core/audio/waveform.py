@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import InputError, check_number, is_finite, value_shown
+from ..common.stop import check_stop
 from ..media.container import FARTHEST_SEC, check_codec, decode, open_container, warn_of_damage, zero_of
 
 MAX_CHANNELS = 8
@@ -25,6 +26,7 @@ JUDGED_SEC = 60  # of a stream of several channels, before it is decided how the
 END = object()
 GAP_SEC = 0.005  # a leap in the times of packets from which on one may be missing; Matroska rounds to 0.001
 BLOCK = 1 << 16  # samples of silence at once
+PIECE = 1 << 22  # samples that are resampled at once, between two looks at Stop
 
 
 def load_audio(
@@ -216,9 +218,10 @@ def check_wave(wave: Tensor, sample_rate: float) -> None:
 
 def check_samples(wave: Tensor) -> None:
     """Refuses samples that are no finite floats, or so large that their power is none."""
-    if not torch.is_floating_point(wave) or not torch.isfinite(wave).all():
+    ends = torch.stack(wave.aminmax()) if torch.is_floating_point(wave) and wave.numel() else torch.zeros(2)
+    if not torch.is_floating_point(wave) or not torch.isfinite(ends).all():  # NaN among them is NaN at both ends
         raise InputError("The sound holds values that are not finite floats.", "Repair or export the recording again.")
-    largest = float(wave.abs().max()) if wave.numel() else 0.0
+    largest = float(ends.abs().max())
     if largest > MAX_SAMPLE:
         raise InputError(f"The sound holds samples as large as {largest:.1e}.", "Scale it to lie in -1..1.")
 
@@ -283,8 +286,13 @@ def resample(wave: Tensor, from_hz: float, to_hz: float) -> Tensor:
     n = max(round(wave.shape[-1] * to_hz / from_hz), 1)
     out = np.zeros((len(lines), n), dtype=np.float32)
     for line, target in zip(lines, out):
-        moved = soxr.resample(line, from_hz, to_hz)[:n]
-        target[: len(moved)] = moved
+        stream, done = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32"), 0
+        for first in range(0, len(line), PIECE):  # to the bit what soxr.resample makes of the whole
+            check_stop()
+            last = first + PIECE >= len(line)
+            moved = stream.resample_chunk(line[first : first + PIECE], last=last)[: n - done]
+            target[done : done + len(moved)] = moved
+            done += len(moved)
     return torch.from_numpy(out).reshape(*wave.shape[:-1], n).to(wave.device)
 
 

@@ -118,7 +118,10 @@ class JointEncoder(nn.Module):
         if known is None:
             return None
         windows, weights = self.spec.windows(wave, sample_rate)
-        parts = [known(part.to(self.device)) for part in windows.split(WINDOWS_AT_ONCE)]
+        parts = []
+        for part in windows.split(WINDOWS_AT_ONCE):
+            check_stop()
+            parts.append(known(part.to(self.device)))
         return None if parts[0] is None else float(weights.to(parts[0]) @ torch.cat(parts))
 
     def encode_text(self, text: str | Sequence[str]) -> Tensor:

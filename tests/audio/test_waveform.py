@@ -13,6 +13,7 @@ import torch
 import tolerances as tol
 from soundguide_core.audio import waveform as w
 from soundguide_core.common.errors import InputError
+from soundguide_core.common.stop import stopped_by
 
 
 def write_wav(path, samples: np.ndarray, sample_rate: int = 8000) -> None:
@@ -54,6 +55,21 @@ def test_resample_keeps_a_sine(to_hz):
     expected = torch.sin(2 * math.pi * 440 * torch.arange(to_hz) / to_hz)
     assert out.shape == (to_hz,)
     assert (out - expected)[500:-500].abs().max() < 2e-3
+
+
+def test_a_long_sound_is_resampled_in_pieces_that_do_not_show(monkeypatch):
+    import soxr
+
+    monkeypatch.setattr(w, "PIECE", 1000)
+    wave = torch.randn(2, 7345, generator=torch.Generator().manual_seed(0))
+    for from_hz, to_hz in ((44100, 16000), (8000, 16000), (44101, 22050)):
+        out, asked = w.resample(wave, from_hz, to_hz), []
+        for line, whole in zip(out, wave):
+            expected = soxr.resample(whole.numpy(), from_hz, to_hz)[: out.shape[-1]]
+            assert torch.equal(line[: len(expected)], torch.from_numpy(expected))
+        with stopped_by(lambda asked=asked: asked.append(1)):
+            w.resample(wave, from_hz, to_hz)
+        assert len(asked) == 16  # eight pieces of each channel
 
 
 def test_frame_spans_tile_the_sound():
