@@ -7,10 +7,12 @@ import datetime
 import decimal
 import fractions
 import json
+import operator
 import pathlib
 import struct
 import time
 import uuid
+import zipfile
 
 import numpy as np
 import pytest
@@ -51,6 +53,7 @@ VALUES = {
     "dtype": torch.float16,
     "Size": torch.Size([1, 2]),
     "a tuple as a key": {(1, "a"): 2},
+    "activations": [torch.relu, torch.tanh, torch.nn.functional.gelu, torch.Tensor.relu, operator.add, hash],
 }
 
 
@@ -72,6 +75,21 @@ def test_types_of_numbers(tmp_path, name):
     torch.save({"weight": x}, tmp_path / "a.pt")
     found = read(tmp_path / "a.pt")["weight"]
     assert found.dtype == x.dtype and found.float().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("shape", [(5,), (1000, 512)])
+def test_an_expanded_tensor(tmp_path, shape):
+    torch.save({"weight": torch.ones(1).expand(shape)}, tmp_path / "a.pt")
+    assert torch.equal(read(tmp_path / "a.pt")["weight"], torch.ones(shape))
+
+
+def test_quantized_weights_are_no_damage(tmp_path):
+    torch.save({"weight": X}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as old, zipfile.ZipFile(tmp_path / "b.pt", "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, old.read(entry).replace(b"FloatStorage", b"QInt8Storage"))
+    with pytest.raises(InputError, match="QInt8Storage.*before they were quantized"):
+        read(tmp_path / "b.pt")
 
 
 @pytest.mark.parametrize("name", ["epoch_12:30:00.pt", "a b.pt", "back\\slash.pt", "ünï.pt"])

@@ -35,7 +35,8 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGES.values(
     name: getattr(torch, name) for name in RECENT if hasattr(torch, name)
 }
 WIDER = {"u2": np.int32, "u4": np.int64, "f16": np.float64}  # types that torch lacks or can compute little with
-
+REPEATED = 1 << 20  # numbers of a tensor that repeats those of a smaller storage, within the file's budget
+QUANTIZED = ("QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage", "QUInt2x4Storage")
 
 NOT_NUMBERS = Foreign("numpy", "ndarray", (), None)  # an array or scalar of texts, dates or objects
 
@@ -67,7 +68,7 @@ class Storage:
 
 
 def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, dtype: Any = None) -> Tensor:
-    """A view of a storage; it may repeat numbers, but not hold more of them than the storage has."""
+    """A view of a storage; it may repeat numbers, as an expanded tensor does, but not without measure."""
     whole = type(shape) is tuple and type(stride) is tuple and len(shape) == len(stride) <= 32
     if type(storage) is not Storage or not whole:
         raise Unreadable("is damaged (a tensor has no storage or shape)")
@@ -82,7 +83,7 @@ def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, d
     for n in shape:
         numel *= n
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride)) if numel else 0
-    if last >= max(flat.numel(), 1) or numel > max(flat.numel(), 1):
+    if last >= max(flat.numel(), 1) or numel > max(flat.numel(), REPEATED):
         raise Unreadable("holds a tensor that reaches beyond its data")
     budget.spend(numel * flat.element_size())
     if not numel or not flat.numel():

@@ -44,10 +44,11 @@ VALUES = re.compile(
 )
 # and what may be named, but not called
 NAMED = re.compile(
-    r"(typing|numbers|collections\.abc|math|cmath|dataclasses|string|statistics)\.\w+|logging\.\w+"
+    r"(typing|numbers|collections\.abc|math|cmath|_?operator|dataclasses|string|statistics)\.\w+|logging\.\w+"
     r"|builtins\.(int|long|unicode|basestring|float|bool|str|bytes|bytearray|complex|list|tuple|dict|set|frozenset|NoneType|Ellipsis"
-    r"|NotImplemented|print|len|sum|min|max|abs|sorted|round|repr|callable|isinstance)"
+    r"|NotImplemented|print|len|sum|min|max|abs|sorted|round|repr|callable|isinstance|hash)"
 )
+OPERATIONS = re.compile(r"torch\._C\.(_VariableFunctionsClass|TensorBase)\.[a-z]\w*")  # what torch.relu is named by
 REBUILT = re.compile(r"(torch|numpy)\.[\w.]*_\w*(rebuild|reconstruct)\w*")  # tensors and arrays of rare kinds
 
 
@@ -72,7 +73,7 @@ class Resolver:
         named = Name(PYTHON_2.get(module, module), name)
         full = str(named)
         root = named.module.split(".")[0]
-        if "." in name and (root in GUARDED or "__" in name):
+        if "." in name and (root in GUARDED or "__" in name) and not OPERATIONS.fullmatch(full):
             raise _refused(named)
         if full in CALLS or root not in GUARDED or root in NAMED_FREELY:
             return named

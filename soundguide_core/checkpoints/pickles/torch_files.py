@@ -10,10 +10,10 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from .arrays import STORAGES, Storage
+from .arrays import QUANTIZED, STORAGES, Storage
 from .machine import Machine
 from .resolver import Resolver
-from .values import Budget, Name, Unreadable
+from .values import REMEDY_AGAIN, REMEDY_QUANTIZED, Budget, Name, Unreadable
 from .zip_archive import entries
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -42,7 +42,8 @@ class TorchResolver(Resolver):
             raise Unreadable(DAMAGED)
         dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.storage") else None
         if dtype is None:
-            raise Unreadable(f"holds numbers of a kind ({ascii(kind.name)[1:-1]}) that is not read")
+            said = f"holds numbers of a kind ({ascii(kind.name)[1:-1]}) that is not read"
+            raise Unreadable(said, REMEDY_QUANTIZED if kind.name in QUANTIZED else REMEDY_AGAIN)
         if key not in self.storages:
             data = self.found(key)
             if data is not None and len(data) != numel * dtype.itemsize:

@@ -9,6 +9,7 @@ REMEDY_AGAIN = "Download or copy it again."
 # only where a file asks for code to be run
 REMEDY_DISTRUST = "Do not open it with other programs either; get the weights from somebody whom you trust."
 REMEDY_STATE_DICT = "Give a file that holds the weights alone, such as a state dict."
+REMEDY_QUANTIZED = "Give the weights as they were before they were quantized."
 VALUE = 64  # bytes that one value in a container costs, about
 KEY_STEPS = 100  # opcodes' worth of budget that each part of a compound key costs
 KEY_DEPTH = 4
