@@ -7,7 +7,7 @@ from ..soundguide_core.systems.configs.continuous_video import FEATURES
 from ..soundguide_core.systems.configs.video_editing import DECIBELS, SONES
 from . import host_curves, plots
 from .embedding import frame_inputs
-from .host import check_choice, io, recording_of, search_aliases
+from .host import check_choice, io, recording_of, search_aliases, stoppable
 
 CURVES = (*FEATURES, *BANDS)
 LAWS = (SONES, DECIBELS)
@@ -91,15 +91,11 @@ class SoundSchedule(io.ComfyNode):
 
         check_choice("curve", curve, CURVES)
         check_choice("law", law, LAWS)
-        values = feature_curve(
-            recording_of(audio),
-            curve,
-            fps,
-            num_frames=num_frames,
-            low=low,
-            high=high,
-            smoothing_sec=smoothing,
-            law=law,
+        recording = recording_of(audio)
+        values = stoppable(
+            lambda: feature_curve(
+                recording, curve, fps, num_frames=num_frames, low=low, high=high, smoothing_sec=smoothing, law=law
+            )
         )
         listed = values.tolist()
         plot = plots.curve_picture(listed, fps, f"{curve}, {len(listed)} frames")

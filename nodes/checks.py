@@ -16,7 +16,8 @@ from typing import Any
 from ..soundguide_core.common.errors import InputError, check_number
 from ..soundguide_core.common.stop import stopped_by
 from . import sockets
-from .host import Model, check_choice, interrupted, io
+from .host import Model, check_choice, io
+from .host_waiting import waiting
 
 # what is sent over each of our sockets: a class, or of a model the kind of weights in it
 SENT = {
@@ -74,7 +75,7 @@ def check_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:  # pyright: ig
         if refuse is not None:
             there = given.arguments | next(iter(gathered), {})
             refuse(**{name: there[name] for name in named if name in there})
-        with stopped_by(interrupted):
+        with waiting() as run, stopped_by(run.ask):
             return execute(*given.args, **given.kwargs)
 
     @functools.wraps(execute)

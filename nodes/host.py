@@ -33,19 +33,27 @@ from ..soundguide_core.checkpoints import registry
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.common.stop import stopped_by
 from ..soundguide_core.media import images
+from . import host_waiting
 
 if TYPE_CHECKING:  # the host is not there where types are checked: whatever it has, it has
     ComfyExtension: Any
     io: Any
     ui: Any
+    CurveInput: Any
 else:
     from comfy_api.v0_0_2 import ComfyExtension, io, ui
+
+    try:
+        from comfy_api.input import CurveInput
+    except ImportError:  # 0.18 and older
+        CurveInput = None
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 __all__ = [
     "ComfyExtension",
+    "CurveInput",
     "Model",
     "add_model_folders",
     "advanced",
@@ -180,7 +188,7 @@ def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torc
 
     Shows progress, stops between two chunks, and halves the chunk where memory runs out.
     """
-    bar = comfy.utils.ProgressBar(len(x))
+    bar = progress_bar(len(x))
     gathered, done = None, 0
     while done < len(x):
         mm.throw_exception_if_processing_interrupted()
@@ -221,6 +229,12 @@ def heed_stop(network: nn.Module) -> nn.Module:
     return network
 
 
+def progress_bar(total: int) -> Any:
+    """The host's bar, of work that knows how far it is."""
+    host_waiting.rest()
+    return comfy.utils.ProgressBar(total)
+
+
 def stoppable(function: Callable[[], R]) -> R:
     """function() in a thread of its own, while this one asks for Stop; that one ends at its next check_stop.
 
@@ -240,7 +254,7 @@ def stoppable(function: Callable[[], R]) -> R:
     try:
         future = pool.submit(work)
         while not wait([future], timeout=ASK_EVERY_SEC).done:
-            interrupted()
+            host_waiting.ask()
         return future.result()
     finally:
         given_up.set()
@@ -249,7 +263,7 @@ def stoppable(function: Callable[[], R]) -> R:
 
 def on_step() -> Callable[[int, int, dict[str, float], Callable[[], Tensor | None]], None]:
     """A fresh callback for one long run: progress bar, now and then a preview picture, and Stop, which it raises."""
-    bar = comfy.utils.ProgressBar(1)
+    bar = progress_bar(1)
     shown = 0.0
 
     def step(i: int, n: int, terms: dict[str, float], preview: Callable[[], Tensor | None]) -> None:

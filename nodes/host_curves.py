@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..soundguide_core.audio.shaping import at_latent_frames, follow_schedule, normalised
 from ..soundguide_core.common.errors import InputError
-from .host import io, latent_samples
+from .host import CurveInput, io, latent_samples
 
 Floats = io.Custom("FLOATS")  # of the host's hook keyframes
 MASK_CELL = 8  # pixels of a latent's cell, where no latent says it
@@ -67,11 +67,7 @@ def curve_of(curve: np.ndarray) -> Any:
     x = np.linspace(0, 1, min(len(inside), CURVE_POINTS)) if len(inside) > 1 else np.array([0.0, 1.0])
     y = np.interp(x, np.linspace(0, 1, len(inside)), inside) if len(inside) > 1 else np.repeat(inside, 2)
     raw = {"points": [[float(a), float(b)] for a, b in zip(x, y)], "interpolation": "linear"}
-    try:
-        from comfy_api.input import CurveInput  # pyright: ignore[reportMissingImports] the host
-    except ImportError:
-        return raw
-    return CurveInput.from_raw(raw)
+    return raw if CurveInput is None else CurveInput.from_raw(raw)
 
 
 def sigmas_of(curve: np.ndarray, schedule: Tensor | None) -> Tensor:

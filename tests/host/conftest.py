@@ -167,7 +167,7 @@ def tiny_models(tmp_path_factory) -> Path:
 class Server:
     """One running ComfyUI and its HTTP API."""
 
-    def __init__(self, host: Path, python: str, base: Path, weights: Path):
+    def __init__(self, host: Path, python: str, base: Path, weights: Path, *flags: str):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -180,7 +180,7 @@ class Server:
         paths.write_text(f"somewhere:\n  base_path: {weights.parent}\n  soundguide: {weights.name}\n", encoding="utf-8")
         command = [python, "main.py", "--cpu", "--port", str(self.port), "--base-directory", str(base)]
         command += ["--database-url", "sqlite:///:memory:", "--extra-model-paths-config", str(paths)]
-        command += ["--disable-api-nodes", "--verbose", "INFO"]
+        command += ["--disable-api-nodes", "--verbose", "INFO", *flags]
         self.log_file = self.log_path.open("wb")
         env = {**os.environ, "OMP_NUM_THREADS": "1", "SOUNDGUIDE_MODELS": str(base / "models" / "soundguide")}
         self.process = subprocess.Popen(command, cwd=host, env=env, stdout=self.log_file, stderr=subprocess.STDOUT)
@@ -272,13 +272,24 @@ torch.save(HDemucs(stems, channels=8, nfft=1024, depth=5).state_dict(), sys.argv
 
 
 @pytest.fixture(scope="session")
-def server(host_path, host_python, tiny_models, tmp_path_factory):
-    separators = tiny_models / "stem-separator"
+def start_server(host_path, host_python, tiny_models, tmp_path_factory):
+    """flags of ComfyUI => a Server with them, which is stopped at the end."""
+    separators, running = tiny_models / "stem-separator", []
     separators.mkdir(exist_ok=True)
     subprocess.run([host_python, "-c", TINY_STEMS, separators / "tiny.pt"], check=True)  # torchaudio is the host's
-    running = Server(host_path, host_python, tmp_path_factory.mktemp("comfy"), tiny_models)
-    yield running
-    running.stop()
+
+    def start(*flags: str) -> Server:
+        running.append(Server(host_path, host_python, tmp_path_factory.mktemp("comfy"), tiny_models, *flags))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture(scope="session")
+def server(start_server):
+    return start_server()
 
 
 @pytest.fixture(scope="session")

@@ -27,18 +27,28 @@ sys.meta_path.insert(0, Blocked())
 sys.path.insert(0, host)
 import comfy.cli_args
 comfy.cli_args.args.cpu = True
+import comfy.model_patcher, comfy.context_windows, comfy.model_sampling, comfy_api.v0_0_2, folder_paths  # the host's
 said = []
 keep = logging.Handler()
 keep.emit = lambda record: said.append(record.getMessage())
 logging.getLogger().addHandler(keep)
 before = set(sys.modules)
+done = []
+
+def seen(event, args):
+    writes = event == "open" and ("w" in str(args[1]) or "a" in str(args[1]) or isinstance(args[2], int) and args[2] & 3)
+    if (writes and "__pycache__" not in str(args[0])) or event in ("socket.connect", "subprocess.Popen", "os.mkdir"):
+        done.append([event, str(args[0])])
+
+sys.addaudithook(seen)
 spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
 sys.modules["pack"] = package = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(package)
 nodes = asyncio.run(asyncio.run(package.comfy_entrypoint()).get_node_list())
+done = done.copy()
 lines = [line for line in said if "SoundGuide" in line]
 brought = sorted({name.split(".")[0] for name in set(sys.modules) - before} - {"pack"})
-print(json.dumps({"nodes": [node.define_schema().node_id for node in nodes], "said": lines, "brought": brought}))
+print(json.dumps({"nodes": [node.define_schema().node_id for node in nodes], "said": lines, "brought": brought, "done": done}))
 """
 
 
@@ -54,6 +64,11 @@ HEAVY = {"diffusers", "librosa", "numba", "matplotlib", "open_clip", "timm", "sk
 
 def test_loading_the_nodes_imports_nothing_heavy(importable_host):
     assert not set(loaded(importable_host, "nothing")["brought"]) & HEAVY
+
+
+def test_loading_the_nodes_writes_fetches_and_prints_nothing(importable_host):
+    found = loaded(importable_host, "nothing")
+    assert found["done"] == [] and found["said"] == []
 
 
 def test_nothing_that_the_host_ships_changes(importable_host):

@@ -19,6 +19,7 @@ LIGHT = {
     "collections",
     "concurrent",
     "contextlib",
+    "contextvars",
     "copy",
     "dataclasses",
     "functools",
@@ -175,3 +176,62 @@ def test_frames_a_second_are_typed_once_in_a_template_and_travel():
                 step["class_type"] for step in prompt.values() if not isinstance(step["inputs"].get("fps", []), list)
             ]
             assert len(typed) == 1, (path.stem, typed)
+
+
+SAVED = ROOT / "tests" / "fixtures" / "saved_by_0_2_0"
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+
+
+def inputs_in_order(promised: dict) -> dict[str, list]:
+    return {**promised["inputs"]["required"], **promised["inputs"]["optional"]}
+
+
+@pytest.mark.parametrize("id", json.loads((SAVED / "golden_nodes.json").read_text(encoding="utf-8")))
+def test_what_an_earlier_release_promised_is_kept(id):
+    """0.2.0 as it was first: inputs keep type, default and choices; new widgets and outputs come after the old ones."""
+    old = json.loads((SAVED / "golden_nodes.json").read_text(encoding="utf-8"))[id]
+    new = json.loads((ROOT / "tests" / "host" / "golden_nodes.json").read_text(encoding="utf-8"))[id]
+    before, now = inputs_in_order(old), inputs_in_order(new)
+    for name, (kind, options) in before.items():
+        assert now[name][0] == kind, name
+        for key, value in options.items():
+            kept = now[name][1][key]
+            assert kept[: len(value)] == value if key == "options" else kept == value, (name, key)
+    assert set(new["inputs"]["required"]) <= set(old["inputs"]["required"]), "a new input must not be required"
+    widgets = [[name for name, spec in inputs.items() if spec[0] in WIDGETS] for inputs in (before, now)]
+    assert widgets[1][: len(widgets[0])] == widgets[0]
+    assert new["outputs"][: len(old["outputs"])] == old["outputs"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nodes").glob("*.py")), ids=lambda path: path.stem)
+def test_the_hosts_interface_is_imported_in_one_file(path):
+    """Which says what is not there in older hosts; the others ask it."""
+    for step in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [step.module or ""] if isinstance(step, ast.ImportFrom) and not step.level else []
+        names += [alias.name for alias in step.names] if isinstance(step, ast.Import) else []
+        assert path.stem == "host" or not any(name.split(".")[0] == "comfy_api" for name in names), names
+
+
+def shipped() -> list[Path]:
+    """Python files that a registry's archive holds."""
+    left_out = [line.rstrip("/") for line in (ROOT / ".comfyignore").read_text(encoding="utf-8").split()]
+    paths = [path for path in ROOT.rglob("*.py") if not {".venv", "build"} & set(path.relative_to(ROOT).parts)]
+    return sorted(path for path in paths if path.relative_to(ROOT).parts[0] not in left_out)
+
+
+@pytest.mark.parametrize("path", shipped(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_that_ships_starts_a_process_runs_a_file_or_changes_the_environment(path):
+    for step in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(step, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in step.names} & {"subprocess", "socket", "pickle"}
+        elif isinstance(step, ast.ImportFrom) and not step.level:
+            assert (step.module or "").split(".")[0] not in {"subprocess", "socket", "pickle"}
+        elif isinstance(step, ast.Call):
+            assert ast.unparse(step.func) not in {"eval", "exec", "torch.load", "os.system", "os.putenv"}
+        elif isinstance(step, ast.Assign):
+            assert not any("os.environ" in ast.unparse(target) for target in step.targets)
+
+
+def test_workflows_need_no_script_in_the_page():
+    """web/ holds help pages and nothing that a page would run, so there is nothing to be without."""
+    assert {path.suffix for path in (ROOT / "web").rglob("*") if path.is_file()} == {".md"}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parent))  # families.py
+sys.path.append(str(Path(__file__).resolve().parent))  # families.py, watched_nodes.py
+
+from watched_nodes import Watch
 
 TEXT = 24  # dims of the families' texts
 
@@ -62,4 +64,4 @@ class TinyVision:
         return (SameVision(encoder),)
 
 
-NODE_CLASS_MAPPINGS = {"TestsTinyModel": TinyModel, "TestsTinyVision": TinyVision}
+NODE_CLASS_MAPPINGS = {"TestsTinyModel": TinyModel, "TestsTinyVision": TinyVision, "TestsWatch": Watch}
