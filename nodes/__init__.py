@@ -16,6 +16,7 @@ from . import (
     image_manipulation,
     latent_frames,
     latents,
+    live,
     miniature_model,
     models,
     preview_decoder,
@@ -52,6 +53,7 @@ GROUPS = (
     sound_to_video,
     continuous_video,
     video_editing,
+    live,
     analysis,
 )
 NODES = [check_inputs(node) for node in offered([node for group in GROUPS for node in group.NODES])]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import logging
 import numbers
 import os
 import threading
@@ -69,8 +70,10 @@ __all__ = [
     "model_stamp",
     "on_device",
     "on_step",
+    "output_folder",
     "recording_of",
     "stoppable",
+    "tell",
     "ui",
     "wave_of",
     "with_grad",
@@ -285,6 +288,21 @@ def _thumbnail(img: Tensor):
 
     sheet = images.grid(img[:4].float().cpu(), columns=2)
     return Image.fromarray(images.to_uint8(sheet[None])[0].numpy())
+
+
+def tell(node_id: str, text: str) -> None:
+    """Shows a text on the node that runs, where the host can, and writes it into the log."""
+    logging.info("[SoundGuide] %s", text)
+    from server import PromptServer  # pyright: ignore[reportMissingImports] the host
+
+    send = getattr(getattr(PromptServer, "instance", None), "send_progress_text", None)
+    if send is not None:
+        send(text, node_id)
+
+
+def output_folder() -> str:
+    """Where the host keeps what is made."""
+    return folder_paths.get_output_directory()
 
 
 # Model folders

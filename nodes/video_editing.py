@@ -141,7 +141,7 @@ class SoundiniSampler(io.ComfyNode):
                     "curve",
                     optional=True,
                     force_input=True,
-                    tooltip="A list of numbers that multiply the strength, one for each frame: the loudness from Sound "
+                    tooltip="A list of numbers that multiply the strength, one for each frame: the loudness from Audio "
                     "Curve, for example, changes more where it is louder.",
                 ),
                 io.Float.Input(

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -35,9 +36,12 @@ SLIDERS = ("strength", "smoothing", "drift", "seed", "psi")
 
 
 def make_app(
-    make_session: Callable[[Callable[[Shown], None]], LiveSession], folder: str | os.PathLike
+    make_session: Callable[[Callable[[Shown], None]], LiveSession],
+    folder: str | os.PathLike,
+    on_done: Callable[[], None] | None = None,
 ) -> web.Application:
-    """make_session(show): a listener that is not yet running. folder: where recordings go.
+    """make_session(show): a listener that is not yet running. folder: where recordings go. on_done: called when the
+    page's button "Done" is pressed, which is there where somebody waits for it.
 
     Raises:
         InputError: aiohttp is not installed.
@@ -48,7 +52,7 @@ def make_app(
         raise InputError(
             "The live page needs the package aiohttp.", "Install it with `pip install aiohttp`."
         ) from error
-    busy = asyncio.Lock()
+    busy, open_now = asyncio.Lock(), weakref.WeakSet()
 
     async def page(_: web.Request) -> web.StreamResponse:
         return web.FileResponse(PAGE, headers={"Cache-Control": "no-store"})
@@ -62,6 +66,7 @@ def make_app(
         connection = web.WebSocketResponse(max_msg_size=LARGEST_BLOCK)
         async with busy:
             await connection.prepare(request)
+            open_now.add(connection)
             loop, latest, news = asyncio.get_running_loop(), [], asyncio.Event()
 
             def show(shown: Shown) -> None:
@@ -69,7 +74,9 @@ def make_app(
 
             with make_session(show) as session:
                 sending = asyncio.create_task(_send(connection, session, latest, news))
-                await connection.send_json({"settings": asdict(session.config), "sliders": _sliders()})
+                await connection.send_json(
+                    {"settings": asdict(session.config), "sliders": _sliders(), "awaited": on_done is not None}
+                )
                 try:
                     async for message in connection:
                         if message.type == WSMsgType.BINARY:
@@ -77,13 +84,20 @@ def make_app(
                                 _push(session, message.data)
                             except InputError as error:
                                 await connection.send_json({"error": str(error)})
+                        elif message.type == WSMsgType.TEXT and on_done is not None and '"done"' in message.data:
+                            on_done()
                         elif message.type == WSMsgType.TEXT:
                             await connection.send_json(_obey(session, message.data, folder))
                 finally:
                     sending.cancel()
         return connection
 
+    async def close(_: web.Application) -> None:
+        for connection in list(open_now):
+            await connection.close()
+
     app = web.Application()
+    app.on_shutdown.append(close)
     app.add_routes([web.get("/", page), web.get("/socket", socket)])
     return app
 

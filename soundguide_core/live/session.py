@@ -28,6 +28,7 @@ from ..media.video_writing import writing
 from .config import LiveConfig
 from .ear import LiveEar
 from .picture import LivePicture
+from .reel import Reel
 
 HEAR_EVERY_SEC = 0.25
 JPEG_QUALITY = 85
@@ -47,10 +48,16 @@ class Shown:
 
 
 class LiveSession:
-    """show(Shown) is called from the painting thread, once a picture. Used as a context manager."""
+    """show(Shown) is called from the painting thread, once a picture. Used as a context manager.
 
-    def __init__(self, ear: LiveEar, picture: LivePicture, config: LiveConfig, show: Callable[[Shown], None]) -> None:
-        self.ear, self.picture, self.config, self.show = ear, picture, config, show
+    reel: keeps the last seconds of it.
+    """
+
+    def __init__(
+        self, ear: LiveEar, picture: LivePicture, config: LiveConfig, show: Callable[[Shown], None],
+        reel: Reel | None = None,
+    ) -> None:  # fmt: skip
+        self.ear, self.picture, self.config, self.show, self.reel = ear, picture, config, show, reel
         self.posterior = torch.zeros(len(ear.words))
         self._stamp, self._stop = 0.0, threading.Event()
         self._recorder: _Recorder | None = None
@@ -72,6 +79,8 @@ class LiveSession:
     def push(self, block: np.ndarray, sample_rate: float, stamp: float) -> None:
         """A block [N] of samples; stamp: any number that grows, which comes back with the first picture of it."""
         self.ear.push(block, sample_rate)
+        if self.reel is not None:
+            self.reel.heard(block, sample_rate)
         self._stamp = stamp
         if self._recorder is not None:
             self._recorder.blocks.waiting.append(block)
@@ -111,6 +120,8 @@ class LiveSession:
                 loudness = max(self.ear.loudness(), keep * loudness)
                 heard = keep * heard + (1 - keep) * self.posterior
                 img = self.picture.frame(now - began, heard * loudness, loudness, config)
+                if self.reel is not None:
+                    self.reel.painted(img)
                 number += 1
                 fps = 0.9 * fps + 0.1 / max(passed, 1e-3) if number > 2 else 0.0
                 words = dict(zip(self.ear.words, (heard * loudness).tolist()))

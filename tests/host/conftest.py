@@ -245,6 +245,21 @@ class Server:
     def run(self, prompt: dict, seconds: float = 300) -> Run:
         return self.wait(self.queue(prompt), seconds)
 
+    def interrupt(self) -> float:
+        """Presses Stop => the seconds until nothing runs."""
+        assert self.get("/queue")["queue_running"], "it ended before Stop was pressed"
+        self.post("/interrupt", {})
+        pressed = time.monotonic()
+        while self.get("/queue")["queue_running"]:
+            assert time.monotonic() - pressed < 20
+            time.sleep(0.02)
+        return time.monotonic() - pressed
+
+    @property
+    def patience(self) -> float:
+        """By what a second grows on a busy machine, where many wait for a core: 1 or more."""
+        return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) if hasattr(os, "getloadavg") else 1.0
+
 
 class Run:
     """What the host says of one finished prompt."""

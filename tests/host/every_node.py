@@ -34,6 +34,12 @@ SAY = dict(words="rain, a brass band", vocabulary="birds", table="AudioSet", smo
 HEAR = dict(fps=12.0, num_frames=0, per_frame=False, words="rain, wind")
 
 
+ELSEWHERE = {  # nodes that cannot be in it
+    "SoundGuideLoadFoundPicture",  # lists what a run has kept: test_workflows_run.py
+    "SoundGuideLivePage",  # waits for a person: test_live_page.py
+}
+
+
 def tiny_prompt() -> dict:
     """Every node of the pack, on untrained models."""
     return {

@@ -76,6 +76,27 @@ def test_a_bypassed_change_passes_its_picture_through(page, node, workflows):
     assert fed.count(given) > [v for each in whole.values() for v in each["inputs"].values()].count(given)
 
 
+def test_who_chooses_chinese_reads_chinese(chromium, server):
+    """Which the page of 0.33 lists among its languages; German it does not list yet."""
+    from browser import Page
+
+    page = Page(chromium, f"http://127.0.0.1:{server.port}", locale="zh")
+    try:
+        if not page.has_aliases():
+            pytest.skip("this host's page is older than the languages of packs")
+        page.page.evaluate(
+            "() => { const n = window.LiteGraph.createNode('SoundGuideGuideModel'); window.app.graph.add(n); }"
+        )
+        shown = page.page.evaluate(
+            "() => { const n = window.app.graph._nodes.at(-1); return [n.title, ...n.inputs.map(i => i.label)]; }"
+        )
+        told = json.loads((ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
+        named = told["SoundGuideGuideModel"]
+        assert shown[0] == named["display_name"] and named["inputs"]["embeds"]["name"] in shown
+    finally:
+        page.close()
+
+
 SAVED = [
     *(ROOT / "tests" / "fixtures").glob("saved_*_workflow.json"),
     *(path for path in (ROOT / "tests" / "fixtures" / "saved_by_0_2_0").glob("*.json") if path.stem != "golden_nodes"),

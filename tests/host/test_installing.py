@@ -36,7 +36,8 @@ before = set(sys.modules)
 done = []
 
 def seen(event, args):
-    writes = event == "open" and ("w" in str(args[1]) or "a" in str(args[1]) or isinstance(args[2], int) and args[2] & 3)
+    mode, flags = args[1:3] if event == "open" else ("", 0)
+    writes = any(letter in str(mode) for letter in "wa+") or (isinstance(flags, int) and flags & 3)
     if (writes and "__pycache__" not in str(args[0])) or event in ("socket.connect", "subprocess.Popen", "os.mkdir"):
         done.append([event, str(args[0])])
 
@@ -48,7 +49,8 @@ nodes = asyncio.run(asyncio.run(package.comfy_entrypoint()).get_node_list())
 done = done.copy()
 lines = [line for line in said if "SoundGuide" in line]
 brought = sorted({name.split(".")[0] for name in set(sys.modules) - before} - {"pack"})
-print(json.dumps({"nodes": [node.define_schema().node_id for node in nodes], "said": lines, "brought": brought, "done": done}))
+ids = [node.define_schema().node_id for node in nodes]
+print(json.dumps({"nodes": ids, "said": lines, "brought": brought, "done": done}))
 """
 
 

@@ -21,8 +21,7 @@ def test_loads_in_time_and_without_a_word(server):
     lines = [line for line in log.splitlines() if PACK in line or "soundguide" in line.lower()]
     table = [line for line in lines if re.search(r"\d seconds", line)]
     assert len(table) == 1 and "FAILED" not in table[0]
-    waiting = os.getloadavg()[0] / os.cpu_count() if hasattr(os, "getloadavg") else 1  # for a core, on a busy machine
-    assert float(re.search(r"([\d.]+) seconds", table[0])[1]) <= 0.3 * max(1, waiting)
+    assert float(re.search(r"([\d.]+) seconds", table[0])[1]) <= 0.3 * server.patience
     # the host says which extra model folder it was told of; nothing else may be said about the pack
     assert [line for line in lines if line not in table and "Adding extra search path" not in line] == []
 
@@ -96,15 +95,17 @@ def test_every_node_has_a_help_page(server, node_infos):
         assert [word for word in wanted if f"`{word}`" not in page and word != "audioUI"] == [], name
 
 
-def test_every_node_speaks_german_too(server, node_infos):
-    """locales/de/nodeDefs.json names every node, input and output; tests/host/translate.py writes it."""
-    served = server.get("/i18n").get("de", {}).get("nodeDefs", {})
+@pytest.mark.parametrize("language", ["de", "zh"])
+def test_every_node_speaks_another_language_too(server, node_infos, language):
+    """locales/*/nodeDefs.json name every node, input and output; tests/host/translate.py writes them."""
+    served = server.get("/i18n").get(language, {}).get("nodeDefs", {})
     assert set(served) >= set(node_infos)
     missing, texts = [], 0
     for id, info in node_infos.items():
         inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
         assert set(inputs) <= set(served[id]["inputs"]), id
         assert len(served[id]["outputs"]) == len(info["output"]), id
+        assert served[id]["display_name"] != info["display_name"], id
         for each in (*(served[id]["inputs"][name] for name in inputs), *served[id]["outputs"].values()):
             assert each["name"], id
             texts += 1

@@ -141,6 +141,12 @@ def test_rows_meet_their_pictures(sound, name):
 def test_every_family_of_pictures_takes_it(sound, name):
     model, family = load(name), FAMILIES[name]
     positive, negative, _, _ = sound.prompt(2, Clip(family.text, family.pooled, **family.extra))
+    try:
+        run(model, name, steps=1)
+    except KeyError as error:
+        if name in EVERYWHERE:
+            raise
+        pytest.skip(f"this host does not have {name} as it is today: {error}")
     assert run(model, name, start=frames_of(name, 2), positive=positive, negative=negative, steps=1).isfinite().all()
     # beside a negative that is the same in every frame, such as CLIP Text Encode gives
     assert run(model, name, start=frames_of(name, 2), positive=positive, steps=1).isfinite().all()

@@ -1,8 +1,8 @@
-"""Writes locales/de/nodeDefs.json, the nodes in German as ComfyUI reads them, from german.json and a running ComfyUI.
+"""Writes locales/*/nodeDefs.json, the nodes in German and Chinese as ComfyUI reads them, from a running ComfyUI.
 
     python tests/host/translate.py --url http://127.0.0.1:8188
 
-german.json has the German of every name of a node, input and output, and of every English text. Names that a text
+german.json and chinese.json have every name of a node, input and output, and every English text. Names that a text
 quotes are those that the node shows.
 """
 
@@ -16,16 +16,22 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-WRITTEN = HERE.parents[1] / "locales" / "de" / "nodeDefs.json"
+LOCALES = HERE.parents[1] / "locales"
+TABLES = {"de": ("german.json", "„", "“"), "zh": ("chinese.json", "“", "”")}  # with their quotation marks
 
 
-def german(info: dict) -> dict:
-    """What the host calls nodeDefs, of the nodes that its object_info describes; what german.json lacks is left out."""
-    known = json.loads((HERE / "german.json").read_text(encoding="utf-8"))
+def translated(info: dict, language: str) -> dict:
+    """What the host calls nodeDefs, of the nodes that its object_info describes; what the table lacks is left out."""
+    table, opening, closing = TABLES[language]
+    known = json.loads((HERE / table).read_text(encoding="utf-8"))
     names, texts = known["names"], known["texts"]
 
     def told(text: str) -> str:
-        quoted = re.sub("„([a-z_0-9]+)“", lambda found: f"„{names.get(found[1], found[1])}“", texts.get(text, ""))
+        quoted = re.sub(
+            f"{opening}([a-z_0-9]+){closing}",
+            lambda found: f"{opening}{names.get(found[1], found[1])}{closing}",
+            texts.get(text, ""),
+        )
         return re.sub(r"[{}@|]", lambda found: "{'" + found[0] + "'}", quoted)  # what the page's translator would read
 
     def said(name: str, text: str) -> dict:
@@ -50,8 +56,10 @@ def main() -> int:
     parser.add_argument("--url", default="http://127.0.0.1:8188")
     with urllib.request.urlopen(f"{parser.parse_args().url}/object_info") as answer:
         info = {id: each for id, each in json.load(answer).items() if id.startswith("SoundGuide")}
-    WRITTEN.parent.mkdir(parents=True, exist_ok=True)
-    WRITTEN.write_text(json.dumps(german(info), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    for language in TABLES:
+        path = LOCALES / language / "nodeDefs.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(translated(info, language), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
