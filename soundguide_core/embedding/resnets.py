@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..common.errors import InputError, check_number, check_whole
+from ..common.errors import InputError, check_number, check_whole, value_shown
 
 # the blocks of each stage, and what a kind has of its own
 KINDS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "resnet50": {"layers": (3, 4, 6, 3), "bottleneck": True},
 }
 POOLS = ("avg", "catavgmax")
+MOST = 200  # letters of a word, entries of a list, blocks of all stages: far beyond any backbone of timm's
 KWARGS = ("in_chans", "channels", "stem_width", "global_pool", "drop_rate")
 
 
@@ -184,5 +185,14 @@ def backbone(name: str, num_classes: int, **kwargs) -> Any:
 
     if not timm.is_model(name):
         raise InputError(f"timm has no backbone called {name!r}.", "See timm.list_models() for the names.")
+    for key, value in kwargs.items():
+        long = isinstance(value, (str, list, tuple)) and len(value) > MOST
+        if long or (key == "depths" and not _are_depths(value)):
+            raise InputError(f"A backbone's {key} is {value_shown(value)}.", "Get the file again, or convert it again.")
     # spelt out, so that a file's kwargs cannot fetch or open another file
     return timm.create_model(name, pretrained=False, checkpoint_path="", num_classes=num_classes, **kwargs)
+
+
+def _are_depths(value: object) -> bool:
+    """Blocks of each stage, no more in all than a network has; a build of thousands takes many seconds."""
+    return isinstance(value, (list, tuple)) and all(isinstance(n, int) for n in value) and 0 < sum(value) <= MOST

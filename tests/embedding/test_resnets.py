@@ -7,6 +7,7 @@ import timm
 import torch
 
 import tolerances as tol
+from soundguide_core.common.errors import InputError
 from soundguide_core.embedding.resnets import ResNet, backbone, covers
 
 SHIPPED = {"channels": [8, 12, 16, 24], "stem_width": 8, "global_pool": "catavgmax", "drop_rate": 0.1}
@@ -64,3 +65,9 @@ def test_other_backbones_are_timms_own():
     assert not covers("resnet10t", {"drop_path_rate": 0.1}) and not covers("resnet26", {})
     assert not covers("resnet18", {"global_pool": "max"}) and not covers("resnet18", {"channels": [8, 16]})
     assert type(backbone("resnet14t", 2)).__module__.startswith("timm")
+
+
+@pytest.mark.parametrize("depths", ["x" * 10, [1, 65535], [1] * 500, [], None, [1.5, 2]])
+def test_depths_that_no_network_has_are_refused_before_a_block_is_built(depths):
+    with pytest.raises(InputError, match="A backbone's depths is"):
+        backbone("swin_tiny_patch4_window7_224", 8, depths=depths)
