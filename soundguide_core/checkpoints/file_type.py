@@ -1,6 +1,11 @@
-"""The type of a file that holds no weights, by its first bytes."""
+"""The type of a file by its first bytes: .safetensors, or what holds no weights."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..common.errors import InputError
 
 KINDS = (
     (b"PK\x03\x04", "a zip archive, as .pt and .pth files are"),
@@ -24,3 +29,22 @@ def describe_start(start: bytes) -> str | None:
     if start[257:262] == b"ustar":
         return "a tar archive, as PyTorch wrote before 2017"
     return next((kind for magic, kind in KINDS if start.startswith(magic)), None)
+
+
+def is_safetensors(path: str | os.PathLike) -> bool:
+    """Does the file begin, or at least end its name, as a .safetensors file? InputError where there is none."""
+    path = Path(path)
+    start = first_bytes(path)
+    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size:
+        return True
+    return path.suffix == ".safetensors" and not start.startswith((b"PK\x03\x04", b"\x80"))
+
+
+def first_bytes(path: Path) -> bytes:
+    """64 of them; InputError where there is no file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Give the file inside it.")
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Check the path, or list what is here with `models`.")
+    with path.open("rb") as file:
+        return file.read(64)

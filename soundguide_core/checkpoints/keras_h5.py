@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..common.errors import InputError
 from ..common.files import check_input
+from .pickles.numbers import Numbers, as_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MOST_TENSORS = 50_000
@@ -68,7 +71,7 @@ def _gather(h5py: Any, group: Any, place: str, found: dict[str, Tensor], left: i
             left -= _size(item, inside)
             if left < 0:
                 raise InputError("The tensors are larger than their file.", "Save the weights again, uncompressed.")
-            found[inside] = torch.from_numpy(item[()].astype("float32"))
+            found[inside] = as_tensor(Numbers.of(np.asarray(item[()], "float32")))
     return left
 
 

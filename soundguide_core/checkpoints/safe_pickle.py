@@ -12,18 +12,20 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import InputError
 from .file_type import describe_start
 from .pickles import omegaconf
 from .pickles.arrays import Array, Dtype, Storage
 from .pickles.machine import Machine
+from .pickles.numbers import Numbers, as_tensor, is_tensor
 from .pickles.resolver import Persistent, Resolver
 from .pickles.torch_files import is_legacy, read_legacy, read_zip
 from .pickles.values import REMEDY_STATE_DICT, Budget, Foreign, Name, Unreadable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["LIMITS", "Foreign", "Limits", "Persistent", "read", "state_dict"]
 
@@ -44,8 +46,11 @@ TEXT_PICKLES = (b"(", b"]", b"}", b"c")  # how a list, dict or object begins in 
 LIMITS = Limits()
 
 
-def read(path: str | os.PathLike, limits: Limits = LIMITS) -> Any:
+def read(path: str | os.PathLike, limits: Limits = LIMITS, *, numbers: bool = True) -> Any:
     """The value in a file of weights, tensors on the CPU in their own types and strides.
+
+    numbers: where they are not wanted, PyTorch is not either: the tensors are pickles/numbers.Numbers, of which the
+    large ones have a shape and no values.
 
     Raises:
         InputError: the file is missing, damaged, of another format, too large to read, or asks for code to be run.
@@ -63,7 +68,7 @@ def read(path: str | os.PathLike, limits: Limits = LIMITS) -> Any:
             if size > limits.file_size:
                 raise Unreadable(f"is larger than {limits.file_size / 2**30:.0f} GB", "Give the weights alone.")
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return _read(data, limits)
+        return _read(data, limits, numbers)
     except Unreadable as error:
         raise InputError(f"{path} {error.reason}.", error.remedy) from None
     except (MemoryError, RecursionError):
@@ -72,8 +77,8 @@ def read(path: str | os.PathLike, limits: Limits = LIMITS) -> Any:
         raise InputError(f"{path} cannot be read ({error.strerror}).", "Check the file and the disk.") from error
 
 
-def _read(data: memoryview, limits: Limits) -> Any:
-    budget = Budget(limits.opcodes, limits.memory * len(data) + limits.memory_floor)
+def _read(data: memoryview, limits: Limits, numbers: bool) -> Any:
+    budget = Budget(limits.opcodes, limits.memory * len(data) + limits.memory_floor, numbers)
 
     def nested(part: Any) -> Storage:
         """The storage that torch wrote into a plain pickle as a file of its own."""
@@ -110,6 +115,7 @@ class _Plain:
     def __init__(self, limits: Limits, budget: Budget):
         self.limits, self.budget = limits, budget
         self.done: dict[int, tuple[Any, int, int]] = {}  # id => plain value, height, values below
+        self.tensors: dict[int, Tensor] = {}  # id of its numbers => tensor
         self.open: set[int] = set()
         self.alive: list[Any] = []  # so that no id is used twice
 
@@ -169,12 +175,14 @@ class _Plain:
             return bytes(x)
         if type(x) is Name:
             return Foreign(x.module, x.name, (), None)
-        if type(x) is Array:
-            if x.tensor is None:
-                raise Unreadable("is damaged (an array is not whole)")
-            return x.tensor
-        if type(x) is Storage:
-            return x.flat
+        if type(x) is Array and x.tensor is None:
+            raise Unreadable("is damaged (an array is not whole)")
+        x = x.tensor if type(x) is Array else x.flat if type(x) is Storage else x
+        if type(x) is Numbers and self.budget.numbers:
+            if id(x) not in self.tensors:
+                self.alive.append(x)
+                self.tensors[id(x)] = as_tensor(x)
+            return self.tensors[id(x)]
         if type(x) is Dtype:
             return Foreign("numpy", x.code, (), None)
         return x
@@ -196,7 +204,7 @@ def _program_tensors(module: Foreign) -> dict[str, Tensor]:
     """The tensors of a TorchScript module under their dotted names; settings beside them are dropped."""
     out: dict[str, Tensor] = {}
     for name, x in module.state.items() if isinstance(module.state, dict) else ():
-        if isinstance(x, Tensor):
+        if is_tensor(x):
             out[str(name)] = x
         elif _is_program(x):
             out |= {f"{name}.{key}": inner for key, inner in _program_tensors(x).items()}
@@ -212,7 +220,7 @@ def _collect(module: Any, prefix: str, out: dict[str, Tensor]) -> None:
     passing = state.get("_non_persistent_buffers_set") or ()
     own = {**state.get("_parameters", {}), **{k: x for k, x in state.get("_buffers", {}).items() if k not in passing}}
     for name, x in own.items():
-        if isinstance(x, Tensor):
+        if is_tensor(x):
             out[f"{prefix}{name}"] = x
         elif x is not None:
             raise InputError(f"{prefix}{name} is not a tensor.", "Give a file of weights.")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.files import replacing
-from .file_type import describe_start
+from .file_type import describe_start, first_bytes, is_safetensors
 from .header import CONFIG_KEY, LONGEST_HEADER, MOST_TENSORS
 
 GET_AGAIN = "Get the file again from the people who made it."
@@ -121,15 +121,6 @@ def check_finite(tensors: Mapping[str, Tensor], source: str | os.PathLike) -> No
             )
 
 
-def is_safetensors(path: str | os.PathLike) -> bool:
-    """Does the file begin, or at least end its name, as a .safetensors file? Errors as `load` where it is none."""
-    path = Path(path)
-    start = _start(path)
-    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size:
-        return True
-    return path.suffix == ".safetensors" and not start.startswith((b"PK\x03\x04", b"\x80"))
-
-
 def has_config(path: str | os.PathLike) -> bool:
     """Was this file written by `save`? Errors as `load` where a .safetensors file is damaged."""
     if not is_safetensors(path):
@@ -144,19 +135,10 @@ def tensors_of(path: str | os.PathLike) -> dict[str, Tensor]:
         return {key: _tensor(path, file, key) for key in file.keys()}  # noqa: SIM118 (a handle, not a dict)
 
 
-def _start(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(f"{path} is a folder.", "Give the file inside it.")
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.", "Check the path, or list what is here with `models`.")
-    with path.open("rb") as file:
-        return file.read(64)
-
-
 def _opened(path: Path):
     from safetensors import SafetensorError, safe_open
 
-    start = _start(path)
+    start = first_bytes(path)
     # a safetensors file opens with the length of its JSON header in eight bytes
     if start[8:9] != b"{":
         kind = describe_start(start)

@@ -8,7 +8,8 @@ import math
 import re
 from pathlib import Path
 
-from ..checkpoints.header import SOURCE, read_own, stated_kind
+from ..checkpoints.file_type import is_safetensors
+from ..checkpoints.header import SOURCE, read_own, stated_kind, tensors
 from ..common.errors import InputError, shown
 from .common import add_common, add_json_flag, emit_json, say
 
@@ -72,7 +73,7 @@ def describe(path: str) -> dict:
     else:
         from ..checkpoints.formats import open_foreign
 
-        foreign = open_foreign(path)
+        foreign = open_foreign(path, numbers=False)
         shapes = {key: list(x.shape) for key, x in foreign.tensors.items()}
         config, kind, layout = foreign.config, foreign.kind, foreign.format
     stated = config.get("unet")
@@ -96,9 +97,11 @@ def describe(path: str) -> dict:
 
 def _read_slowly(path: str) -> tuple[dict[str, list[int]], dict] | None:
     """As read_own, by the library, which says what is wrong with a damaged file and knows every type of number."""
+    if not is_safetensors(path) or tensors(path) is not None:
+        return None
     from ..checkpoints import safetensors_io
 
-    if safetensors_io.is_safetensors(path) and safetensors_io.has_config(path):
+    if safetensors_io.has_config(path):
         return safetensors_io.describe(path)
     return None
 

@@ -181,6 +181,23 @@ class Watch:
         self.seen.append(f"{event} {args!r}"[:300])
 
 
+def opened(path: Path) -> None:
+    """As a network loads it and as `inspect` describes it, which say the same."""
+    try:
+        described = open_foreign(path, numbers=False)
+    except InputError as error:
+        described = error
+    try:
+        loaded = open_foreign(path)
+    except InputError as error:
+        assert isinstance(described, InputError), f"described, but not loaded: {error}"
+        raise
+    assert not isinstance(described, InputError), f"loaded, but not described: {described}"
+    assert (loaded.format, loaded.kind, loaded.config) == (described.format, described.kind, described.config)
+    shapes = [{key: tuple(x.shape) for key, x in of.tensors.items()} for of in (loaded, described)]
+    assert shapes[0] == shapes[1]
+
+
 def run(count: int, seed: int, most_sec: float, memory_mb: float) -> dict:
     kinds = originals()
     report = {"count": count, "seed": seed, "files": {}, "failures": [], "slowest_sec": 0.0, "read": 0, "converted": 0}
@@ -197,7 +214,7 @@ def run(count: int, seed: int, most_sec: float, memory_mb: float) -> dict:
             if not name.endswith(".safetensors"):
                 safe_pickle.read(path)
             try:
-                open_foreign(path)
+                opened(path)
             except InputError as error:
                 report["files"][name] = f"{len(data)} bytes, no layout ({error.cause[-60:]})"
             else:
@@ -216,7 +233,7 @@ def run(count: int, seed: int, most_sec: float, memory_mb: float) -> dict:
                 if not name.endswith(".safetensors"):
                     safe_pickle.read(path)
                     report["read"] += 1
-                open_foreign(path)
+                opened(path)
                 report["converted"] += 1
             except InputError as error:
                 if not (error.cause and error.remedy) or "\n" in str(error) or "too large to be read" in error.cause:

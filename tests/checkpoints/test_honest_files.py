@@ -104,7 +104,7 @@ def test_an_empty_tensor_of_absurd_shape_is_read_or_a_sentence(tmp_path, axes):
     torch.save({"weight": torch.empty(0, 1)}, path)
     shape = (0, 2**47) if axes.startswith("0") else (2**47, 0)
     resolver = Resolver(Budget(100, 10**6), lambda data: data)
-    storage = arrays.Storage(torch.float32, 0, resolver.budget)
+    storage = arrays.Storage("float32", 0, resolver.budget)
     try:
         found = arrays.tensor(storage, 0, shape, (1, 1), resolver.budget)
     except Unreadable as error:

@@ -390,7 +390,7 @@ def test_no_numbers_along_a_long_axis(write, shape):
 def test_an_impossible_shape_is_one_sentence():
     budget = Budget(1000, 1000)
     with pytest.raises(Unreadable, match="impossible size"):
-        arrays.tensor(arrays.Storage(torch.float32, 0, budget), 0, (0, 2**47, 2**47), (1, 1, 1), budget)
+        arrays.tensor(arrays.Storage("float32", 0, budget), 0, (0, 2**47, 2**47), (1, 1, 1), budget)
 
 
 def test_a_tar_archive_is_named(tmp_path):

@@ -52,6 +52,18 @@ def test_inspect_reads_the_header_alone():
         assert not modules & set(HEAVY) and seconds < 0.6
 
 
+@pytest.mark.parametrize("name", ["stylegan2_ada.pkl", "stylegan3.pkl", "stylegan_v.pkl", "tensorflow.pkl", "a.pt"])
+def test_inspect_describes_a_foreign_file_without_pytorch(tmp_path, name):
+    file = PACKAGE.parent / "tests" / "fixtures" / name
+    if name == "a.pt":
+        import torch
+
+        file = tmp_path / name
+        torch.save({f"Head{i}.{leaf}": torch.zeros(2) for i in (1, 2) for leaf in ("weight", "bias")}, file)
+    seconds, modules = run("inspect", str(file))
+    assert not modules & set(HEAVY) - {"numpy"} and seconds < 0.8  # 0.2 on an idle machine
+
+
 def test_only_whole_files_of_ours_are_read_so(tmp_path):
     import torch
     from safetensors.torch import save_file

@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ...common.errors import InputError
-from .. import keras_h5, safe_pickle, safetensors_io
+from .. import header, keras_h5, safe_pickle
+from ..file_type import is_safetensors
+from ..pickles.numbers import is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # how tensors of the models that ComfyUI samples are called: people try them here too
 HOST_MODELS = ("model.diffusion_model.", "diffusion_model.", "double_blocks.", "transformer_blocks.", "blocks.0.cross_")
@@ -58,13 +61,16 @@ class Converted:
     config: dict
 
 
-def open_foreign(path: str | os.PathLike) -> Converted:
+def open_foreign(path: str | os.PathLike, *, numbers: bool = True) -> Converted:
     """A file of any known foreign layout.
+
+    numbers: where they are not wanted, PyTorch is not either: the tensors are pickles/numbers.Numbers, of which the
+    large ones have a shape and no values.
 
     Raises:
         InputError: it cannot be read, no layout fits it (the message says what it holds), or it is not whole.
     """
-    content = _content(path)
+    content = _content(path, numbers)
     for name in FORMATS:
         layout = import_module(f".{name}", __package__)
         if not layout.recognises(content):
@@ -91,10 +97,16 @@ def open_foreign(path: str | os.PathLike) -> Converted:
     )
 
 
-def _content(path: str | os.PathLike) -> Any:
+def _content(path: str | os.PathLike, numbers: bool) -> Any:
     if keras_h5.is_hdf5(path):
         return keras_h5.read(path)
-    return safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
+    if not numbers and (tensors := header.tensors(path)) is not None:
+        return tensors
+    if is_safetensors(path):
+        from .. import safetensors_io
+
+        return safetensors_io.tensors_of(path)
+    return safe_pickle.read(path, numbers=numbers)
 
 
 def described(content: Any) -> str:
@@ -108,5 +120,5 @@ def described(content: Any) -> str:
         return "nothing"
     names = [ascii(name)[:60] for name in list(content)[:SHOWN]]
     more = f" and {len(content) - SHOWN} more" if len(content) > SHOWN else ""
-    what = "tensors" if all(isinstance(x, Tensor) for x in content.values()) else "entries"
+    what = "tensors" if all(is_tensor(x) for x in content.values()) else "entries"
     return f"{what} called {', '.join(names)}{more}"

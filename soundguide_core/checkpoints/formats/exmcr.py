@@ -6,9 +6,12 @@ https://github.com/MCR-PEFT/Ex-MCR/blob/0f2baa5cd002b646a002ee0fe045ab05271be487
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "Ex-MCR head"
 KIND = "sound"

@@ -7,10 +7,13 @@ channels in the "legacy" order: rows of qkv go head by head, and q, k, v within 
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .keys import Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "guided-diffusion UNet"
 KIND = "unet"

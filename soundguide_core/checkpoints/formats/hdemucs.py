@@ -6,9 +6,12 @@ its tensors; the names of the stems do not: audio/stem_names.py.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .keys import Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "Hybrid Demucs"
 KIND = "stem-separator"

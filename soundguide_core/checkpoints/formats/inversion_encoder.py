@@ -9,14 +9,16 @@ sqrt(in) at run time. e4e's code drops the styles after the sixteenth for cars.
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ...common.errors import InputError
+from ..pickles.numbers import is_tensor
 from ..safe_pickle import Foreign
 from . import psp
 from .keys import flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "pSp or e4e inversion encoder"
 KIND = "inversion-encoder"
@@ -48,7 +50,7 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
         tensors[key] = tensors[key] / config["w_dim"] ** 0.5
     mean = content.get("latent_avg")
     if opts.get("start_from_latent_avg", mean is not None):
-        if not isinstance(mean, Tensor):
+        if not is_tensor(mean):
             raise InputError(
                 "The file lacks the mean latent (latent_avg) that its encoder's styles are offsets from.",
                 "Get the file again from the people who made it.",

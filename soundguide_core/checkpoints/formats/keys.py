@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeVar
-
-from torch import Tensor
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from ...common.errors import InputError
+from ..pickles.numbers import is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # what people save around a state dict
 WRAPPERS = ("state_dict", "model_state_dict", "model", "params_ema", "ema", "params")
@@ -27,6 +29,12 @@ def recognised(found: Found | None) -> Found:
     return found
 
 
+def all_close(found: Sequence[float], expected: Sequence[float], *, rel: float, absolute: float) -> bool:
+    """Whether as many numbers were found as expected, each as near as PyTorch's allclose asks."""
+    pairs = zip(found, expected)
+    return len(found) == len(expected) and all(abs(a - b) <= absolute + rel * abs(b) for a, b in pairs)
+
+
 def flat_tensors(content) -> dict[str, Tensor] | None:
     """The state dict that content is or wraps, without the names of wrappers of modules; None if neither."""
     if not isinstance(content, dict):
@@ -35,7 +43,7 @@ def flat_tensors(content) -> dict[str, Tensor] | None:
         if isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             break
-    if not content or not all(isinstance(k, str) and isinstance(x, Tensor) for k, x in content.items()):
+    if not content or not all(isinstance(k, str) and is_tensor(x) for k, x in content.items()):
         return None
     return without_wrappers(content)
 

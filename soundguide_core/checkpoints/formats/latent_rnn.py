@@ -7,10 +7,13 @@ under its own keys. What the file does not say: a latent has as many dims as the
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .keys import Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "recurrent network of sound-guided video generation"
 KIND = "released-trajectory"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from ..safe_pickle import Foreign, Persistent
-from .keys import NOT_AVERAGED
+from .keys import NOT_AVERAGED, all_close
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BINOMIAL = (1, 3, 3, 1)  # the resample filter of every published StyleGAN2
 
@@ -87,9 +88,9 @@ def check_attribute(module: Persistent, name: str, wanted, where: str) -> None:
 
 def check_resample_filter(key: str, x: Tensor, gain: float = 1.0) -> None:
     """InputError unless x [4,4] is the published resample filter, scaled to sum to gain."""
-    taps = torch.tensor(BINOMIAL, dtype=torch.float32)
-    expected = torch.outer(taps, taps) * (gain / 64)
-    if x.shape != expected.shape or not torch.allclose(x.float(), expected, atol=1e-6):
+    expected = [gain / 64 * a * b for a in BINOMIAL for b in BINOMIAL]
+    found = x.double().reshape(-1).tolist() if tuple(x.shape) == (len(BINOMIAL),) * 2 else []
+    if not all_close(found, expected, rel=1e-5, absolute=1e-6):
         raise InputError(
             f"Its resample filter {key} is not [1, 3, 3, 1].", "Use a generator trained with the published settings."
         )

@@ -6,7 +6,7 @@ attributes and never from what the generator was built with.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .. import safe_pickle
 from .keys import recognised
@@ -22,6 +22,9 @@ from .nvidia import (
     without_filters,
 )
 from .stylegan2_sizes import sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "NVIDIA's StyleGAN2 (PyTorch)"
 KIND = "generator"

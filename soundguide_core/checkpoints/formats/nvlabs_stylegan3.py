@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .. import safe_pickle
 from .keys import recognised
 from .nvidia import averaged_generator, check_classes, check_mapping, check_rgb, layers, warn_not_averaged
 from .stylegan2_sizes import mapping_sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "NVIDIA's StyleGAN3"
 KIND = "generator"

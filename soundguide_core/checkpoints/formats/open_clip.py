@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
-from .. import safe_pickle, safetensors_io
+from .. import safe_pickle
 from .keys import Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "open_clip model"
 KIND = "clip"
@@ -31,6 +33,8 @@ NORM = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 
 def state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     """The tensors of any open_clip or OpenAI model's file, whatever its towers are, without executing anything."""
+    from .. import safetensors_io
+
     content = safetensors_io.tensors_of(path) if safetensors_io.is_safetensors(path) else safe_pickle.read(path)
     state = flat_tensors(content)
     if state is None:

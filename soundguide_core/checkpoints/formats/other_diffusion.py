@@ -7,10 +7,13 @@ yang-song/score_sde_pytorch.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .keys import flat_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "another kind of diffusion model"
 KIND = "unet"

@@ -8,11 +8,13 @@ Those of pictures are in inversion_encoder.py.
 from __future__ import annotations
 
 import re
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .ir_se50 import BACKBONE, backbone_config
 from .keys import Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "pixel2style2pixel encoder"
 KIND = "released-trajectory"

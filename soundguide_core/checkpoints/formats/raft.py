@@ -6,12 +6,14 @@ A plain state dict of torchvision.models.optical_flow, under its own keys.
 from __future__ import annotations
 
 from functools import cache
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .keys import Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 NAME = "torchvision RAFT"
 KIND = "flow"
@@ -46,6 +48,7 @@ def _fits(state: dict[str, Tensor], name: str) -> bool:
 
 @cache
 def _shapes(name: str) -> dict[str, torch.Size]:
+    import torch
     from torchvision.models import optical_flow
 
     with torch.device("meta"):

@@ -7,13 +7,17 @@ tensors is stored, so every size comes from a shape.
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from ..pickles.numbers import Numbers, is_tensor
 from .keys import NOT_AVERAGED, Keys, recognised, without_wrappers
 from .nvidia import check_resample_filter
 from .stylegan2_sizes import sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "rosinality's StyleGAN2"
 KIND = "generator"
@@ -35,7 +39,7 @@ def convert(content) -> tuple[dict[str, Tensor], dict]:
         for leaf in ("weight", "bias"):
             keys.move(f"style.{i + 1}.{leaf}", f"mapping.fc{i}.{leaf}")
     latent_avg = content.get("latent_avg")
-    if isinstance(latent_avg, Tensor):
+    if is_tensor(latent_avg):
         keys.put("mapping.w_avg", latent_avg.reshape(-1))
 
     keys.put("synthesis.b4.const", keys.take("input.input")[0])
@@ -70,10 +74,17 @@ def _convolution(keys: Keys, theirs: str, ours: str, *, noise: int) -> None:
     keys.put(f"{ours}.noise_strength", keys.take(f"{theirs}.noise.weight").reshape([]))
     stored = f"noises.noise_{noise}"
     size = 2 ** ((noise + 5) // 2)
-    # older files have no noise; theirs is then drawn anew whenever they are loaded
-    rng = torch.Generator().manual_seed(NOISE_SEED + noise)
-    const = keys.take(stored)[0, 0] if stored in keys else torch.randn(size, size, generator=rng)
+    const = keys.take(stored)[0, 0] if stored in keys else _drawn(size, noise, keys.made[f"{ours}.weight"])
     keys.put(f"{ours}.noise_const", const)
+
+
+def _drawn(size: int, noise: int, like: Tensor) -> Tensor:
+    """Noise [size,size] of our own: older files have none, and theirs is then drawn anew whenever they are loaded."""
+    if isinstance(like, Numbers):  # a file that is only described
+        return Numbers.of(np.zeros((size, size), "<f4"), "float32")  # type: ignore[return-value]
+    import torch
+
+    return torch.randn(size, size, generator=torch.Generator().manual_seed(NOISE_SEED + noise))
 
 
 def _to_rgb(keys: Keys, theirs: str, ours: str) -> None:

@@ -6,10 +6,13 @@ conv.* and feature_extractor.* in timm's names, which are ours too.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "sound-guided image manipulation's audio encoder"
 KIND = "sound"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LINEAR = ("weight", "bias")
 LAYER = ("weight", "bias", "affine.weight", "affine.bias")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from .. import safe_pickle
-from .keys import Keys, recognised
+from .keys import Keys, all_close, recognised
 from .nvidia import (
     averaged_generator,
     check_attribute,
@@ -22,6 +20,9 @@ from .nvidia import (
     without_filters,
 )
 from .stylegan2_sizes import sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "StyleGAN-V"
 KIND = "video-generator"
@@ -88,9 +89,10 @@ def _at(cfg: dict, path: tuple[str, str]):
 def _check_waves(keys: Keys, config: dict) -> None:
     """The frequencies are a constant that our network computes; InputError where the file's are others."""
     low, high = math.log2(config["min_period"]), math.log2(config["max_period"])
-    frequencies = 2 * math.pi / 2 ** torch.linspace(high, low, config["waves"], dtype=torch.float64)
-    stored = keys.take(f"{MOTION}time_encoder.freqs").double().reshape(-1)
-    scales = keys.take(f"{MOTION}time_encoder.phase_scales").double().reshape(-1)
-    wanted = frequencies * config["max_period"] / (2 * math.pi)
-    if not torch.allclose(stored, frequencies, rtol=1e-5) or not torch.allclose(scales, wanted, rtol=1e-5):
-        raise InputError("Its motion has other frequencies than its settings say.", "Use another checkpoint.")
+    step = (low - high) / max(config["waves"] - 1, 1)
+    frequencies = [2 * math.pi / 2 ** (high + i * step) for i in range(config["waves"])]
+    wanted = [frequency * config["max_period"] / (2 * math.pi) for frequency in frequencies]
+    for name, expected in (("freqs", frequencies), ("phase_scales", wanted)):
+        stored = keys.take(f"{MOTION}time_encoder.{name}").double().reshape(-1).tolist()
+        if not all_close(stored, expected, rel=1e-5, absolute=1e-8):
+            raise InputError("Its motion has other frequencies than its settings say.", "Use another checkpoint.")

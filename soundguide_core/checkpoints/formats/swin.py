@@ -9,9 +9,12 @@ and indices of windows are stored; since 0.9, it begins stage i + 1, the last la
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "Soundini's Swin audio encoder"
 KIND = "sound"

@@ -7,14 +7,15 @@ Convolutions are stored [K,K,I,O], and those that upsample are flipped against o
 from __future__ import annotations
 
 import re
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
 from ..safe_pickle import Foreign
 from .keys import Keys
 from .stylegan2_sizes import sizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "NVIDIA's StyleGAN2 (TensorFlow)"
 KIND = "generator"
@@ -97,7 +98,7 @@ def _variables(network: dict, prefix: str = "") -> dict[str, Tensor]:
 def _convolution(keys: Keys, theirs: str, ours: str, *, noise: int, flip: bool = False) -> None:
     _modulated(keys, theirs, ours, flip=flip)
     strength = keys.take(f"{theirs}/noise_strength")  # a number
-    keys.put(f"{ours}.noise_strength", torch.as_tensor(strength, dtype=torch.float32).reshape([]))
+    keys.put(f"{ours}.noise_strength", keys.made[f"{ours}.bias"].new_tensor(float(strength)))
     keys.put(f"{ours}.noise_const", keys.take(f"synthesis/noise{noise}")[0, 0])
 
 

@@ -5,9 +5,12 @@ of which embedding a sound needs audio_encoder and audio_transform.
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .keys import OPENAI_B_32, Keys, flat_tensors, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "Wav2CLIP"
 KIND = "sound"

@@ -9,11 +9,14 @@ names the layers, params.py the epsilon. Normalisations have no scale; each is f
 from __future__ import annotations
 
 import re
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ...common.errors import InputError
+from ..pickles.numbers import is_tensor
 from .keys import Keys, recognised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAME = "YAMNet of Keras"
 KIND = "sound-classifier"
@@ -59,7 +62,7 @@ def _named(content) -> dict[str, Tensor] | None:
     """Tensors by layer and part: Keras repeats a layer's name inside its group, and numbers the dense one freely."""
     if not isinstance(content, dict):
         return None
-    if not all(isinstance(key, str) and isinstance(x, Tensor) for key, x in content.items()):
+    if not all(isinstance(key, str) and is_tensor(x) for key, x in content.items()):
         return None
     names = {}
     for key, x in content.items():

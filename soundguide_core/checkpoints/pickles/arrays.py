@@ -6,34 +6,28 @@ import re
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from .numbers import HELD, Numbers
 from .values import Budget, Foreign, Unreadable
 
+# torch's storage class => the name of its dtype
 STORAGES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128,
-    "UntypedStorage": torch.uint8,
+    "FloatStorage": "float32",
+    "DoubleStorage": "float64",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    "UntypedStorage": "uint8",
 }
-# types without a storage class of their own; older torch lacks some
-RECENT = (
-    "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
-    "float8_e8m0fnu",
-)  # fmt: skip
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in STORAGES.values()} | {
-    name: getattr(torch, name) for name in RECENT if hasattr(torch, name)
-}
+RECENT = tuple(name for name in HELD if name not in STORAGES.values())  # without a storage class of their own
+SMALL = 2**16  # bytes of a storage that is read even where a file is only described: constants that formats check
 WIDER = {"u2": np.int32, "u4": np.int64, "f16": np.float64}  # types that torch lacks or can compute little with
 REPEATED = 1 << 20  # numbers of a tensor that repeats those of a smaller storage, within the file's budget
 QUANTIZED = ("QInt8Storage", "QUInt8Storage", "QInt32Storage", "QUInt4x2Storage", "QUInt2x4Storage")
@@ -44,30 +38,30 @@ NOT_NUMBERS = Foreign("numpy", "ndarray", (), None)  # an array or scalar of tex
 class Storage:
     """flat: [N] numbers that tensors are views of; filled at once, or after they are made (legacy files)."""
 
-    def __init__(self, dtype: torch.dtype, numel: int, budget: Budget):
+    def __init__(self, kind: str, numel: int, budget: Budget):
         if type(numel) is not int or numel < 0:
             raise Unreadable("is damaged (a storage has no length)")
-        budget.spend(numel * dtype.itemsize)
-        self.flat = torch.empty(numel, dtype=dtype)
+        held = np.dtype(HELD[kind])
+        budget.spend(numel * held.itemsize)
+        made = np.empty if budget.numbers else np.zeros  # zeros: no memory until somebody writes there
+        self.numbers, self.flat = budget.numbers, Numbers.of(made(numel, held), kind)
+
+    @property
+    def kind(self) -> str:
+        return self.flat.kind
 
     @property
     def size(self) -> int:
-        return self.flat.numel() * self.flat.element_size()
+        return self.flat.nbytes
 
     def fill(self, data: memoryview) -> None:
         if len(data) != self.size:
             raise Unreadable(f"is damaged (a storage of {self.size} bytes has {len(data)})")
-        if not self.size:
-            return
-        numbers = np.frombuffer(data, np.uint8)
-        if self.flat.dtype == torch.bool:
-            numbers = numbers != 0
-            self.flat.numpy()[:] = numbers
-        else:
-            self.flat.view(torch.uint8).numpy()[:] = numbers
+        if self.size and (self.numbers or self.size <= SMALL):
+            self.flat.view(np.ndarray).view("u1")[:] = np.frombuffer(data, "u1") != 0 if self.kind == "bool" else data
 
 
-def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, dtype: Any = None) -> Tensor:
+def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, kind: str = "") -> Numbers:
     """A view of a storage; it may repeat numbers, as an expanded tensor does, but not without measure."""
     whole = type(shape) is tuple and type(stride) is tuple and len(shape) == len(stride) <= 32
     if type(storage) is not Storage or not whole:
@@ -75,29 +69,32 @@ def tensor(storage: Any, offset: Any, shape: Any, stride: Any, budget: Budget, d
     if not all(type(n) is int and 0 <= n < 2**48 for n in (offset, *shape, *stride)):
         raise Unreadable("holds a tensor of impossible size")
     flat = storage.flat
-    if dtype is not None and dtype != flat.dtype:
-        if flat.dtype != torch.uint8 or flat.numel() % dtype.itemsize:
+    if kind and kind != storage.kind:
+        held = np.dtype(HELD[kind])
+        if storage.kind != "uint8" or flat.size % held.itemsize:
             raise Unreadable("is damaged (a storage does not divide into its numbers)")
-        flat = flat.view(dtype)
+        flat = Numbers.of(flat.view(np.ndarray).view(held), kind)
     numel = 1
     for n in shape:
         numel *= n
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride)) if numel else 0
-    if last >= max(flat.numel(), 1) or numel > max(flat.numel(), REPEATED):
+    if last >= max(flat.size, 1) or numel > max(flat.size, REPEATED):
         raise Unreadable("holds a tensor that reaches beyond its data")
-    budget.spend(numel * flat.element_size())
-    if not numel or not flat.numel():
+    size = flat.itemsize
+    budget.spend(numel * size)
+    if not numel or not flat.size:
         if numel:
             raise Unreadable("holds a tensor that reaches beyond its data")
-        return _empty(shape, flat.dtype)
-    return flat.as_strided(shape, stride, offset)
+        return _empty(shape, flat.dtype, flat.kind)
+    strides = [step * size for step in stride]
+    return Numbers.of(np.ndarray(shape, flat.dtype, flat.view("u1").data, offset * size, strides), flat.kind)
 
 
-def _empty(shape: tuple, dtype: torch.dtype) -> Tensor:
-    """A tensor of no numbers; some of its axes may be long."""
+def _empty(shape: tuple, dtype: np.dtype, kind: str = "") -> Numbers:
+    """An array of no numbers; some of its axes may be long."""
     try:
-        return torch.empty(shape, dtype=dtype)
-    except RuntimeError:
+        return Numbers.of(np.empty(shape, dtype), kind)
+    except (ValueError, MemoryError):
         raise Unreadable("holds a tensor of impossible size") from None
 
 
@@ -124,7 +121,7 @@ class Array:
     """A numpy array until its state is known, which sets `tensor`: a record where it has no numbers."""
 
     def __init__(self) -> None:
-        self.tensor: Tensor | Foreign | None = None
+        self.tensor: Numbers | Foreign | None = None
 
     def set_state(self, state: Any, budget: Budget) -> None:
         if type(state) is not tuple or len(state) != 5 or self.tensor is not None:
@@ -133,7 +130,7 @@ class Array:
         self.tensor = array(data, dtype, shape, "F" if fortran else "C", budget)
 
 
-def array(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Tensor | Foreign:
+def array(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Numbers | Foreign:
     """The numbers of a numpy array as a tensor; unsigned types become wider. Texts, objects: a record."""
     if type(dtype) is Dtype and not dtype.numeric:
         return NOT_NUMBERS
@@ -151,13 +148,13 @@ def array(data: Any, dtype: Any, shape: Any, order: Any, budget: Budget) -> Tens
         raise Unreadable("is damaged (an array's data does not fill its shape)")
     budget.spend(2 * len(data))
     if not numel:
-        return _empty(shape, torch.from_numpy(np.empty(0, WIDER.get(dtype.code) or np.dtype(dtype.code))).dtype)
+        return _empty(shape, np.dtype(WIDER.get(dtype.code) or dtype.code))
     x = np.frombuffer(data, dtype.numpy).reshape(shape, order="F" if order == "F" else "C")
     wider = WIDER.get(dtype.code)
     if dtype.code == "u8" and x.max() <= np.iinfo(np.int64).max:
         wider = np.int64
     x = x.astype(wider or x.dtype.newbyteorder("="), order="C", copy=True)
-    return torch.from_numpy(x.reshape(shape))
+    return Numbers.of(x.reshape(shape))
 
 
 def scalar(dtype: Any, data: Any) -> Any:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from . import arrays
+from .numbers import HELD, Numbers
 from .values import REMEDY_STATE_DICT, VALUE, Foreign, Name, Unreadable, key
 
 if TYPE_CHECKING:
@@ -111,25 +110,25 @@ def _tensor(resolver: Resolver, storage: Any, offset: Any, shape: Any, stride: A
 
 
 def _tensor_v3(resolver: Resolver, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> Any:
-    dtype = _dtype_named(rest[2] if len(rest) > 2 else None)
-    return arrays.tensor(storage, offset, shape, stride, resolver.budget, dtype)
+    kind = _dtype_named(rest[2] if len(rest) > 2 else None)
+    return arrays.tensor(storage, offset, shape, stride, resolver.budget, kind)
 
 
-def _dtype_named(name: Any) -> torch.dtype:
+def _dtype_named(name: Any) -> str:
     if type(name) is not Name or name.module != "torch":
         raise TypeError
-    if name.name not in arrays.DTYPES:
+    if name.name not in HELD:
         raise Unreadable(f"holds numbers of a kind ({name}) that is not read", REMEDY_STATE_DICT)
-    return arrays.DTYPES[name.name]
+    return name.name
 
 
 def _moved_tensor(resolver: Resolver, data: Any, dtype: Any, *_: Any) -> Any:
     """A tensor of an accelerator that was brought to the processor to be saved. data: an array or a tensor."""
     x = data.tensor if type(data) is arrays.Array else data
-    if not isinstance(x, torch.Tensor):
+    if not isinstance(x, Numbers):
         raise TypeError
-    resolver.budget.spend(8 * x.numel())
-    return x.to(_dtype_named(dtype))
+    resolver.budget.spend(8 * x.size)
+    return Numbers.of(x, _dtype_named(dtype))
 
 
 def _no_numbers(*_: Any) -> Any:

@@ -10,8 +10,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .arrays import QUANTIZED, STORAGES, Storage
 from .machine import Machine
+from .numbers import HELD
 from .resolver import Resolver
 from .values import REMEDY_AGAIN, REMEDY_QUANTIZED, Budget, Name, Unreadable
 from .zip_archive import entries
@@ -40,19 +43,19 @@ class TorchResolver(Resolver):
         _, kind, key, _, numel, *view = list(pid)
         if type(kind) is not Name or type(key) is not str or type(numel) is not int or view not in ([], [None]):
             raise Unreadable(DAMAGED)
-        dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.storage") else None
-        if dtype is None:
+        numbers = STORAGES.get(kind.name) if kind.module in ("torch", "torch.storage") else None
+        if numbers is None:
             said = f"holds numbers of a kind ({ascii(kind.name)[1:-1]}) that is not read"
             raise Unreadable(said, REMEDY_QUANTIZED if kind.name in QUANTIZED else REMEDY_AGAIN)
         if key not in self.storages:
             data = self.found(key)
-            if data is not None and len(data) != numel * dtype.itemsize:
+            if data is not None and len(data) != numel * np.dtype(HELD[numbers]).itemsize:
                 raise Unreadable(DAMAGED)
-            self.storages[key] = Storage(dtype, numel, self.budget)
+            self.storages[key] = Storage(numbers, numel, self.budget)
             if data is not None:
                 self.storages[key].fill(data)
         storage = self.storages[key]
-        if storage.flat.dtype != dtype or storage.flat.numel() != numel:
+        if storage.kind != numbers or storage.flat.size != numel:
             raise Unreadable(DAMAGED)
         return storage
 
@@ -117,7 +120,7 @@ def read_legacy(data: memoryview, budget: Budget, storage_of: Callable[[Any], An
         if at + 8 + storage.size > len(data):
             raise Unreadable("is cut short")
         (numel,) = struct.unpack("<q", data[at : at + 8])
-        if numel != storage.flat.numel():
+        if numel != storage.flat.size:
             raise Unreadable(DAMAGED)
         storage.fill(data[at + 8 : at + 8 + storage.size])
         at += 8 + storage.size

@@ -25,10 +25,13 @@ class Unreadable(ValueError):
 
 
 class Budget:
-    """What one file may still cost: opcodes run, bytes that calls make beyond the file's own."""
+    """What one file may still cost: opcodes run, bytes that calls make beyond the file's own.
 
-    def __init__(self, opcodes: int, size: int):
-        self.opcodes, self.size = opcodes, size
+    numbers: whether they are wanted; else the large storages stay zero.
+    """
+
+    def __init__(self, opcodes: int, size: int, numbers: bool = True):
+        self.opcodes, self.size, self.numbers = opcodes, size, numbers
 
     def step(self, count: int = 1) -> None:
         self.opcodes -= count
