@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.types import OnStep
+from .adam import Adam
 from .schedule import Schedule
 
 Losses = Callable[[Tensor], Mapping[str, Tensor]]
@@ -54,14 +55,10 @@ def optimise(
         InputError: weights and terms differ in name, or the loss is no longer a number.
     """
     latent = latent.detach().clone().requires_grad_()
-    groups = [{"params": [latent], "base": schedule.lr}]
-    groups += [{"params": [tensor.requires_grad_()], "base": lr} for tensor, lr in also]
-    adam = torch.optim.Adam(groups, lr=schedule.lr)
+    learned = [(Adam([latent]), schedule.lr), *((Adam([tensor.requires_grad_()]), lr) for tensor, lr in also)]
     history: list[dict[str, float]] = []
 
     for i in range(schedule.steps):
-        for group in adam.param_groups:
-            group["lr"] = group["base"] * schedule.ramp(i)
         terms = losses(latent)
         if set(terms) != set(weights):
             names = ", ".join(sorted(set(terms) ^ set(weights)))
@@ -71,9 +68,11 @@ def optimise(
         *figures, whole = torch.stack([*(term.detach().mean() for term in terms.values()), total.detach()]).tolist()
         if not math.isfinite(whole):
             raise InputError(f"The loss is not a number at step {i}.", "Lower the learning rate or the weights.")
-        adam.zero_grad()
+        for adam, _ in learned:
+            adam.zero_grad()
         total.backward()
-        adam.step()
+        for adam, lr in learned:
+            adam.step(lr * schedule.ramp(i))
         if after_step is not None:
             after_step()
 

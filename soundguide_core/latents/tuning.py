@@ -30,6 +30,7 @@ from ..generators.generator import StyleGenerator
 from ..generators.tuned import TunedFrom, tuned_from
 from ..losses.perceptual import pyramid_distance
 from ..media.images import resize
+from .adam import Adam
 from .tuning_config import TuningConfig
 
 SEEDS = 2**31  # of random latents: any of so many
@@ -73,12 +74,10 @@ def tune(
     distance: PerceptualDistance = perceptual or pyramid_distance
     tuned, ws = copy.deepcopy(generator), ws.detach()
     tuned.synthesis.requires_grad_()
-    adam = torch.optim.Adam(tuned.synthesis.parameters(), lr=config.schedule.lr)
+    adam = Adam(tuned.synthesis.parameters())
     draw = torch_generator(config.seed, 0)
     history: list[dict[str, float]] = []
     for i in range(config.schedule.steps):
-        for group in adam.param_groups:
-            group["lr"] = config.schedule.lr_at(i)
         terms = pivot_terms(tuned.synthesis, ws, target, distance)
         if config.locality:
             w_z = generator.sample_ws(torch.randint(SEEDS, (len(ws),), generator=draw).tolist(), psi=1.0)
@@ -92,7 +91,7 @@ def tune(
             break
         adam.zero_grad()
         total.backward()
-        adam.step()
+        adam.step(config.schedule.lr_at(i))
         history.append(
             {key: float(term.detach().mean()) for key, term in terms.items()} | {"total": float(total.detach())}
         )
