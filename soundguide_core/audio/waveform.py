@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -17,9 +17,11 @@ from torch import Tensor
 from ..common.errors import InputError, check_number, is_finite, value_shown
 from ..common.stop import check_stop
 from ..media.container import FARTHEST_SEC, check_codec, decode, open_container, warn_of_damage, zero_of
+from ..media.ogg import links
 
 MAX_CHANNELS = 8
 CANCELLED = 1e-4  # share of its quietest channel's power below which a mean has lost the sound, -40 dB
+LOUDEST = 2.0  # of what a lossy encoding can mean; a damaged packet may decode to anything
 MAX_SAMPLE_RATE = 1_000_000
 MAX_SAMPLE = 1e9  # far beyond integers that were never divided by their range; squares of its spectrum stay finite
 JUDGED_SEC = 60  # of a stream of several channels, before it is decided how they are mixed
@@ -82,8 +84,8 @@ def stream_audio(path: str | os.PathLike) -> tuple[Iterator[Tensor], int]:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator:
-    with open_container(path, "sound file", "Give a recording such as WAV, FLAC, MP3, OGG or MP4.") as container:
+def _opened(path: str | os.PathLike, part: tuple[int, int] | None = None) -> Iterator:
+    with open_container(path, "sound file", "Give a recording such as WAV, FLAC, MP3, OGG or MP4.", part) as container:
         if not container.streams.audio:
             raise InputError(f"{path} has no sound track.", "Give a recording, or a video with sound.")
         stream = container.streams.audio[0]
@@ -94,11 +96,27 @@ def _opened(path: str | os.PathLike) -> Iterator:
 
 
 def _decoded(path: str | os.PathLike, sample_rate: int) -> Iterator[Tensor]:
-    place, done, found = _Place(sample_rate), 0, False
-    channels = 1
-    with _opened(path) as (container, stream):
+    to_float, damaged, parts = _ToFloat(sample_rate), 0, links(path)
+    for i, part in enumerate(parts):
+        try:
+            damaged += yield from _decoded_part(path, part if len(parts) > 1 else None, to_float)
+        except InputError:  # a later recording of a chained file that is none
+            if i == 0:
+                raise
+            damaged += 1
+    if not to_float.channels:
+        raise InputError(f"{path} holds no samples.", "Export the recording again; it may have been cut off.")
+    warn_of_damage(os.fspath(path), damaged, "silence stands in their place")
+
+
+def _decoded_part(
+    path: str | os.PathLike, part: tuple[int, int] | None, to_float: _ToFloat
+) -> Generator[Tensor, None, int]:
+    """Its blocks; returns how many packets could not be read."""
+    place, done, found = _Place(to_float.sample_rate), 0, False
+    with _opened(path, part) as (container, stream):
         zero = zero_of(container, stream)
-        to_float = _ToFloat(sample_rate)
+        to_float.most = LOUDEST if stream.codec_context.codec.lossy and not stream.codec_context.codec.lossless else 0
         for frame, following in _with_next(decode(container, stream)):
             if frame is None:
                 place.missing += 1
@@ -108,24 +126,21 @@ def _decoded(path: str | os.PathLike, sample_rate: int) -> Iterator[Tensor]:
             near = [(frame, 0.0), (following, lasts)]
             times = [x.time - float(zero) - later for x, later in near if x is not None and x.time is not None]
             gap = place.gap_before(min(times, default=None), lasts, done)
-            for part in to_float.blocks(frame):
-                channels = len(part)
+            for block in to_float.blocks(frame):
                 if gap:
                     done += gap
-                    yield from _silence(channels, gap)
+                    yield from _silence(to_float.channels, gap)
                     gap = 0
-                done += part.shape[-1]
+                done += block.shape[-1]
                 found = True
-                yield part
-        for part in to_float.rest():
-            done += part.shape[-1]
+                yield block
+        for block in to_float.rest():
             found = True
-            yield part
+            yield block
         if found and place.missing:
-            yield from _silence(channels, min(place.missing * place.usual, sample_rate * FARTHEST_SEC))
-    if not found:
-        raise InputError(f"{path} holds no samples.", "Export the recording again; it may have been cut off.")
-    warn_of_damage(os.fspath(path), place.lost + place.missing, "silence stands in their place")
+            most = round(to_float.sample_rate * FARTHEST_SEC)
+            yield from _silence(to_float.channels, min(place.missing * place.usual, most))
+    return place.lost + place.missing
 
 
 def _with_next(frames: Iterator) -> Iterator[tuple]:
@@ -162,10 +177,11 @@ class _Place:
 
 
 class _ToFloat:
-    """Frames of any format, layout and rate => blocks [C,n] of one rate, and of the layout of the first."""
+    """Frames of any format, layout and rate => blocks [C,n] of one rate, and of as many channels as the first."""
 
     def __init__(self, sample_rate: int):
-        self.sample_rate, self.layout, self.of, self.resampler = sample_rate, None, None, None
+        self.sample_rate, self.channels, self.of, self.resampler = sample_rate, 0, None, None
+        self.most = 0.0  # where samples are cut off; 0 where they are as they were stored
 
     def blocks(self, frame) -> Iterator[Tensor]:
         import av
@@ -173,9 +189,8 @@ class _ToFloat:
         of = (frame.format.name, frame.layout.name, frame.sample_rate)
         if of != self.of:
             yield from self.rest()
-            self.layout = self.layout or frame.layout.name
             # packed, because PyAV reads planes of 8 channels or more out of bounds
-            self.resampler = av.AudioResampler(format="flt", layout=self.layout, rate=self.sample_rate)
+            self.resampler = av.AudioResampler(format="flt", layout=frame.layout.name, rate=self.sample_rate)
             self.of = of
         frame.pts = None  # times are kept by _Place
         yield from self._out(frame)
@@ -183,14 +198,17 @@ class _ToFloat:
     def rest(self) -> Iterator[Tensor]:
         if self.resampler is not None:
             yield from self._out(None)
-        self.resampler = None
+        self.resampler = self.of = None
 
     def _out(self, frame) -> Iterator[Tensor]:
         assert self.resampler is not None  # blocks and rest see to it
         for part in self.resampler.resample(frame):
             block = torch.from_numpy(part.to_ndarray()).reshape(-1, part.layout.nb_channels).T
-            if block.numel():
-                yield block
+            if not block.numel():
+                continue
+            block = block.clamp(-self.most, self.most) if self.most else block
+            self.channels = self.channels or len(block)
+            yield block if len(block) == self.channels else _mixed(block).expand(self.channels, -1)
 
 
 def _silence(channels: int, count: int) -> Iterator[Tensor]:

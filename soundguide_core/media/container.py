@@ -34,8 +34,8 @@ def file_url(path: str | os.PathLike) -> str:
 
 
 @contextmanager
-def open_container(path: str | os.PathLike, kind: str, remedy: str) -> Iterator:
-    """An av container to read. kind: "video" or "sound file", as a message calls it.
+def open_container(path: str | os.PathLike, kind: str, remedy: str, part: tuple[int, int] | None = None) -> Iterator:
+    """An av container to read. kind: "video" or "sound file", as a message calls it. part: only these bytes of it.
 
     Raises:
         InputError: there is no such file, it is empty, or no container of a known format.
@@ -46,9 +46,10 @@ def open_container(path: str | os.PathLike, kind: str, remedy: str) -> Iterator:
     path = check_input(path, kind)
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty.", "Export it again.")
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+    url = file_url(path) if part is None else f"subfile,,start,{part[0]},end,{part[1]},,:{file_url(path)}"
+    protocols = "file" if part is None else "file,subfile"
     try:
-        container = av.open(file_url(path), options=options)
+        container = av.open(url, options={"protocol_whitelist": protocols, "format_whitelist": ",".join(FORMATS)})
     except (FFmpegError, OSError, ValueError) as error:
         what = "sound" if kind == "sound file" else "a video"
         raise InputError(
