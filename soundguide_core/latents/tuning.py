@@ -8,9 +8,10 @@ tuned generator G, the untuned G0, the picture x, its pivot w_p and d a perceptu
     w_r  = w_p + min(alpha, |w_z - w_p|) (w_z - w_p) / |w_z - w_p|
     L    = L_pt + c L_R
 
-w_z is a random latent, drawn anew in each step. Norms are over all of W+ of one picture, those of pictures are means.
-The minimum keeps w_r between the two on a generator whose W+ is narrower than alpha, which is the published one's
-distance. What is learned: the synthesis network; the mapping stays. Axes: B batch, L layers, D dims, H W.
+w_z is a random latent, drawn anew whenever L_R is taken: in every n-th step, n times as strong, as StyleGAN2 takes its
+regularisers (T. Karras et al., CVPR 2020, section 4.1). Norms are over all of W+ of one picture, those of pictures are
+means. The minimum keeps w_r between the two on a generator whose W+ is narrower than alpha, which is the published
+one's distance. What is learned: the synthesis network; the mapping stays. Axes: B batch, L layers, D dims, H W.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ def tune(
     adam = Adam(tuned.synthesis.parameters())
     draw = torch_generator(config.seed, 0)
     history: list[dict[str, float]] = []
+    figures: dict[str, float] = {}  # of each term when it was last taken
     for i in range(config.schedule.steps):
         terms = pivot_terms(tuned.synthesis, ws, target, distance)
-        if config.locality:
+        if config.locality and i % config.locality_every == 0:
             w_z = generator.sample_ws(torch.randint(SEEDS, (len(ws),), generator=draw).tolist(), psi=1.0)
             terms["locality"] = locality(
                 tuned.synthesis, generator.synthesis, near(ws, w_z, config.alpha), distance
@@ -92,9 +94,8 @@ def tune(
         adam.zero_grad()
         total.backward()
         adam.step(config.schedule.lr_at(i))
-        history.append(
-            {key: float(term.detach().mean()) for key, term in terms.items()} | {"total": float(total.detach())}
-        )
+        figures |= {key: float(term.detach().mean()) for key, term in terms.items()}
+        history.append(figures | {"total": float(total.detach())})
         if on_step is not None:
             on_step(i, config.schedule.steps, history[-1], lambda: _look(tuned, ws))
     tuned.eval().requires_grad_(False)
@@ -132,8 +133,9 @@ def locality(
 
 
 def weighted(terms: Mapping[str, Tensor], config: TuningConfig) -> Tensor:
-    """L, summed over the batch."""
-    return torch.stack([getattr(config, name) * term.sum() for name, term in terms.items()]).sum()
+    """L, summed over the batch; L_R counts for the steps until it is taken again."""
+    weights = {"l2": config.l2, "perceptual": config.perceptual, "locality": config.locality * config.locality_every}
+    return torch.stack([weights[name] * term.sum() for name, term in terms.items()]).sum()
 
 
 @torch.no_grad()

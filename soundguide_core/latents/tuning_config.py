@@ -20,11 +20,15 @@ class TuningConfig:
         Schedule(steps=100, lr=0.006, rampdown=0.5, rampup=0.0), "steps and learning rate of the tuning",
         what="The schedule",
     )  # fmt: skip
-    l2: float = setting(10.0, "weight of the squared difference of pixels", what="The weight of the pixels", low=0)
+    l2: float = setting(60.0, "weight of the squared difference of pixels", what="The weight of the pixels", low=0)
     perceptual: float = setting(1.0, "weight of the perceptual distance", what="The perceptual weight", low=0)
     locality: float = setting(
         0.1, "how strongly the rest of the generator stays as it was; 0: not at all", what="The locality weight",
         low=0,
+    )  # fmt: skip
+    locality_every: int = setting(
+        4, "steps from one look at the rest of the generator to the next; it then counts so many times", low=1,
+        high=1000, what="The steps between looks at the rest of the generator",
     )  # fmt: skip
     alpha: float = setting(
         30.0, "how far from the picture, in W+, the generator is held as it was; at most to the next random picture",
@@ -40,4 +44,6 @@ class TuningConfig:
         check_settings(self)
 
 
-PUBLISHED = TuningConfig(schedule=Schedule(steps=350, lr=3e-4, rampdown=0.0, rampup=0.0), l2=1.0, enough=0.06)
+PUBLISHED = TuningConfig(
+    schedule=Schedule(steps=350, lr=3e-4, rampdown=0.0, rampup=0.0), l2=1.0, locality_every=1, enough=0.06
+)

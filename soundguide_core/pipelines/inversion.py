@@ -5,6 +5,10 @@
     encoder+refine      its answer, then a few steps from there
     optimise+tuning, encoder+tuning     then the generator itself learns the picture (pivotal tuning)
 
+An encoder has an answer for everything. What it says of a picture unlike all that its generator paints is some scene, a
+fire or a sea by chance, in which changes would begin; steps and tuning then begin at the mean of all scenes, from which
+every change is a change.
+
 Axes: B batch, L layers, D dims, H W picture.
 """
 
@@ -30,7 +34,9 @@ from ..latents.projection import project
 from ..latents.tuning import tune
 from ..losses.perceptual import pyramid_distance
 from ..media.images import load_image, resize
-from ..systems.configs.projection import ProjectionConfig
+from ..systems.configs.projection import ENCODER, ProjectionConfig
+
+NEARER = 0.85  # of the mean picture's distance: an encoder's answer that is not as near knows nothing of the picture
 
 
 @dataclass
@@ -202,10 +208,18 @@ def _by_encoder(
     target = resize(img, (generator.resolution, generator.resolution), "cover").to(generator.w_avg)
     with torch.no_grad():
         ws = encoder(target)
-        if config.method == "encoder" or not config.refine_steps:
+        if config.method != ENCODER:
+            ws = known_or_mean(ws, target, generator)
+        if config.method == ENCODER or not config.refine_steps:
             img = generator.synthesis(ws)
             error = float(pyramid_distance(img, target).mean())
             return FoundPicture(ws, img, target, generator, history=[{"pixels": error, "total": error}])
     return _by_steps(target, generator, joint, config, ws, on_step)
 
 
+@torch.no_grad()
+def known_or_mean(ws: Tensor, target: Tensor, generator: StyleGenerator) -> Tensor:
+    """An encoder's answers ws [B,L,D] to pictures [B,3,H,W]; the mean latent where they are hardly nearer than it."""
+    mean = generator.w_avg.expand(len(ws), generator.num_ws, -1)
+    known, unknown = (pyramid_distance(generator.synthesis(w), target) for w in (ws, mean))
+    return torch.where((known < NEARER * unknown)[:, None, None], ws, mean)

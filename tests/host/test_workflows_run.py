@@ -20,8 +20,8 @@ pytestmark = pytest.mark.host
 def test_workflow_runs_and_is_cached(server, workflows, name):
     prompt = workflows[name]
     for step in prompt.values():
-        if "steps" in step["inputs"]:
-            step["inputs"]["steps"] = STEPS
+        for steps in {"steps", "tuning_steps"} & step["inputs"].keys():
+            step["inputs"][steps] = STEPS
     first = server.run(prompt)
     assert first.status == "success", first.error
     pictures = [picture for output in first.outputs.values() for picture in output.get("images", [])]

@@ -11,6 +11,7 @@ import torch
 from soundguide_core.common.errors import InputError
 from soundguide_core.common.rng import with_seed
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
+from soundguide_core.latents import tuning
 from soundguide_core.latents.schedule import Schedule
 from soundguide_core.latents.tuning import locality, near, pivot_terms, tune, weighted
 from soundguide_core.latents.tuning_config import PUBLISHED, TuningConfig
@@ -61,10 +62,13 @@ def test_the_sum_of_the_terms(generator):
     ws, target = generator.sample_ws([3, 4]), torch.zeros(2, 3, 16, 16)
     terms = pivot_terms(generator.synthesis, ws, target, by_hand)
     terms["locality"] = torch.tensor([0.5, 2.0])
-    config = TuningConfig(l2=3.0, perceptual=0.25, locality=7.0)
     made = generator.synthesis(ws).double()
-    expected = 3 * made.square().mean((1, 2, 3)).sum() + 0.25 * made.pow(4).mean((1, 2, 3)).sum() + 7 * 2.5
-    assert float(weighted(terms, config)) == pytest.approx(float(expected), rel=1e-5)
+    fit = 3 * made.square().mean((1, 2, 3)).sum() + 0.25 * made.pow(4).mean((1, 2, 3)).sum()
+    for every in (1, 5):  # taken in every fifth step, the locality counts five times
+        config = TuningConfig(l2=3.0, perceptual=0.25, locality=7.0, locality_every=every)
+        assert float(weighted(terms, config)) == pytest.approx(float(fit + 7 * 2.5 * every), rel=1e-5)
+    del terms["locality"]
+    assert float(weighted(terms, config)) == pytest.approx(float(fit), rel=1e-5)
 
 
 def config(**changes) -> TuningConfig:
@@ -93,6 +97,16 @@ def test_locality_keeps_other_pictures(generator):
         tuned = tune(img, ws, generator, perceptual=by_hand, config=config(locality=weight)).generator
         moved[weight] = float((tuned.synthesis(others) - generator.synthesis(others)).square().mean())
     assert moved[1.0] < 0.5 * moved[0.0]
+
+
+def test_the_rest_of_the_generator_is_looked_at_now_and_then(generator, monkeypatch):
+    looks = []
+    monkeypatch.setattr(tuning, "locality", lambda *of: looks.append(of[2]) or locality(*of))
+    img = torch.linspace(-1, 1, 16).expand(1, 3, 16, 16)
+    made = tune(img, generator.sample_ws([5]), generator, perceptual=by_hand, config=config(locality_every=3))
+    assert len(looks) == 14 and not torch.equal(looks[0], looks[1])  # of 40 steps, each time at another picture
+    figures = [terms["locality"] for terms in made.history]
+    assert figures[3] == figures[4] == figures[5] != figures[6]
 
 
 def test_it_stops_when_it_is_enough_and_when_it_is_told(generator):

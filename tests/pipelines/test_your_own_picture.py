@@ -82,7 +82,8 @@ def test_found_tuned_changed_and_blended_back(tiny, sockets, photo, models, tmp_
     ).split()
     assert main([*words, "a storm"]) == 0
     out = to_uint8(load_image(tmp_path / "out.png"))
-    assert out.shape == (1, 40, 60, 3) and (out.int() - pixels_of(blended).int()).abs().max() <= 1
+    apart = (out.int() - pixels_of(blended).int()).abs()  # rounding of the photograph, after 200 steps of Adam
+    assert out.shape == (1, 40, 60, 3) and apart.max() <= 8 and apart.float().mean() < 0.05
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["found"]["config"]["method"] == "optimise+tuning"
     assert report["found"]["error"] == pytest.approx(error, abs=1e-5)
@@ -169,3 +170,16 @@ def test_the_shipped_encoder_belongs_to_the_shipped_generator():
         found = generator.synthesis(encoder(img))
         usual = generator.synthesis(generator.sample_ws([50, 51], psi=0.8))
     assert (found - img).square().mean() < 0.35 * (usual - img).square().mean()
+
+
+def test_what_the_encoder_does_not_know_begins_at_the_mean(tiny):
+    from soundguide_core.generators.loading import load_generator
+    from soundguide_core.pipelines.inversion import known_or_mean
+
+    generator = load_generator(tiny.generator)
+    ws = generator.sample_ws([0, 1], psi=1.0)
+    mean = generator.w_avg.expand(1, generator.num_ws, -1)
+    with torch.no_grad():
+        known, unknown = generator.synthesis(ws[:1]), generator.synthesis(mean)
+    found = known_or_mean(ws, torch.cat([known, unknown]), generator)
+    assert torch.equal(found[:1], ws[:1]) and torch.equal(found[1:], mean)

@@ -54,13 +54,15 @@ class ProjectionConfig:
     )  # fmt: skip
     refine_steps: int = setting(
         50, "steps of search after the encoder's answer", what="The number of refining steps", low=0, high=1_000_000,
-        offered=(0, 5000), tooltip="Steps of search after the encoder's answer, for encoder+refine and encoder+tuning.",
+        offered=(0, 5000),
+        tooltip="Steps of search after the encoder's answer, for encoder+refine and encoder+tuning. With tuning 0 is "
+        "fine: tuning steps bring more for the same time.",
     )  # fmt: skip
     tuning_steps: int = setting(
-        TUNED.schedule.steps, "steps of tuning; each costs two renderings and their gradients",
+        TUNED.schedule.steps, "steps of tuning; each costs a rendering and its gradients",
         what="The number of tuning steps", low=1, high=100_000, offered=(1, 5000),
-        tooltip="With tuning: steps in which the generator itself learns your picture. Each costs two renderings and "
-        "their gradients; 350 at a rate of 0.0003 as published.",
+        tooltip="With tuning: steps in which the generator itself learns your picture. Each costs a rendering and "
+        "its gradients; 350 at a rate of 0.0003 as published.",
     )  # fmt: skip
     tuning_rate: float = setting(
         TUNED.schedule.lr, "how far a weight goes in one step of tuning, at most",
@@ -72,7 +74,7 @@ class ProjectionConfig:
         TUNED.locality, "how strongly all other pictures of a tuned generator stay as they were; 0: not at all",
         what="The locality weight", low=0, offered=(0.0, 10.0), step=0.1,
         tooltip="With tuning: how strongly all other pictures of the generator stay as they were, without which edits "
-        "fall apart. 0.1 as published; 0 is twice as fast.",
+        "fall apart. 0.1 as published; 0 is a quarter faster.",
     )  # fmt: skip
     fit: str = setting(
         "crop", "what the generator's square shows of a picture that is none: its middle, or the whole, squeezed",
