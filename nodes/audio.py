@@ -98,7 +98,7 @@ class SoundSchedule(io.ComfyNode):
             )
         )
         listed = values.tolist()
-        plot = plots.curve_picture(listed, fps, f"{curve}, {len(listed)} frames")
+        plot = plots.curve_picture(listed, fps, f"{curve}, {len(listed)} frames", recording)
         return io.NodeOutput(listed, plot, len(listed), fps, listed)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from ..soundguide_core.systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 from . import sockets
 from .embedding import check_encoder
-from .host import advanced, image_of, img_of, io, on_device, on_step, recording_of, search_aliases
+from .host import advanced, halving, image_of, img_of, io, on_device, on_step, recording_of, search_aliases
 from .settings import config_inputs, config_of
 
 FIRST = {"default": None}  # the first option is the default, unsaid
@@ -90,12 +93,18 @@ class StyleGANVRender(io.ComfyNode):
             check_encoder([embeds], encoder)
         config = config_of(ContinuousConfig, settings, seconds=seconds)
         network, *joint = on_device(generator, *([encoder] if encoder else []))
-        video = plan(
-            network, joint[0] if joint else None, heard, config, embeds=None if embeds is None else embeds.whole[:1],
-            curve=curve, content=content, motion=motion, on_step=on_step(),
+        said: dict[str, Any] = dict(
+            embeds=None if embeds is None else embeds.whole[:1], curve=curve, content=content, motion=motion,
             clip=None if clip is None else Clip(img_of(clip), clip_fps),
         )  # fmt: skip
-        frames = torch.cat([part.frames.cpu() for part in video.render(on_step())])
+
+        def rendered(chunk: int) -> torch.Tensor:
+            video = plan(
+                network, joint[0] if joint else None, heard, replace(config, chunk=chunk), on_step=on_step(), **said
+            )
+            return torch.cat([part.frames.cpu() for part in video.render(on_step())])
+
+        frames = halving(rendered, config.chunk, generator.device)
         return io.NodeOutput(image_of(frames), config.fps, len(frames))
 
 

@@ -103,8 +103,8 @@ def listening(model, sound, encoder, decoder, config: GuideConfig):
     from ..soundguide_core.diffusion.rules import pull_back
     from ..soundguide_core.diffusion.warm_up import WarmUp
     from ..soundguide_core.pipelines import model_guidance as core
-    from .host import interrupted
-    from .host_models import differentiable, halving, wrapped
+    from .host import halving, interrupted
+    from .host_models import differentiable, wrapped
 
     sound = with_grad(core.answered, sound, config.response)
     tried = False  # whether a way leads back through the model
@@ -120,6 +120,8 @@ def listening(model, sound, encoder, decoder, config: GuideConfig):
                     core.sound_gradient, x0.detach().float(), step.shape, asked, decoder, joint, chunk, interrupted
                 ),
                 config.chunk,
+                encoder.device,
+                "Choose latent2rgb in Load Preview Decoder, or a smaller size.",
             ).to(x0)
 
         return core.move_estimate(step.look, x, x0, asked, gradient_of, step.level, config, unit=step.unit, looks=looks)

@@ -58,8 +58,10 @@ __all__ = [
     "Model",
     "add_model_folders",
     "advanced",
+    "as_image",
     "audio_of",
     "check_choice",
+    "halving",
     "image_of",
     "img_of",
     "in_chunks",
@@ -186,6 +188,27 @@ def make_plain(module: nn.Module) -> None:
                 part._buffers[name] = buffer.clone()
 
 
+def halving(fn: Callable[[int], R], chunk: int, device: torch.device, remedy: str = "") -> R:
+    """fn(chunk), with half the chunk where memory runs out, and so on.
+
+    Raises:
+        InputError: one at a time does not fit either; it says how much memory there is.
+    """
+    while True:
+        try:
+            return fn(chunk)
+        except mm.OOM_EXCEPTION as error:
+            mm.soft_empty_cache()
+            if chunk <= 1:
+                free, whole = (x / 2**30 for x in (mm.get_free_memory(device), mm.get_total_memory(device)))
+                raise InputError(
+                    f"One frame at a time does not fit into the memory of {device}: {free:.1f} GiB of {whole:.1f} are "
+                    "free.",
+                    remedy or "Close other programs, or start ComfyUI with --cpu.",
+                ) from error
+            chunk //= 2
+
+
 def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torch.device) -> Tensor:
     """fn over x [F,...], `size` rows at a time on `device`, gathered on the host's own => [F,...].
 
@@ -193,20 +216,15 @@ def in_chunks(fn: Callable[[Tensor], Tensor], x: Tensor, size: int, device: torc
     """
     bar = progress_bar(len(x))
     gathered, done = None, 0
+
+    def chunk_of(rows: int) -> Tensor:
+        nonlocal size
+        size = rows
+        return fn(x[done : done + rows].to(device)).to(mm.intermediate_device())
+
     while done < len(x):
         mm.throw_exception_if_processing_interrupted()
-        part = x[done : done + size]
-        try:
-            made = fn(part.to(device)).to(mm.intermediate_device())
-        except mm.OOM_EXCEPTION as error:
-            if size == 1:
-                raise InputError(
-                    f"One frame of {len(x)} does not fit into the memory of {device}.",
-                    "Close other programs, or start ComfyUI with --cpu.",
-                ) from error
-            size = size // 2
-            mm.soft_empty_cache()
-            continue
+        made = halving(chunk_of, size, device)
         if gathered is None:
             gathered = made.new_empty(len(x), *made.shape[1:])
         gathered[done : done + len(made)] = made
@@ -478,5 +496,10 @@ def latent_samples(latent: Any) -> Tensor:
 
 def image_of(img: Tensor) -> Tensor:
     """img [B,3,H,W] about -1..1 => IMAGE in the host's device and type."""
+    return as_image(images.to_host(img.detach().float()))
+
+
+def as_image(pixels: Tensor) -> Tensor:
+    """[B,H,W,3] in 0..1 => IMAGE in the host's device and type."""
     dtype = getattr(mm, "intermediate_dtype", lambda: torch.float32)()
-    return images.to_host(img.detach().float()).to(mm.intermediate_device(), dtype)
+    return pixels.to(mm.intermediate_device(), dtype)

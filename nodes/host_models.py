@@ -45,21 +45,6 @@ def wrapped(model: Any, beside: Sequence[Model], predict: Callable[[Prediction],
     return clone
 
 
-def halving(fn: Callable[[int], Tensor], chunk: int) -> Tensor:
-    """fn(chunk), with half the chunk where memory runs out, and so on."""
-    while True:
-        try:
-            return fn(chunk)
-        except mm.OOM_EXCEPTION as error:
-            if chunk == 1:
-                raise InputError(
-                    "Looking at one frame while the model samples does not fit into memory.",
-                    "Choose latent2rgb in Load Preview Decoder, or a smaller size.",
-                ) from error
-            chunk //= 2
-            mm.soft_empty_cache()
-
-
 def latents_of(model: Any) -> str:
     """The host's name of what a MODEL samples, such as SD15 or Wan21."""
     return type(model.get_model_object("latent_format")).__name__

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..soundguide_core.systems.configs.hear_words import SURE
+from .host import as_image
 from .packages import is_there
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 
 PAPER, INK, LINE, SOFT, FAINTLY = "#17181c", "#d7dae0", "#f2a65a", "#7fb4d6", "#6a6f78"
 DPI = 100
+COLUMNS = 1400  # of a spectrum, at most
 
 
 def drawn(plot: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -37,7 +39,7 @@ def drawn(plot: Callable[P, Tensor]) -> Callable[P, Tensor]:
         logging.warning(
             "[SoundGuide] without the package matplotlib plots are empty. Get it with: pip install matplotlib"
         )
-        return torch.full((1, 64, 320, 3), 0.1)
+        return as_image(torch.full((1, 64, 320, 3), 0.1))
 
     return picture
 
@@ -67,15 +69,44 @@ def mel_picture(mel: Tensor, seconds: float, hz: Tensor, title: str) -> Tensor:
 
 
 @drawn
-def curve_picture(curve: Sequence[float], fps: float, title: str) -> Tensor:
-    """One value per video frame, over seconds, each frame a step."""
-    figure, axis = _figure(640, 260)
+def curve_picture(curve: Sequence[float], fps: float, title: str, recording: Recording | None = None) -> Tensor:
+    """One value per video frame, over seconds, each frame a step; above it the samples and the spectrum of the sound,
+    if there is one, and frame numbers along the top."""
+    figure, axes = _figure(720, 460 if recording else 260, 1, 3 if recording else 1)
+    *above, axis = axes if recording else [axes]
     edges = [i / fps for i in range(len(curve) + 1)]
+    if recording is not None:
+        _draw_sound(above, recording, edges[-1])
     axis.stairs(curve, edges, color=LINE, fill=True, alpha=0.25)
     axis.stairs(curve, edges, color=LINE, linewidth=1.4, baseline=None)
     axis.set(xlabel="seconds", xlim=(0, edges[-1]))
     axis.set_title(_short(title), color=INK, fontsize=10)
+    first = above[0] if above else axis
+    frames = first.secondary_xaxis("top", functions=(lambda sec: sec * fps, lambda frame: frame / fps))
+    frames.tick_params(colors=FAINTLY, labelsize=7)
+    frames.spines["top"].set_color(FAINTLY)
+    frames.set_xlabel("frame", color=FAINTLY, fontsize=7)
     return _picture(figure)
+
+
+def _draw_sound(axes: Sequence, recording: Recording, seconds: float) -> None:
+    """Samples and mel spectrum of the first seconds on two axes of the same span."""
+    from ..soundguide_core.audio.mel import RELEASED
+    from ..soundguide_core.pipelines.hearing import log_mel_of
+
+    wave, sample_rate = recording.mono(seconds)
+    times, low, high = _wave_outline(wave, sample_rate)
+    axes[0].fill_between(times, low, high, color=INK, alpha=0.6, linewidth=0)
+    axes[0].set(ylim=(-1.05, 1.05), yticks=[])
+    mel, length, _ = log_mel_of(wave, sample_rate, RELEASED)
+    mel = torch.nn.functional.adaptive_max_pool1d(mel, min(mel.shape[-1], COLUMNS))
+    axes[1].imshow(
+        mel.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=0, vmax=1, extent=(0, length, 0, len(mel))
+    )
+    axes[1].set(yticks=[], ylabel="pitch")
+    for axis in axes:
+        axis.set_xlim(0, seconds)
+        axis.tick_params(labelbottom=False)
 
 
 @drawn
@@ -236,7 +267,7 @@ def _picture(figure) -> Tensor:
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return torch.from_numpy(np.asarray(canvas.buffer_rgba())[None, ..., :3].astype(np.float32) / 255)
+    return as_image(torch.from_numpy(np.asarray(canvas.buffer_rgba())[None, ..., :3].astype(np.float32) / 255))
 
 
 def _short(text: str, letters: int = 72) -> str:

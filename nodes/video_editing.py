@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.systems.configs.video_editing import CONSTANT, DECIBELS, SONES, EditConfig, LeadConfig
 from . import plots, sockets
 from .embedding import check_encoder, encoder_input, mix
-from .host import advanced, image_of, img_of, io, mask_of, on_device, on_step, search_aliases, with_grad
+from .host import advanced, halving, image_of, img_of, io, mask_of, on_device, on_step, search_aliases, with_grad
 from .settings import AS_SET, config_inputs, config_of, preset_input
 
 
@@ -77,12 +80,13 @@ class FlowGuidance(io.ComfyNode):
         height, width = (max(round(side * scale), 1) for side in size)
         network = load_flow() if estimator is None else estimator.on_device()
         device = torch.device("cpu") if estimator is None else estimator.device
-        flow = with_grad(
-            estimate_flow,
-            resize(frames, (height, width), "stretch"),
-            lambda *pair: network(*(x.to(device) for x in pair)).cpu(),
+        small, step = resize(frames, (height, width), "stretch"), on_step()
+        flow = halving(
+            lambda pairs: with_grad(
+                estimate_flow, small, lambda *pair: network(*(x.to(device) for x in pair)).cpu(), pairs, step
+            ),
             chunk,
-            on_step(),
+            device,
         )
         shown = flow.resized(*size)
         hidden = (1 - 2 * shown.visible_fw).expand(-1, 3, -1, -1)
@@ -206,17 +210,21 @@ class SoundiniSampler(io.ComfyNode):
             embeds = mix([embeds, also], [1.0, also_weight])
         check_encoder([embeds], encoder)
         denoiser, joint = on_device(diffusion, encoder)
-        edited = with_grad(
-            edit_whole,
-            img_of(image),
-            Heard(embeds.at_frames, embeds.loudness, embeds.fps),
-            EditNetworks(denoiser, joint, None if flow is None else flow.flow),
-            config_of(EditConfig, settings),
+        networks = EditNetworks(denoiser, joint, None if flow is None else flow.flow)
+        said: dict[str, Any] = dict(
             lead=config_of(LeadConfig, {"loudness": CONSTANT, **settings}),
             curve=None if curve is None else torch.as_tensor(curve, dtype=torch.float32),
             masks=None if mask is None else mask_of(mask),
             elsewhere=elsewhere,
             on_step=on_step(),
+        )
+        config = config_of(EditConfig, settings)
+        heard = Heard(embeds.at_frames, embeds.loudness, embeds.fps)
+        edited = halving(
+            lambda chunk: with_grad(edit_whole, img_of(image), heard, networks, replace(config, chunk=chunk), **said),
+            config.chunk,
+            encoder.device,
+            "Give a smaller size or window.",
         )
         history = edited.history or [{"no step was guided": 0.0}]  # with few steps all may lie below the guided noise
         return io.NodeOutput(image_of(edited.frames), plots.loss_picture(history, embeds.label))

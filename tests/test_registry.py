@@ -56,7 +56,7 @@ def test_the_archive_is_small_and_has_no_tests():
         for name in listed.stdout.split("\0")
         if name and not any(fnmatch.fnmatch(name, f"{each}*" if each.endswith("/") else each) for each in left_out)
     ]
-    assert not [name for name in kept if re.search(r"(^|/)(tests?|benchmarks|\.ci)/", name)]
+    assert not [name for name in kept if re.search(r"(^|/)(tests?|benchmarks|\.ci|\.github)/", name)]
     assert {"__init__.py", "pyproject.toml", "requirements.txt"} <= set(kept)
     assert {"locales/de/nodeDefs.json", "locales/zh/nodeDefs.json"} <= set(kept)
     assert sum((ROOT / name).stat().st_size for name in kept) < MOST

@@ -40,7 +40,7 @@ NEEDED = (
     ),  # the host's
     *("open_clip", "diffusers", "skimage", "librosa", "timm", "kornia", "matplotlib"),  # the pack's
 )
-START_SEC = 180
+START_SEC = 420  # of a busy machine
 
 TINY_UNET = {
     "unet": {

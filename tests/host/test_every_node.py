@@ -107,3 +107,13 @@ def test_stop_ends_every_node_within_a_second(watched, long):
     within = STOPPED_WITHIN * watched.server.patience
     assert len(went_on) >= 5
     assert {id: seconds for id, seconds in went_on.items() if seconds > within and "Load" not in long[id]["node"]} == {}
+
+
+def test_pictures_come_and_go_in_the_precision_that_the_host_is_told(start_server, host_path):
+    if "fp16-intermediates" not in (host_path / "comfy" / "cli_args.py").read_text(encoding="utf-8"):
+        pytest.skip("this host has one precision for what is between nodes")
+    run, seen = Watched(start_server("--fp16-intermediates")).run(tiny_prompt())
+    assert run.status == "success", run.error
+    painted = {id: line["pictures"] for id, line in seen.items() if line["pictures"]}
+    assert len(painted) >= 15
+    assert {id: kinds for id, kinds in painted.items() if set(kinds) != {"torch.float16"}} == {}

@@ -443,6 +443,30 @@ def test_functions_of_other_packs_and_loras_are_kept(world, models):
     assert torch.equal(run(model, name), stock)
 
 
+PATCHES = {
+    "RescaleCFG": ("comfy_extras.nodes_model_advanced", {"multiplier": 0.7}),
+    "PerturbedAttentionGuidance": ("comfy_extras.nodes_pag", {"scale": 3.0}),
+}
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_patches_of_the_hosts_own_are_kept(world, models, patch):
+    import importlib
+
+    module, settings = PATCHES[patch]
+    node, model, name = getattr(importlib.import_module(module), patch), models("SD1.5"), "SD1.5"
+    with torch.inference_mode():
+        if hasattr(node, "execute"):
+            patched = node.execute(model=model, **settings).args[0]
+        else:
+            (patched,) = getattr(node(), node.FUNCTION)(model=model, **settings)
+    how = {**HALF_WAY, "cfg": 4.0}
+    alone, beside = run(patched, name, **how), run(world.guide(patched, strength=2.0), name, **how)
+    assert not torch.allclose(alone, run(model, name, **how))
+    assert torch.equal(alone, run(world.guide(patched, strength=0.0), name, **how))
+    assert world.loss(model, beside).mean() < world.loss(model, alone).mean() - 0.005
+
+
 def test_image_to_image_and_inpainting(world, models):
     model, name = models("SD3"), "SD3"
     with torch.inference_mode():
@@ -563,7 +587,7 @@ def test_when_memory_runs_out_the_chunk_is_halved(world, models):
     try:
         assert torch.allclose(run(guided, name, steps=2), first, atol=tol.FLOAT32_SUM)
         joint.encode_image = lambda img: (_ for _ in ()).throw(mm.OOM_EXCEPTION("on purpose"))
-        with pytest.raises(world.InputError, match="does not fit into memory"):
+        with pytest.raises(world.InputError, match="does not fit into the memory"):
             run(guided, name, steps=2)
     finally:
         del joint.encode_image

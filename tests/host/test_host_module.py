@@ -177,8 +177,26 @@ def test_chunks_are_halved_where_memory_runs_out(host):
     def never(part):
         raise host.mm.OOM_EXCEPTION("on purpose")
 
-    with pytest.raises(host.InputError, match="does not fit"):
+    with pytest.raises(host.InputError, match=r"does not fit .* GiB of .* are free"):
         host.in_chunks(never, x, 4, torch.device("cpu"))
+
+
+def test_long_work_begins_again_with_half_the_chunk(host):
+    tried = []
+
+    def narrow(chunk):
+        tried.append(chunk)
+        if chunk > 3:
+            raise host.mm.OOM_EXCEPTION("on purpose")
+        return chunk
+
+    assert host.halving(narrow, 12, torch.device("cpu")) == 3 and tried == [12, 6, 3]
+
+
+@pytest.mark.parametrize("file", ["video_editing", "continuous_video", "guide_model"])
+def test_what_takes_a_chunk_halves_it(file):
+    """Or goes through in_chunks, which does."""
+    assert "halving(" in (ROOT / "nodes" / f"{file}.py").read_text(encoding="utf-8")
 
 
 def test_stop_is_raised_from_the_step(host):

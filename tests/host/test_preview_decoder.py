@@ -229,6 +229,29 @@ def test_the_vaes_of_wan_go_through_time_exactly(decoders, folder, name, module,
     holds_its_difference_quotient(decoder.decode, z)
 
 
+def test_the_vae_of_ltx_is_decoded_as_a_whole_with_its_true_gradient(decoders, folder):
+    ltx = pytest.importorskip("comfy.ldm.lightricks.vae.causal_video_autoencoder")
+    up = ["compress_all", {"residual": True, "multiplier": 2}]
+    config = dict(
+        dims=3, in_channels=3, out_channels=3, latent_channels=128, norm_layer="pixel_norm", patch_size=4,
+        encoder_blocks=[["res_x", {"num_layers": 1}]], decoder_blocks=[["res_x", {"num_layers": 1}], up, up, up],
+        encoder_base_channels=8, decoder_base_channels=8, latent_log_var="uniform", timestep_conditioning=False,
+    )  # fmt: skip
+    network = randomised(ltx.VideoVAE(config=config)).double()
+    for buffer in network.per_channel_statistics.buffers():
+        buffer.copy_(torch.ones_like(buffer))
+    z = latent(1, 128, 3, 2, 2)
+    prepare = type(model_of("LTXV").model.latent_format)().process_out
+    wanted, pulled = gradient(lambda z: network.decode(prepare(z))[0].movedim(1, 0), z)
+    with torch.inference_mode():
+        decoder = decoders.make_decoder(model_of("LTXV"), "full VAE", vae_of(network, 128, True))
+    assert not decoder.chunkable and "as a whole" in decoder.cost and len(wanted) == 17
+    made, got = gradient(decoder.decode, z)
+    assert torch.allclose(made, wanted, rtol=0, atol=tol.FLOAT64_SUM)
+    assert torch.allclose(got, pulled, rtol=0, atol=tol.FLOAT64_SUM * float(pulled.abs().max()))
+    holds_its_difference_quotient(decoder.decode, z)
+
+
 def peak(fn) -> int:
     """The most bytes that fn has allocated at once."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiled:

@@ -75,6 +75,7 @@ def watched(name: str, execute, report: Path):
         try:
             out = execute(cls, *args, **kwargs)
             line["outputs"] = [digest(value) for value in out.args]
+            line["pictures"] = [str(value.dtype) for value in out.args if is_picture(value)]
             return out
         finally:
             timer.cancel()
@@ -137,6 +138,10 @@ def weights_of(value: Any) -> torch.nn.Module | None:
     """The network of a model of ours (.patcher) or of the host's (.model)."""
     inner = getattr(getattr(value, "patcher", value), "model", value)
     return inner if isinstance(inner, torch.nn.Module) else None
+
+
+def is_picture(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.ndim == 4 and value.shape[-1] == 3
 
 
 def asks(value: Any) -> bool:
