@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from ..common.called import command
 from ..common.errors import InputError
 from ..common.files import check_name, read_toml
 
@@ -83,7 +84,7 @@ class Row:
         if not self.sources:
             return "Install SoundGuide again: it comes with this file."
         if all(source.url for source in self.sources.values()):
-            return f"Get it with `python -m soundguide_core download {self.name}`."
+            return f"Get it with {command(f'download {self.name}')}."
         pages = " and ".join(dict.fromkeys(source.page for source in self.sources.values() if not source.url))
         places = " and ".join(str(self.files[part]) for part, source in self.sources.items() if not source.url)
         return f"Fetch it by hand from {pages} and save it as {places}."

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .. import __version__
+from ..common.called import called
 from ..common.errors import InputError, Stopped, printable, shown
 from . import (
     classify,
@@ -64,7 +65,7 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     about = "Pictures changed by the meaning of sounds."
-    top = Parser(_called(), description=about)
+    top = Parser(called(), description=about)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
@@ -75,13 +76,6 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--overwrite", action="store_true", help="write into a folder that holds other files")
         command.set_defaults(run=module.run)
     return top
-
-
-def _called() -> str:
-    """How this command line was started, for its help."""
-    if Path(sys.argv[0]).stem == "soundguide":  # the script that pip installs
-        return "soundguide"
-    return os.environ.get("SOUNDGUIDE_CALLED", "python -m soundguide_core")  # set by start.py
 
 
 def _warn(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:

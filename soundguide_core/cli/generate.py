@@ -1,8 +1,9 @@
 """Make a video of a recording: a picture that changes with every moment of the sound, and the sound in it.
 
 The picture that the sound changes is a random one of the generator (--seed), your own (--image), or what words name
-(--text). Frames are written as they are made; --out takes a video file, or a name without ending for a folder of PNGs.
-What is transparent in a picture or a video is laid on white.
+(--text). It hears with the network that was trained with its generator (--trajectory), not with that of `classify`, so
+the two may name a sound otherwise. Frames are written as they are made; --out takes a video file, or a name without
+ending for a folder of PNGs. What is transparent in a picture or a video is laid on white.
 """
 
 from __future__ import annotations
