@@ -40,6 +40,18 @@ def test_centroid_rises_with_pitch():
     assert centroid[25:35] == pytest.approx(np.log(4000 / 50) / np.log(200), abs=0.05)
 
 
+@pytest.mark.slow
+def test_a_click_after_ten_minutes_is_in_its_frame():
+    fps, seconds = 30000 / 1001, [5.5, 60.25, 300.75, 598.5]
+    wave = 1e-3 * torch.randn(600 * RATE, generator=torch.Generator().manual_seed(0))
+    for second in seconds:
+        wave[round(second * RATE) : round(second * RATE) + 200] = 0.9
+    curve = loudness(wave, RATE, fps, round(600 * fps))
+    for second in seconds:
+        near = slice(int(second * fps) - 20, int(second * fps) + 21)
+        assert abs(int(curve[near].argmax()) - 20) <= 1, second
+
+
 def test_clicks_are_onsets_and_beats():
     wave = 1e-4 * torch.randn(RATE * 8, generator=torch.Generator().manual_seed(0))
     for k in range(16):

@@ -78,6 +78,18 @@ def test_frame_spans_tile_the_sound():
     assert spans[49][1] == round(50 * 44100 * 1001 / 24000)
 
 
+def test_frames_do_not_drift_in_ten_minutes_of_ntsc():
+    """29.97 frames a second are 30000 / 1001; a frame too long by a sample each would be 0.8 s off at the end."""
+    fps, sample_rate = 30000 / 1001, 44100
+    last = round(600 * fps) - 1
+    first_sample, end = w.frame_span(last, sample_rate, fps)
+    assert abs(end - 600 * sample_rate) < sample_rate / fps and end - first_sample in (1471, 1472)
+    for seconds in (60, 300, 599):
+        i = int(seconds * fps)
+        first_sample, end = w.frame_span(i, sample_rate, fps)
+        assert first_sample <= round(seconds * sample_rate) <= end
+
+
 def test_windows_are_centred_on_their_frame():
     wave = torch.arange(100.0)
     out = w.windows_per_frame(wave, 10, 1, 10, 6)

@@ -219,3 +219,20 @@ def test_values_of_a_list_in_one_float_drive_this_packs_curve_inputs(server):
     """The plot is drawn, and what arrives as no curve is told in two sentences."""
     run, _ = ran(server, see=node("PreviewImage", images=["shape", 9]))
     assert pictures(server, run, "see")[0].std() > 10
+
+
+def test_what_is_drawn_is_what_goes_out(pack, monkeypatch):
+    """The plots of Audio Curve and Curve Shape are of the very lists that the outputs hold."""
+    import torch
+
+    audio, curves, plots = pack("nodes.audio"), pack("nodes.curves"), pack("nodes.plots")
+    sound = {"waveform": torch.randn(1, 1, 22050, generator=torch.Generator().manual_seed(0)), "sample_rate": 22050}
+    drawn = []
+    monkeypatch.setattr(plots, "curve_picture", lambda values, *_: drawn.append(values))
+    monkeypatch.setattr(plots, "shape_picture", lambda before, after, *_: drawn.append(after))
+    with torch.inference_mode():
+        said = dict(curve="loudness", fps=12.0, num_frames=0, low=0.0, high=1.0, smoothing=0.1, law="sones")
+        curve = audio.SoundSchedule.execute(audio=sound, **said).args
+        shaped = curves.CurveShape.execute(values=curve[0], **{**SHAPE, "threshold": 0.5}).args
+    assert drawn[0] is curve[0] and curve[4] == drawn[0]
+    assert drawn[1] == shaped[0] and shaped[0] != curve[0]
