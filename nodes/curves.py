@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..soundguide_core.audio.curve_config import CurveShape as Shape
 from ..soundguide_core.audio.keyframes import FIZZ, VALUE_FORMATS
+from ..soundguide_core.common.errors import InputError
 from . import host_curves, plots
-from .host import advanced, check_choice, io, recording_of, search_aliases
+from .host import advanced, check_choice, io, recording_of, search_aliases, wave_of
 from .settings import config_inputs, config_of
 
 EVERY = "the graph behind it runs once for each frame"
@@ -128,4 +129,74 @@ class CurveShape(io.ComfyNode):
         )
 
 
-NODES = [CurveShape]
+class VideoLength(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="SoundGuideVideoLength",
+            display_name="Length of a Video (Seconds, Beats)",
+            **search_aliases(
+                "audio reactive, frame count, number of frames, duration, bpm, beats to frames, seconds to frames, "
+                "4n+1, 8n+1, video length"
+            ),
+            category="SoundGuide/audio",
+            description="How many frames a video needs for a sound, for seconds, or for beats at a tempo, in a length "
+            "that its model can make.",
+            inputs=[
+                io.Float.Input(
+                    "fps", default=24.0, min=0.1, max=240.0, step=0.1, tooltip="Frames a second of the video to come."
+                ),
+                io.Float.Input(
+                    "seconds", default=0.0, min=0.0, max=36000.0, step=0.1,
+                    tooltip="How long it shall be; 0 counts beats, or takes the sound's length.",
+                ),
+                io.Float.Input(
+                    "beats", default=0.0, min=0.0, max=100_000.0, step=1.0,
+                    tooltip="How many beats it shall last, in place of seconds; 0 counts none.",
+                ),
+                io.Float.Input("bpm", default=120.0, min=1.0, max=1000.0, step=0.1, tooltip="Beats a minute."),
+                io.Combo.Input(
+                    "frames_per_latent", options=list(LATENT_FRAMES), default=next(iter(LATENT_FRAMES)),
+                    tooltip="How many pictures the model joins into one latent frame: Wan makes 1, 5, 9 ... 81 frames, "
+                    "LTX 1, 9, 17 ... 97.",
+                ),
+                io.Audio.Input(
+                    "audio", optional=True, tooltip="The video lasts as long as it, where seconds and beats are 0."
+                ),
+            ],
+            outputs=[
+                io.Int.Output(
+                    "count", display_name="num_frames",
+                    tooltip="Frames of the video, never fewer than asked for: for Encode Sound, Audio Curve and the "
+                    "length of an empty video latent.",
+                ),
+                io.Float.Output("fps_out", display_name="fps", tooltip="Frames a second, to be connected further."),
+                io.Float.Output("lasts", display_name="seconds", tooltip="How long these frames last."),
+                io.Int.Output(
+                    "latent_frames", display_name="latent_frames", tooltip="How many of them the model samples."
+                ),
+                io.String.Output("told", display_name="how", tooltip="Why it is so many, in words."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def refuse(cls, seconds, beats):
+        if seconds and beats:
+            raise InputError("Seconds and beats are both given.", "Leave one of them at 0.")
+
+    @classmethod
+    def execute(cls, fps, seconds, beats, bpm, frames_per_latent, audio=None):
+        from ..soundguide_core.audio.lengths import beats_in_seconds, video_length
+
+        check_choice("frames_per_latent", frames_per_latent, list(LATENT_FRAMES))
+        if beats:
+            seconds = beats_in_seconds(beats, bpm)
+        if not seconds and audio is not None:
+            wave, sample_rate = wave_of(audio)
+            seconds = wave.shape[-1] / sample_rate
+        joined = LATENT_FRAMES[frames_per_latent]
+        length = video_length(seconds, fps, joined)
+        return io.NodeOutput(length.frames, fps, length.seconds, length.latent_frames, length.in_words(joined))
+
+
+NODES = [CurveShape, VideoLength]

@@ -69,6 +69,7 @@ def test_every_node_works(server, node_infos):
     said = json.loads(run.outputs["see_said"]["text"][0])
     assert len(said["words"]) == 23 and {"rain", "a brass band", "Owl"} <= {each["word"] for each in said["words"]}
     assert run.outputs["see_voice"]["text"][0] == "7"
+    assert "1 + 4 k of them: 17 frames" in run.outputs["see_length"]["text"][0]
     assert "shuffled sounds" in run.outputs["see_report"]["text"][0]
     told, score, before = (run.outputs[name]["text"][0] for name in ("see_report2", "see_score", "see_before"))
     after_it, before_it = told.split("\n\nbefore\n")
@@ -243,6 +244,7 @@ BEFORE_IT_RUNS = {
     "no word to listen for": changed(say={"words": " ,", "vocabulary": "only the words below"}),
     "guiding that ends before it starts": changed(guided={"start": 0.6, "end": 0.4}),
     "no prompt": changed(words={"texts": "\n"}),
+    "two lengths": changed(length={"seconds": 5.0, "beats": 8.0}),
     "weights of nothing": changed(mix=dict.fromkeys(("weight_1", "weight_2", "weight_3", "weight_4"), 0.0)),
     "weights that are not there": changed(J={"name": "nobody"}),
     "weights that have to be fetched": changed(J={"name": "clip-b-32-wav2clip"}),
