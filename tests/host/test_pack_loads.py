@@ -71,6 +71,13 @@ def test_every_node_explains_itself(node_infos):
         assert len(info["output_tooltips"]) == len(info["output"]) and all(info["output_tooltips"]), name
 
 
+def test_no_other_node_has_a_name_of_ours(server, node_infos):
+    others = {name for name, info in server.get("/object_info").items() if PACK not in info["python_module"]}
+    assert len(others) > 100 and not [name for name in others if name.startswith("SoundGuide")]
+    shown = {info["display_name"] for info in node_infos.values()}
+    assert len(shown) == len(node_infos), "two nodes of ours are called the same"
+
+
 SEARCHED = "audio reactive, amplitude, fft, bpm, beat, fire, music, loudness, onset, stem, audio, optical flow, clap"
 
 
