@@ -88,7 +88,8 @@ def test_who_chooses_chinese_reads_chinese(chromium, server):
             "() => { const n = window.LiteGraph.createNode('SoundGuideGuideModel'); window.app.graph.add(n); }"
         )
         shown = page.page.evaluate(
-            "() => { const n = window.app.graph._nodes.at(-1); return [n.title, ...n.inputs.map(i => i.localized_name)]; }"
+            "() => { const n = window.app.graph._nodes.at(-1);"
+            " return [n.title, ...n.inputs.map(i => i.localized_name)]; }"
         )
         told = json.loads((ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
         named = told["SoundGuideGuideModel"]
