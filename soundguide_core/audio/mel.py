@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..common.errors import InputError, check_number, check_whole
 from ..common.stop import check_stop
-from ..common.typed import check_types
+from ..common.typed import check_types, known
 from .waveform import check_frames, check_wave, resample
 
 AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db
@@ -81,7 +81,9 @@ class MelSpec:
     @classmethod
     def from_dict(cls, values: dict | str) -> MelSpec:
         """values: the fields, or the name of a published front end, a key of SPECS."""
-        return SPECS[values] if isinstance(values, str) else cls(**check_types(cls, values, "The mel of the file"))
+        if isinstance(values, str):
+            return known(SPECS, values, "mel front end")
+        return cls(**check_types(cls, values, "The mel of the file"))
 
     @property
     def drawn(self) -> MelSpec:

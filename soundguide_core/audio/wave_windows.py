@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.errors import check_whole
-from ..common.typed import check_types
+from ..common.typed import check_types, known
 from .mel import MelSpec
 from .waveform import check_frames, check_wave, resample
 
@@ -41,9 +41,9 @@ class WaveSpec:
     @classmethod
     def from_dict(cls, values: dict | str) -> WaveSpec:
         """values: the fields, or the name of a published front end, a key of SPECS."""
-        return (
-            SPECS[values] if isinstance(values, str) else cls(**check_types(cls, values, "The front end of the file"))
-        )
+        if isinstance(values, str):
+            return known(SPECS, values, "front end")
+        return cls(**check_types(cls, values, "The front end of the file"))
 
     @property
     def drawn(self) -> MelSpec:

@@ -15,6 +15,11 @@ from ..common.errors import InputError
 
 SPARE = 2**24  # numbers beyond those of the file: masks, indices, windows of a Fourier transform
 SMALLEST = 1000  # what each tensor counts as at least, so that a million empty layers are too many as well
+# what a constructor ends in that is given the wrong config; a library's own branches may leave a variable unset
+FAILURES = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, UnboundLocalError,
+    ValueError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -34,7 +39,7 @@ def bounded_build(path: str | os.PathLike, what: str, tensors: Mapping[str, Tens
         raise
     except _TooLarge as error:
         raise InputError(f"{path} describes a far larger network than it holds weights for.", remedy) from error
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except FAILURES as error:
         why = str(error).split("\n")[0][:200]
         raise InputError(f"{path} does not describe {what} ({why}).", remedy) from error
 

@@ -229,7 +229,8 @@ def find(kind: str, name_or_path: str | os.PathLike | None = None) -> Row:
         InputError: the name is unknown (the known ones are listed) or a file is missing (how to get it is said).
     """
     _check_kind(kind)
-    name = default(kind) if name_or_path is None else os.fspath(check_name(name_or_path))
+    name = default(kind) if name_or_path is None else name_or_path
+    name = os.fspath(check_name(name)) if name != "" else ""
     row = next((row for row in rows(kind) if row.name == name), None)
     if row is not None and not row.missing:
         return row

@@ -6,11 +6,12 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError, shown, value_shown
 
+T = TypeVar("T")
 MOST, MOST_ENTRIES, MOST_LETTERS = 2**53, 1000, 1000  # of a number, a list, a word
 AGAIN = "Get the file again from the people who made it, or convert it again."
 
@@ -59,17 +60,33 @@ def check_types(takes: Callable, values: Any, what: str, remedy: str = AGAIN) ->
     what: the values' name in an error.
 
     Raises:
-        InputError: they are no mapping, one of them is of another type than the hint says, or no field of a dataclass.
+        InputError: they are no mapping, or one of them is of another type than the hint says; of a dataclass also
+            where one is no field of it, or one that it needs is not there.
     """
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise InputError(f"{what} is no table of names and values.", remedy)
-    known = {each.name for each in fields(takes)} if is_dataclass(takes) else values.keys()
-    if unknown := sorted(values.keys() - known):
+    ours = {each.name for each in fields(takes)} if is_dataclass(takes) else values.keys()
+    if unknown := sorted(values.keys() - ours):
         raise InputError(f"{what} has an unknown entry {shown(unknown[0])!r}.", remedy)
+    if missing := sorted(_needed(takes) - values.keys()):
+        raise InputError(f"{what} has no {missing[0]}.", remedy)
     for name, hint in _hints(takes).items():  # pyright: ignore[reportArgumentType] it narrows takes for good
         if name in values and not fits(values[name], hint):
             raise InputError(f"{what} has {name} {value_shown(values[name])}.", remedy)
     return dict(values)
+
+
+def known(table: Mapping[str, T], name: str, what: str) -> T:
+    """table[name]; what: the kind of entry, as an error calls it."""
+    if name not in table:
+        raise InputError(f"There is no {what} called {shown(name)!r}.", f"Known are {', '.join(table)}.")
+    return table[name]
+
+
+def _needed(takes: Callable) -> set[str]:
+    """The fields of a dataclass that have no default."""
+    ours = fields(takes) if is_dataclass(takes) else ()
+    return {each.name for each in ours if each.init and each.default is each.default_factory is MISSING}
 
 
 def _hints(takes: Callable) -> dict[str, Any]:

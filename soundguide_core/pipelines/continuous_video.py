@@ -146,8 +146,9 @@ class Clip:
 
     def found_by(self, generator: Generator, seed: int, on_step=None) -> ClipProjection:
         """The generator's video that is most like it."""
-        step = max(round(self.fps / CLIP_FPS), 1)
-        frames = self.frames[: max(round(CLIP_SEC * self.fps), 2) : step]
+        frames = self.frames[: max(round(CLIP_SEC * self.fps), 2)]
+        step = max(min(round(self.fps / CLIP_FPS), len(frames) - 1), 1)
+        frames = frames[::step]
         if len(frames) < 2:
             raise InputError("A clip of one frame does not move.", "Give a longer clip.")
         size = (generator.resolution, generator.resolution)

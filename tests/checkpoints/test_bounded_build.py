@@ -110,8 +110,8 @@ OTHERS = {
     "picture": (load_clip, CLIP | {"preprocess": {"size": MANY}}, "picture tower sees"),
     "negative width": (load_clip, clip(width=-64), "size of the text tower"),
     "no sizes": (load_clip, {"preprocess": {"size": 8}}, "does not describe a picture and text model"),
-    "depths": (load_sound, swin(depths=[MANY]), LARGER),
-    "many stages": (load_sound, swin(depths=[1] * 4000, num_heads=[1] * 4000), "far larger|does not describe"),
+    "depths": (load_sound, swin(depths=[MANY]), "A backbone's depths"),
+    "many stages": (load_sound, swin(depths=[1] * 4000, num_heads=[1] * 4000), "A backbone's depths"),
     "embedding": (load_sound, swin(embed_dim=2**20), LARGER),
     "picture of a swin": (load_sound, swin(img_size=2**18, depths=[2]), LARGER),
     "no heads": (load_sound, swin(num_heads=[0]), "does not describe a sound encoder"),
@@ -121,14 +121,14 @@ OTHERS = {
     "wav2clip": (load_sound, {"encoder": {"architecture": "wav2clip", "hidden": MANY}, "wave": "wav2clip"}, LARGER),
     "mel": (load_sound, sound("resnet18", mel=RELEASED.to_dict() | {"n_fft": MANY}), "A mel's n_fft"),
     "wave": (load_sound, {"encoder": {}, "wave": SPECS["wav2clip"].to_dict() | {"samples": 0}}, "window's samples"),
-    "unknown front end": (load_sound, sound("resnet18", mel="loud"), "does not describe a sound encoder"),
+    "unknown front end": (load_sound, sound("resnet18", mel="loud"), "no mel front end called 'loud'"),
     "faces: blocks": (load_identity, {"arcface": FACE | {"units": [MANY]}}, "number of blocks"),
     "faces: width": (load_identity, {"arcface": FACE | {"widths": [8, MANY]}}, "width of a face network"),
     "faces: reduction": (load_identity, {"arcface": FACE | {"reduction": 0}}, "reduction"),
     "faces: dim": (load_identity, {"arcface": FACE | {"side": 4096, "dim": 2**14}}, LARGER),
     "faces: nothing": (load_identity, {}, "does not describe a face network"),
     "classes": (load_scene_classifier, {"widths": [MANY], "classes": ["a"]}, "far larger|does not describe"),
-    "trajectory": (load_trajectory, {"trajectory": {"num_ws": MANY, "w_dim": MANY}}, "does not describe a trajectory"),
+    "trajectory": (load_trajectory, {"trajectory": {"num_ws": MANY, "w_dim": MANY}}, "has no "),
 }  # fmt: skip
 
 

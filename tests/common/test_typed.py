@@ -7,7 +7,7 @@ from typing import Any, Literal, Optional, Union
 import pytest
 
 from soundguide_core.common.errors import InputError
-from soundguide_core.common.typed import check_types, fits
+from soundguide_core.common.typed import check_types, fits, known
 
 NAN, INF = float("nan"), float("inf")
 
@@ -47,6 +47,10 @@ def test_values_of_a_class_and_of_a_function():
     assert check_types(Sizes, {"width": 3}, "The config") == {"width": 3}
     with pytest.raises(InputError, match="The config has an unknown entry 'other'"):
         check_types(Sizes, {"width": 3, "other": "free"}, "The config")
+    with pytest.raises(InputError, match="The config has no width"):
+        check_types(Sizes, {"name": "a"}, "The config")
+    with pytest.raises(InputError, match="no front end called 'x'. Known are a, b"):
+        known({"a": 1, "b": 2}, "x", "front end")
     for takes in (Sizes, built):
         for values, said in (({"width": "3"}, "The config has width '3'"), ([1], "no table"), ({1: 2}, "no table")):
             with pytest.raises(InputError, match=said):
