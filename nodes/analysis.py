@@ -112,6 +112,8 @@ def frames_and_sound(image, audio, fps: float, video) -> tuple[Any, Any, float]:
 def before_frames(before, count: int):
     """The frames of an IMAGE or a VIDEO, as many as the video has that they are held against."""
     frames = before.get_components().images if hasattr(before, "get_components") else before
+    if not isinstance(frames, torch.Tensor):
+        raise InputError(f"A {type(frames).__name__} has arrived at input 'before'.", "Connect an IMAGE or a VIDEO.")
     if len(frames) != count:
         raise InputError(f"{len(frames)} frames before meet {count} after.", "Send the same stretch of video.")
     return frames

@@ -41,6 +41,8 @@ KINDS = {
     "SOUNDGUIDE_VIDEO_GENERATOR": "video-generator",
     "SOUNDGUIDE_PIXEL_DIFFUSION": "unet",
     "SOUNDGUIDE_FLOW_ESTIMATOR": "flow",
+    "SOUNDGUIDE_FACE_IDENTITY": "identity",
+    "SOUNDGUIDE_INVERSION_ENCODER": "inversion-encoder",
 }
 
 

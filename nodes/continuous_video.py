@@ -10,7 +10,7 @@ import torch
 from ..soundguide_core.systems.configs.continuous_video import ContentConfig, ContinuousConfig, MotionConfig
 from . import sockets
 from .embedding import check_encoder
-from .host import advanced, halving, image_of, img_of, io, on_device, on_step, recording_of, search_aliases
+from .host import advanced, halving, image_of, img_of, io, on_device, on_step, recording_of, search_aliases, with_grad
 from .settings import config_inputs, config_of
 
 FIRST = {"default": None}  # the first option is the default, unsaid
@@ -99,9 +99,8 @@ class StyleGANVRender(io.ComfyNode):
         )  # fmt: skip
 
         def rendered(chunk: int) -> torch.Tensor:
-            video = plan(
-                network, joint[0] if joint else None, heard, replace(config, chunk=chunk), on_step=on_step(), **said
-            )
+            sized = replace(config, chunk=chunk)
+            video = with_grad(plan, network, joint[0] if joint else None, heard, sized, on_step=on_step(), **said)
             return torch.cat([part.frames.cpu() for part in video.render(on_step())])
 
         frames = halving(rendered, config.chunk, generator.device)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import torch
 from torch import Tensor
 
+from ..soundguide_core.common.errors import printable
 from ..soundguide_core.systems.configs.hear_words import SURE
 from .host import as_image
 from .packages import is_there
@@ -271,4 +272,7 @@ def _picture(figure) -> Tensor:
 
 
 def _short(text: str, letters: int = 72) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"
+    """As a plot writes it: no half a character, which JSON can hold, and no formula between dollars."""
+    text = printable(text)
+    text = text if len(text) <= letters else text[: letters - 1] + "…"
+    return text.replace("$", r"\$")

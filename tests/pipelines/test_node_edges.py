@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -235,3 +238,39 @@ def test_encoders_of_one_space_meet_and_others_are_refused_by_name(nodes, refuse
     nodes("embedding").check_encoder([heard, read], encoder)
     with refused("meets encoder 'clip-b-32-cvpr2022', which has another space"):
         nodes("embedding").check_encoder([elsewhere], encoder)
+
+
+def test_a_clip_is_found_though_the_host_calls_in_inference_mode(execute, model, tiny_video_generator):
+    generator = model("generators.loading.load_video_generator", tiny_video_generator)
+    clip = torch.rand(3, 24, 24, 3)
+    made = {"psi": 1.0, "motion_seed": 0, "seed": 0, "fps": 4.0}
+    frames, fps, count = execute(
+        "continuous_video", "StyleGANVRender", generator=generator, seconds=1.0, clip=clip, clip_fps=24.0, **made
+    )
+    assert len(frames) == count == 4 and fps == 4 and torch.isfinite(frames).all()
+
+
+def test_what_a_picture_before_is_not(nodes, refused):
+    with refused("A str has arrived at input 'before'"):
+        nodes("analysis").before_frames("frames", 3)
+
+
+def test_models_at_another_input(model, nodes, refused, tiny):
+    generator = model("generators.loading.load_generator", tiny.generator)
+    for kind in nodes("checks").KINDS:
+        socket = SimpleNamespace(id="it", optional=True, get_io_type=lambda kind=kind: kind)
+        with refused("A str has arrived at input 'it'"):
+            nodes("checks").checked_value(socket, "a text")
+        assert nodes("checks").checked_value(socket, None) is None
+        assert nodes("checks").checked_value(socket, generator) is generator  # it says no kind
+
+
+def test_every_socket_of_ours_is_checked(nodes):
+    checks = nodes("checks")
+    source = Path(nodes("sockets").__file__).read_text(encoding="utf-8")
+    assert set(re.findall(r'io\.Custom\("(SOUNDGUIDE_\w+)"\)', source)) == {*checks.KINDS, *checks.SENT}
+
+
+@pytest.mark.parametrize("text", ["half \udcff", "$\\frac$", "100 $", "a\nb\x1b[2J", "雨"])
+def test_any_text_stands_over_a_plot(nodes, text):
+    assert nodes("plots").layer_picture([0.1, 0.5], text).shape[-1] == 3
