@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from ..common.errors import InputError, check_number, check_whole
 from ..common.settings import from_mapping
-from . import winograd
+from . import doubling, winograd
 from .generator import Mapping, StyleGenerator, check_synthesis
-from .ops import SQRT2, FullyConnected, act, conv2d_up, demodulation, modulated_conv2d, upsample2d
+from .ops import SQRT2, FullyConnected, act, conv2d_up, demodulation, modulated_conv2d, upfirdn2d, upsample2d
 
 Config = TypeVar("Config", bound="StyleGAN2Config")
 
@@ -125,7 +125,8 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.up, self.grouped, self.clamp, self.noise = up, config.grouped, config.conv_clamp, config.noise
-        self.kernels: winograd.Kernels | None = None  # no part of the state
+        self.kernels: winograd.Kernels | None = None  # no part of the state; nor is
+        self.taps: doubling.Taps | None = None
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: Rng) -> Tensor:
         style, offset = self.affine(w), self._offset(len(x), noise_mode, rng)
@@ -151,11 +152,15 @@ class SynthesisLayer(nn.Module):
         """
         scale = demodulation(self.weight, style)[:, None, None] * SQRT2
         if not self.up and winograd.pays(x, self.weight):
-            self.kernels = winograd.Kernels.keep(self.kernels, self.weight)
+            self.kernels = winograd.Kernels.keep(self.kernels, self.weight, min(x.shape[2:]))
             around = winograd.Around(style[:, None, None], scale, offset * SQRT2, self.clamp)
-            return winograd.conv3x3(x, self.kernels.made, around)
+            return winograd.conv3x3(x, self.kernels, around)
         x = x * style[:, :, None, None]
-        x = conv2d_up(x, self.weight) if self.up else F.conv2d(x, self.weight, padding=1)
+        if self.up and doubling.pays(x, self.weight):
+            self.taps = doubling.Taps.keep(self.taps, self.weight)
+            x = upfirdn2d(doubling.conv_transpose(x, self.taps), pad=(1, 1), gain=4)
+        else:
+            x = conv2d_up(x, self.weight) if self.up else F.conv2d(x, self.weight, padding=1)
         return winograd.finish(x.permute(0, 2, 3, 1), offset * SQRT2, scale, self.clamp).permute(0, 3, 1, 2)
 
 

@@ -207,9 +207,9 @@ class SynthesisLayer(nn.Module):
         style = (style * self.magnitude_ema.rsqrt())[:, None, None]
         padding = self.weight.shape[-1] - 1
         if winograd.pays(x, self.weight):
-            self.kernels = winograd.Kernels.keep(self.kernels, self.weight)
+            self.kernels = winograd.Kernels.keep(self.kernels, self.weight, min(x.shape[2:]))
             around = winograd.Around(style, scale, offset, clamp=None, slope=1)
-            x = winograd.conv3x3(x, self.kernels.made, around, padding=padding)
+            x = winograd.conv3x3(x, self.kernels, around, padding=padding)
         else:
             x = F.conv2d(x * style.movedim(-1, 1), self.weight, padding=padding).permute(0, 2, 3, 1)
             x = torch.addcmul(offset, x, scale, out=x).permute(0, 3, 1, 2)

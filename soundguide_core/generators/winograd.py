@@ -1,69 +1,81 @@
-"""3x3 convolutions on the processor with a quarter of the multiplications: Winograd's F(4x4, 3x3).
+"""3x3 convolutions on the processor with a fraction of the multiplications: Winograd's F(4x4,3x3) and F(6x6,3x3).
 
-A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: a tile of 4x4 outputs is
-Y = A^T [(G g G^T) * (B^T d B)] A, whose products over all channels are 36 matrix products instead of 144. The kernels
-G g G^T are kept, for a frozen network has the same ones at every call. A layer runs in strips of rows that stay in the
-processor's cache, and what a layer does beside the convolution (style, demodulation, noise, bias, activation) is done
-to a strip while it is there.
+A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: a tile of outputs is
+Y = A^T [(G g G^T) * (B^T d B)] A, whose products over all channels are one matrix product for each of its points. The
+kernels G g G^T are kept, for a frozen network has the same ones at every call. A layer runs in strips of rows, or in
+several small maps at once, and what a layer does beside the convolution (style, demodulation, noise, bias, activation)
+is done to a row of tiles while it is in the processor's cache.
 
-For rendering: nothing here can be differentiated. Rounding is about four times that of a direct convolution.
-Axes: B batch, H W, I channels in, O channels out, T tiles.
+For rendering: nothing here can be differentiated. Rounding is some five times that of a direct convolution.
+Axes: B batch, H W, I channels in, O channels out, T tiles, P points along a side of a tile.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-B_T = (
-    (4.0, 0.0, -5.0, 0.0, 1.0, 0.0),
-    (0.0, -4.0, -4.0, 1.0, 1.0, 0.0),
-    (0.0, 4.0, -4.0, -1.0, 1.0, 0.0),
-    (0.0, -2.0, -1.0, 2.0, 1.0, 0.0),
-    (0.0, 2.0, -1.0, -2.0, 1.0, 0.0),
-    (0.0, 4.0, 0.0, -5.0, 0.0, 1.0),
-)
-G = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
-)
-A_T = (
-    (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
-    (0.0, 1.0, -1.0, 2.0, -2.0, 0.0),
-    (0.0, 1.0, 1.0, 4.0, 4.0, 0.0),
-    (0.0, 1.0, -1.0, 8.0, -8.0, 1.0),
-)
-TILE, SEEN = 4, 6  # outputs along a side of a tile, inputs that they are made of
+from .toom_cook import Matrix, toom_cook
+
 SMALLEST = 16  # H and W from which it pays
-STRIP = 2**20  # numbers of a strip's transformed inputs or products, about
-FEW = 128  # tiles of a strip at least, so that the kernels are not read from memory for a few products
+LARGE_FROM = 48  # from here on the larger tile; smaller maps are no multiples of it
+STRIP = 2**22  # numbers of a strip's transformed inputs or products, about: the kernels are read once a strip
+SLOPE = 0.2
+
+
+class Form(NamedTuple):
+    """What is computed along each axis: tile outputs from seen inputs by way of so many points."""
+
+    b_t: Matrix  # [P,seen]
+    g: Matrix  # [P,3]
+    a_t: Matrix  # [tile,P]
+
+    @property
+    def tile(self) -> int:
+        return len(self.a_t)
+
+    @property
+    def seen(self) -> int:
+        return len(self.b_t[0])
+
+    @property
+    def points(self) -> int:
+        return len(self.b_t)
+
+
+@cache
+def same_size(tile: int) -> Form:
+    """F(tile, 3): 36 products for 16 outputs, 64 for 36."""
+    a_t, g, b_t = toom_cook(tile, 3, (0, 1, -1, 2, -2, 0.5, -0.5)[: tile + 1])
+    return Form(b_t, g, a_t)
 
 
 @dataclass
 class Kernels:
-    """G g G^T [36,I,O] of one weight, and which weight they were made of."""
+    """G g G^T [P^2,I,O] of one weight in one form, and which weight they were made of."""
 
     made: Tensor
-    of: tuple[int, int]
+    form: Form
+    of: tuple[int, int, int]
 
     @classmethod
-    def keep(cls, kept: Kernels | None, weight: Tensor) -> Kernels:
-        """kept, if it is of this weight [O,I,3,3] as it is now, or new ones."""
-        of = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+    def keep(cls, kept: Kernels | None, weight: Tensor, side: int = LARGE_FROM) -> Kernels:
+        """kept, if it is of this weight [O,I,3,3] as it is now and of maps with that side; or new ones."""
+        form = same_size(6 if side >= LARGE_FROM else 4)
+        of = (form.tile, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         if kept is not None and kept.of == of:
             return kept
         with torch.inference_mode(False), torch.no_grad():  # they outlive the caller's mode
-            g = torch.tensor(G, dtype=torch.float64)
-            taps = weight.detach().permute(3, 2, 1, 0).flatten(2).flatten(0, 1).double()  # [9,I*O], columns first
-            made = torch.mm(torch.kron(g, g), taps).float()
-            return cls(made.unflatten(1, (weight.shape[1], weight.shape[0])), of)
+            g = torch.tensor(form.g, dtype=torch.float64)
+            taps = weight.detach().permute(3, 2, 1, 0).flatten(2).flatten(0, 1).contiguous()  # [9,I*O], columns first
+            made = torch.mm(torch.kron(g, g).float(), taps)
+            return cls(made.unflatten(1, (weight.shape[1], weight.shape[0])), form, of)
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,16 @@ class Around:
     scale: Tensor
     offset: Tensor
     clamp: float | None
-    slope: float = 0.2
+    slope: float = SLOPE
+
+    def finish(self, b: int, rows: slice, x: Tensor, out: Tensor) -> None:
+        """x [h,W,O] of the convolution => out, the rows of image b."""
+        offset = self.offset[b if len(self.offset) > 1 else 0]
+        torch.addcmul(offset[rows] if len(offset) > 1 else offset, x, self.scale[b], out=out)
+        if self.slope != 1:
+            F.leaky_relu_(out, self.slope)
+        if self.clamp is not None:
+            out.clamp_(-self.clamp, self.clamp)
 
 
 def only_renders(x: Tensor, *others: Tensor) -> bool:
@@ -96,91 +117,93 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 
 @torch.no_grad()
-def conv3x3(x: Tensor, kernels: Tensor, around: Around, *, padding: int = 1) -> Tensor:
-    """x [B,I,H,W], kernels [36,I,O] => [B,O,H',W'] with H' = H + 2 padding - 2, channels last.
-
-    Where H' or W' is no multiple of 4, the last tiles reach beyond the map and are cut; offset is then the same at all
-    places.
-    """
-    nhwc = x.permute(0, 2, 3, 1).contiguous()
-    batch, height, width, size_in = nhwc.shape
-    height, width, size = height + 2 * padding - 2, width + 2 * padding - 2, kernels.shape[2]
-    tiled_height, tiled_width = (-(-side // TILE) * TILE for side in (height, width))
-    out = torch.empty(batch, tiled_height, tiled_width, size)
-    rows = _rows_of_a_strip(tiled_height, tiled_width, max(size_in, size))
-    space = _Space(rows, tiled_width, size_in, size)
-    offset = around.offset.expand(batch, tiled_height, tiled_width, size)
-    for b in range(batch):
-        for top in range(0, tiled_height, rows):
-            strip = out[b, top : top + rows]
-            space.take(nhwc[b], top, padding, around.style[b])
-            tiles, scale = space.convolve(kernels), around.scale[b, :, None, None]
-            torch.addcmul(_tiled(offset[b, top : top + rows]), tiles, scale, out=_tiled(strip))
-            if around.slope != 1:
-                F.leaky_relu_(strip, around.slope)
-            if around.clamp is not None:
-                strip.clamp_(-around.clamp, around.clamp)
-    return out[:, :height, :width].permute(0, 3, 1, 2)
+def conv3x3(x: Tensor, kernels: Kernels, around: Around, *, padding: int = 1) -> Tensor:
+    """x [B,I,H,W] => [B,O,H',W'] with H' = H + 2 padding - 2, channels last."""
+    batch, height, width = len(x), x.shape[2] + 2 * padding - 2, x.shape[3] + 2 * padding - 2
+    out = torch.empty(batch, height, width, kernels.made.shape[2])
+    for b, top, row in _tile_rows(x, kernels, around.style, padding, height, width):
+        rows = slice(top, min(top + len(row), height))
+        around.finish(b, rows, row[: rows.stop - top, :width], out[b, rows])
+    return out.permute(0, 3, 1, 2)
 
 
 def finish(x: Tensor, offset: Tensor, scale: Tensor, clamp: float | None) -> Tensor:
     """clamp(lrelu(x * scale + offset, 0.2)) in x's own memory"""
-    F.leaky_relu_(torch.addcmul(offset, x, scale, out=x), 0.2)
+    F.leaky_relu_(torch.addcmul(offset, x, scale, out=x), SLOPE)
     return x if clamp is None else x.clamp_(-clamp, clamp)
 
 
-def _tiled(x: Tensor) -> Tensor:
-    """[H,W,O] => [H/4,4,W/4,4,O], the same memory"""
-    return x.unflatten(1, (-1, TILE)).unflatten(0, (-1, TILE))
+def _tile_rows(
+    x: Tensor, kernels: Kernels, style: Tensor, padding: int, height: int, width: int
+) -> Iterator[tuple[int, int, Tensor]]:
+    """(image, first row, outputs [tile, W' >= width, O]) of x * style, a row of tiles at a time, image after image.
 
-
-def _rows_of_a_strip(height: int, width: int, size: int) -> int:
-    """A divisor of height that is a multiple of TILE."""
-    rows = height
-    while rows % (2 * TILE) == 0:
-        tiles = rows * width // TILE**2
-        if SEEN**2 * tiles * size <= STRIP or tiles <= FEW:
-            break
-        rows //= 2
-    return rows
+    The outputs' memory is used again for the next row.
+    """
+    form, nhwc = kernels.form, x.permute(0, 2, 3, 1)
+    nhwc = nhwc if nhwc.stride(3) == 1 else nhwc.contiguous()
+    high, wide = -(-height // form.tile), -(-width // form.tile)
+    numbers = form.points**2 * wide * max(kernels.made.shape[1:])
+    rows = max(1, min(high, STRIP // numbers))
+    rows = -(-high // -(-high // rows))  # strips of about one size
+    images = max(1, min(len(x), STRIP // (numbers * high))) if rows == high else 1
+    spaces: dict[tuple[int, int], _Space] = {}
+    for first in range(0, len(x), images):
+        for top in range(0, high, rows):
+            size = (min(images, len(x) - first), min(rows, high - top))
+            if size not in spaces:
+                spaces[size] = _Space(form, *size, wide, *kernels.made.shape[1:])
+            space = spaces[size]
+            for i in range(size[0]):
+                space.take(i, nhwc[first + i], top * form.tile - padding, padding, style[first + i])
+            tiles = space.convolve(kernels.made)
+            for i in range(size[0]):
+                for row in range(size[1]):
+                    space.row.view(form.tile, wide, form.tile, -1).copy_(tiles[i, row])
+                    yield first + i, (top + row) * form.tile, space.row
 
 
 class _Space:
-    """Memory for one strip, used again for the next."""
+    """Memory for one strip: h rows of w tiles in each of n images. Used again for the next.
 
-    def __init__(self, rows: int, width: int, size_in: int, size: int):
-        self.h, self.w = h, w = rows // TILE, width // TILE
-        self.b_t, self.a_t = torch.tensor(B_T), torch.tensor(A_T)
-        self.padded = torch.zeros(rows + 2, width + 2, size_in)
-        line = self.padded[0].numel()
-        self.lines = self.padded.as_strided((h, SEEN, line), (TILE * line, line, 1))  # neighbours have two in common
-        self.halved = torch.empty(h, SEEN, line)
-        self.patches = torch.empty(SEEN, SEEN, h, w, size_in)
-        self.inputs = torch.empty_like(self.patches)
-        self.products = torch.empty(SEEN**2, h * w, size)
-        self.halved_back = torch.empty(TILE, SEEN * h * w * size)
-        self.tiles = torch.empty(TILE, TILE, h * w * size)
+    The images stand under each other, a tile's rows further apart than they need, so that all their rows of tiles lie
+    evenly; between two images there is then one row of tiles of no use.
+    """
 
-    def take(self, x: Tensor, top: int, padding: int, style: Tensor) -> None:
-        """x [H,W,I] times style: the rows that the outputs from top on are made of, zeros beyond the map."""
-        first = top - padding  # row of x that is the first here
-        used = slice(max(first, 0), min(first + len(self.padded), len(x)))
+    def __init__(self, form: Form, n: int, h: int, w: int, size_in: int, size: int):
+        self.form, self.n, self.h, self.w = form, n, h, w
+        tile, seen, points = form.tile, form.seen, form.points
+        self.b_t, self.a_t = torch.tensor(form.b_t), torch.tensor(form.a_t)
+        self.padded = torch.zeros(n, (h + 1) * tile, w * tile + seen - tile, size_in)
+        line = self.padded[0, 0].numel()
+        self.lines = self.padded.as_strided((n * (h + 1) - 1, seen, line), (tile * line, line, 1))
+        self.halved = torch.empty(n * (h + 1), points, line)
+        self.patches = torch.empty(seen, points, n, h, w, size_in)
+        self.inputs = torch.empty(points**2, n * h * w, size_in)
+        self.products = torch.empty(points**2, n * h * w, size)
+        self.halved_back = torch.empty(tile, points * n * h * w * size)
+        self.tiles = torch.empty(tile, tile, n * h * w * size)
+        self.row = torch.empty(tile, w * tile, size)
+
+    def take(self, i: int, x: Tensor, first: int, left: int, style: Tensor) -> None:
+        """x [H,W,I] times style as the i-th image, from its row `first` on, with so many zeros at its left."""
+        padded = self.padded[i, : self.h * self.form.tile + self.form.seen - self.form.tile]
+        used = slice(max(first, 0), min(first + len(padded), len(x)))
         above, below = used.start - first, used.stop - first
-        self.padded[:above].zero_()
-        self.padded[below:].zero_()
-        columns = slice(padding, min(padding + x.shape[1], self.padded.shape[1]))
-        shown = x[used, : columns.stop - padding]
-        torch.mul(shown, style, out=self.padded[above:below, columns])
+        padded[:above].zero_()
+        padded[below:].zero_()
+        columns = slice(left, min(left + x.shape[1], padded.shape[1]))
+        torch.mul(x[used, : columns.stop - left], style, out=padded[above:below, columns])
 
     def convolve(self, kernels: Tensor) -> Tensor:
-        """The convolution in tiles, [H/4,4,W/4,4,O]"""
-        h, w = self.h, self.w
-        torch.bmm(self.b_t.expand(h, -1, -1), self.lines, out=self.halved)  # B^T d
-        halved = self.halved.view(h, SEEN, TILE * w + 2, -1).transpose(0, 1)
-        for j in range(SEEN):
-            self.patches[j] = halved[:, :, j : j + TILE * w - 3 : TILE]
-        torch.mm(self.b_t, self.patches.flatten(1), out=self.inputs.flatten(1))  # (B^T d) B, [6 columns, 6 rows, ...]
-        torch.bmm(self.inputs.view(SEEN**2, h * w, -1), kernels, out=self.products)
-        torch.mm(self.a_t, self.products.view(SEEN, -1), out=self.halved_back)
-        torch.matmul(self.a_t, self.halved_back.view(TILE, SEEN, -1), out=self.tiles)  # [4 columns, 4 rows, ...]
-        return self.tiles.view(TILE, TILE, h, w, -1).permute(2, 1, 3, 0, 4)
+        """The convolution in tiles, [n,h,tile,w,tile,O]"""
+        n, h, w, tile, points = self.n, self.h, self.w, self.form.tile, self.form.points
+        torch.bmm(self.b_t.expand(len(self.lines), -1, -1), self.lines, out=self.halved[:-1])  # B^T d
+        halved = self.halved.view(n, h + 1, points, self.padded.shape[2], -1)[:, :h].permute(2, 0, 1, 3, 4)
+        for j in range(self.form.seen):
+            self.patches[j] = halved[:, :, :, j : j + tile * (w - 1) + 1 : tile]
+        torch.mm(self.b_t, self.patches.flatten(1), out=self.inputs.view(points, -1))  # (B^T d) B, columns first
+        torch.bmm(self.inputs, kernels, out=self.products)
+        torch.mm(self.a_t, self.products.view(points, -1), out=self.halved_back)
+        torch.matmul(self.a_t, self.halved_back.view(self.form.tile, points, -1), out=self.tiles)
+        return self.tiles.view(*self.tiles.shape[:2], n, h, w, -1).permute(2, 3, 1, 4, 0, 5)
