@@ -252,3 +252,24 @@ def test_sockets_know_their_size(host):
     embeds = sockets.Embeds(torch.zeros(2, 4), "rain", "tiny", torch.zeros(3, 4), 12.0)
     assert embeds.get_ram_usage() == 80 and sockets.Latents(torch.zeros(1, 2, 4), "tiny").get_ram_usage() == 32
     assert "rain" in repr(embeds)
+
+
+def test_pictures_are_left_where_the_host_wants_them(pack, tiny_models, monkeypatch):
+    """Under --gpu-only that is the GPU; here PyTorch's meta device stands for it, in half precision."""
+    mm, there = pack("nodes.host").mm, (torch.device("meta"), torch.float16)
+    monkeypatch.setattr(mm, "intermediate_device", lambda: there[0])
+    monkeypatch.setattr(mm, "intermediate_dtype", lambda: there[1], raising=False)
+    registry = pack("soundguide_core.checkpoints.registry")
+    registry.add_folder("generator", tiny_models / "generator")
+    latents, examples, audio = pack("nodes.latents"), pack("nodes.examples"), pack("nodes.audio")
+    sound = {"waveform": torch.randn(1, 1, 8000, generator=torch.Generator().manual_seed(0)), "sample_rate": 8000}
+    with torch.inference_mode():
+        scene = examples.ExampleScene.execute(seed=0, phenomenon="calm", intensity=0.0, size=32).args[0]
+        loaded = pack("nodes.models").LoadStyleGAN.execute(name="tiny.safetensors").args[0]
+        drawn = latents.SampleLatents.execute(generator=loaded, seed=0, batch_size=3, psi=0.7).args[0]
+        painted = latents.StyleGANRender.execute(generator=loaded, latents=drawn, chunk=2).args[0]
+        said = dict(curve="loudness", fps=12.0, num_frames=0, low=0.0, high=1.0, smoothing=0.1, law="sones")
+        plot = audio.SoundSchedule.execute(audio=sound, **said).args[1]
+    for picture in (scene, painted, plot):
+        assert (picture.device, picture.dtype) == there
+    assert painted.shape == (3, 32, 32, 3)
