@@ -19,7 +19,6 @@ from .host import (
     output_folder,
     search_aliases,
     tell,
-    ui,
     with_grad,
 )
 from .settings import config_inputs, config_of
@@ -132,9 +131,7 @@ class LivePage(io.ComfyNode):
         clip = reel.clip()
         assert clip is not None, "watch ends after the first picture"
         image = image_of(clip.frames)
-        return io.NodeOutput(
-            image, audio_of(clip.wave[None], clip.sample_rate), FPS, len(image), ui=ui.PreviewImage(image[-1:], cls=cls)
-        )
+        return io.NodeOutput(image, audio_of(clip.wave[None], clip.sample_rate), FPS, len(image))
 
 
 def words_of(text: str) -> tuple[str, ...]:
