@@ -104,6 +104,8 @@ def frames_and_sound(image, audio, fps: float, video) -> tuple[Any, Any, float]:
     if video is None and image is None:
         raise InputError("No video has arrived.", "Connect 'video', or frames to 'image'.")
     if video is None:
+        if getattr(image, "ndim", 0) != 4:
+            raise InputError("No frames have arrived at input 'image'.", "Connect an IMAGE output.")
         return image, audio, fps
     parts = video.get_components()
     return parts.images, parts.audio if audio is None else audio, float(parts.frame_rate)

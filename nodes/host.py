@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import inspect
 import logging
+import math
 import numbers
 import os
 import threading
@@ -407,7 +408,10 @@ def _as_number(sample_rate: Any) -> Any:
     """A rate as Python's own number; what is none is left for check_wave to name."""
     is_number = isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool)
     if is_number or (isinstance(sample_rate, Tensor) and sample_rate.numel() == 1):
-        return float(sample_rate)
+        try:
+            return float(sample_rate)
+        except OverflowError:  # a whole number of hundreds of digits
+            return math.inf
     return sample_rate
 
 

@@ -250,6 +250,17 @@ def test_a_clip_is_found_though_the_host_calls_in_inference_mode(execute, model,
     assert len(frames) == count == 4 and fps == 4 and torch.isfinite(frames).all()
 
 
+@pytest.mark.parametrize("image", [torch.tensor(1.0), torch.zeros(8, 8), "a.png", [[0.0]]])
+def test_what_frames_are_not(nodes, refused, image):
+    with refused("No frames have arrived"):
+        nodes("analysis").frames_and_sound(image, SOUND, 8.0, None)
+
+
+def test_a_sample_rate_of_hundreds_of_digits(nodes, refused):
+    with refused("sample rate is"):
+        nodes("host").wave_of({**SOUND, "sample_rate": 10**400})
+
+
 def test_what_a_picture_before_is_not(nodes, refused):
     with refused("A str has arrived at input 'before'"):
         nodes("analysis").before_frames("frames", 3)
