@@ -36,7 +36,7 @@ from ..losses.perceptual import pyramid_distance
 from ..media.images import load_image, resize
 from ..systems.configs.projection import ENCODER, ProjectionConfig
 
-NEARER = 0.85  # of the mean picture's distance: an encoder's answer that is not as near knows nothing of the picture
+NEARER = 0.6  # of the mean picture's distance: an encoder's answer that is not as near knows little of the picture
 
 
 @dataclass
@@ -219,7 +219,7 @@ def _by_encoder(
 
 @torch.no_grad()
 def known_or_mean(ws: Tensor, target: Tensor, generator: StyleGenerator) -> Tensor:
-    """An encoder's answers ws [B,L,D] to pictures [B,3,H,W]; the mean latent where they are hardly nearer than it."""
+    """An encoder's answers ws [B,L,D] to pictures [B,3,H,W]; the mean latent where they are not much nearer than it."""
     mean = generator.w_avg.expand(len(ws), generator.num_ws, -1)
     known, unknown = (pyramid_distance(generator.synthesis(w), target) for w in (ws, mean))
     return torch.where((known < NEARER * unknown)[:, None, None], ws, mean)

@@ -66,6 +66,11 @@ class SoundEvents(nn.Module):
 
     def forward(self, mel: Tensor, columns: Tensor) -> Tensor:
         """columns: [F] or [B,F], which may lie between two."""
+        scores = self.out_proj(self.features(mel)).float()  # [B,K,S]
+        return _at(scores, columns.float().to(mel.device) / self.steps[0]).log_softmax(dim=-1)
+
+    def features(self, mel: Tensor) -> Tensor:
+        """What the last layer tells kinds by: [B,1,M,T] => [B,C,S]"""
         check_shape(mel, "B 1 M T", name="the stretch of sound")
         net = self.trunk.feature_extractor
         maps = net.forward_intermediates(
@@ -76,8 +81,7 @@ class SoundEvents(nn.Module):
             _finer(proj(y.flatten(1, 2)), step // self.steps[0], count)
             for proj, y, step in zip(self.in_proj, maps, self.steps)
         )
-        scores = self.out_proj(F.silu(_normed(self.norm, self.along(x)))).float()  # [B,K,S]
-        return _at(scores, columns.float().to(mel.device) / self.steps[0]).log_softmax(dim=-1)
+        return F.silu(_normed(self.norm, self.along(x)))
 
     def take_trunk(self, heard: SoundEncoder) -> None:
         """The weights of a sound encoder of the same backbone."""

@@ -8,9 +8,9 @@ import torch
 
 from soundguide_core.audio.mel import MelSpec
 from soundguide_core.common.errors import InputError
-from soundguide_core.miniature.data.outside_sounds import SYNTHESISED, OutsideSounds, outside_wave
+from soundguide_core.miniature.data.outside_sounds import EVERY, SYNTHESISED, OutsideSounds, outside_wave
 from soundguide_core.miniature.evaluation.outside import Watched, figures
-from soundguide_core.miniature.sounds import outside
+from soundguide_core.miniature.sounds import breath, outside
 from soundguide_core.miniature.sounds.synthesis import render
 
 SPEC = MelSpec(
@@ -22,10 +22,10 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", outside.SOUNDS)
+@pytest.mark.parametrize("kind", [*outside.SOUNDS, *breath.SOUNDS])
 def test_a_sound_from_a_seed(kind):
     first, again, other = (
-        render(outside.SOUNDS[kind], 2.0, intensity=None, seed=seed, sample_rate=8000, fps=12) for seed in (3, 3, 4)
+        render(EVERY[kind], 2.0, intensity=None, seed=seed, sample_rate=8000, fps=12) for seed in (3, 3, 4)
     )
     assert first.shape == (16000,) and np.isfinite(first).all() and 0.25 < np.abs(first).max() < 1
     assert np.array_equal(first, again) and not np.array_equal(first, other)

@@ -1,13 +1,13 @@
 """Sounds that show nothing in the miniature world, for what hears there to learn to leave alone (outlier exposure:
 D. Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019).
 
-Synthesised ones (sounds/outside.py, sounds/other.py), and the recordings of ESC-10 and of the ambience that are of no
-phenomenon. Axes: S sounds, M mels, T mel time.
+Synthesised ones (sounds/outside.py, sounds/other.py, sounds/breath.py), and the recordings of ESC-10 and of the
+ambience that are of no phenomenon. Axes: S sounds, M mels, T mel time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ...common.files import make_folder
 from ...metrics.zero_shot import read_esc
 from ...training.engine.loop import OnStep
 from ...training.sound_data import raw_key
-from ..sounds import other, outside
+from ..sounds import breath, other, outside
 from ..sounds.synthesis import render
 from ..world.captions import concept_of
 from ..world.scenes import PHENOMENA
@@ -31,6 +31,7 @@ from .scene_clips import SAMPLE_RATE, SOUND_SEC, curve_of, kept
 from .sound_batches import below
 
 SYNTHESISED = {**outside.SOUNDS, **other.SOUNDS}
+EVERY = {**SYNTHESISED, **breath.SOUNDS}
 TABLE = {"share", "per_kind", "first_seed", "recorded", "folds", "ambience", "without"}
 
 
@@ -91,20 +92,22 @@ def recorded(
 
 
 def synthesised(
-    per_kind: int, first_seed: int, spec: MelSpec, fps: float, cache: Path, on_step: OnStep | None
-) -> Tensor:
-    """Levels [S,M,T] fp16, `per_kind` of one kind after the other; made once and kept in a file."""
-    plan = [(kind, first_seed + i) for kind in SYNTHESISED for i in range(per_kind)]
-    key = (raw_key(spec), SOUND_SEC, fps, first_seed, per_kind, list(SYNTHESISED))
+    per_kind: int, first_seed: int, spec: MelSpec, fps: float, cache: Path, on_step: OnStep | None,
+    kinds: Iterable[str] = tuple(SYNTHESISED),
+) -> Tensor:  # fmt: skip
+    """Levels [S,M,T] fp16, `per_kind` of one of the kinds after the other; made once and kept in a file."""
+    kinds = list(kinds)
+    plan = [(kind, first_seed + i) for kind in kinds for i in range(per_kind)]
+    key = (raw_key(spec), SOUND_SEC, fps, first_seed, per_kind, kinds)
     return torch.from_numpy(kept(cache / "outside.npz", key, partial(_level, spec=spec, fps=fps), plan, on_step))
 
 
 def outside_wave(kind: str, seed: int, seconds: float, fps: float) -> np.ndarray:
-    """A sound of SYNTHESISED [N] at SAMPLE_RATE; most as they come, some rising and falling."""
+    """A sound of EVERY kind [N] at SAMPLE_RATE; most as they come, some rising and falling."""
     rng = np.random.default_rng([seed, 400])
     curve = curve_of(rng, fps) if rng.random() < 0.3 else None
     level = np.ones(2) if curve is None and kind == "noise" else curve
-    return render(SYNTHESISED[kind], seconds, intensity=level, seed=seed, sample_rate=SAMPLE_RATE, fps=fps)
+    return render(EVERY[kind], seconds, intensity=level, seed=seed, sample_rate=SAMPLE_RATE, fps=fps)
 
 
 def _level(what: tuple[str, int], *, spec: MelSpec, fps: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from ...audio.waveform import load_audio, resample, to_mono
 from ...common.errors import InputError
 from ...metrics.zero_shot import read_esc
 from ...systems.sound_to_video import VideoConfig, stream_video
-from ..data.outside_sounds import SYNTHESISED, outside_wave
+from ..data.outside_sounds import EVERY, outside_wave
 from ..world.captions import CALM, concept_of
 from ..world.scenes import PHENOMENA
 from .sound_video import FIRST_SEED, SAMPLE_RATE, WINDOW, Models
@@ -85,7 +85,7 @@ def figures(videos: list[Watched]) -> dict:
 
 def new_outside(per_kind: int, seconds: float, *, fps: float, seed: int) -> Iterator[tuple[str, np.ndarray]]:
     """(kind, wave) of synthesised sounds that no training uses, and digital silence."""
-    for kind in SYNTHESISED:
+    for kind in EVERY:
         for i in range(per_kind):
             yield kind, outside_wave(kind, FIRST_SEED + seed + i, seconds, fps)
     yield "silence", np.zeros(round(seconds * SAMPLE_RATE), np.float32)
