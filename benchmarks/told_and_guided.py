@@ -5,7 +5,7 @@ the loud frames it sees the phenomenon; the rank correlation is that of loudness
 without a sound. Then crossfades of two sounds: how long after both are equally strong is the second one seen?
 
 COMFYUI_PYTHON benchmarks/told_and_guided.py [--host ~/comfy/ComfyUI] [--ways told guided both] [--seeds 2] [--steps 10]
-    [--cfg 3] [--tasks swell crossfade] [--out FOLDER]
+    [--cfg 3] [--response steep even] [--tasks swell crossfade] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--cfg", type=float, default=3.0, help="prompt guidance where something is told")
+    parser.add_argument("--response", nargs="+", choices=("steep", "even"), default=["steep"], help="of what is told")
     parser.add_argument("--sounds", type=int, default=14)
     parser.add_argument("--out", type=Path, help="where sheets go")
     args = parser.parse_args()
-    args.unet, args.sampler, args.response, args.warm_up = "miniature", "euler", "steep", 18
+    responses, args.unet, args.sampler, args.response, args.warm_up = args.response, "miniature", "euler", "steep", 18
     load_pack(args.host)
     import torch
 
@@ -42,7 +43,8 @@ def main() -> None:
     with torch.inference_mode():
         for task in args.tasks:
             for way in args.ways:
-                getattr(bench, task)(way)
+                for bench.told_response in responses if way in ("told", "both") else ["steep"]:
+                    getattr(bench, task)(way)
 
 
 class Heard(Bench):
@@ -50,6 +52,7 @@ class Heard(Bench):
 
     def __init__(self, args) -> None:
         super().__init__(args)
+        self.told_response = "steep"
 
         def part(name):
             return importlib.import_module(f"pack.{name}")
@@ -72,7 +75,7 @@ class Heard(Bench):
         settings = dataclasses.asdict(self.prompt_config())
         return self.prompt.execute(
             heard, "", "", fps, frames, 1.0, "sones", "the same in every frame", '"0": "prompt"', clip=self.clip,
-            audio={"waveform": wave[None, None], "sample_rate": RATE}, **settings,
+            audio={"waveform": wave[None, None], "sample_rate": RATE}, response=self.told_response, **settings,
         ).args[:2]  # fmt: skip
 
     def pictures(self, way, wave, fps, frames, seed, loud):
@@ -121,7 +124,7 @@ class Heard(Bench):
                 if not seed:
                     shown.append(img)
         print(
-            f"swell     {way:<8} named where loud {np.mean(named):.2f} of {len(named)}, where quiet "
+            f"swell     {way:<8}{self.told_response:<6} named where loud {np.mean(named):.2f} of {len(named)}, where quiet "
             f"{np.mean(quiet or [0]):.2f}  rank {np.mean(ranks):.2f} (least {np.min(ranks):.2f})  strangeness "
             f"{self.strange(torch.cat(shown)):.4f}  {seconds / self.args.seeds:.1f} s a seed  "
             + ", ".join(f"{each} {np.mean(found):.2f}" for each, found in per.items()),
@@ -164,7 +167,7 @@ class Heard(Bench):
             times = (np.arange(frames)[near] + 0.5) / FADE_FPS - FADE_SEC / 2
             lags.append(float("inf") if start is None else float(times[start]) - 0.5 / FADE_FPS)
             shown.append(img)
-        print(f"crossfade {way:<8} the second sound is seen after " + ", ".join(
+        print(f"crossfade {way:<8}{self.told_response:<6} the second sound is seen after " + ", ".join(
             f"{lag:+.2f} s ({' to '.join(pair)})" for lag, pair in zip(lags, PAIRS)), flush=True)  # fmt: skip
         self._save(f"crossfade {way}", torch.cat(shown), [f"{x:+.2f}" for x in times])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..soundguide_core.audio.keyframes import PROMPT_FORMATS, QUOTED
 from ..soundguide_core.common.errors import InputError
 from ..soundguide_core.embedding.prompt_config import PromptConfig
+from ..soundguide_core.systems.configs.model_guidance import RESPONSES, STEEP
 from ..soundguide_core.systems.configs.video_editing import LOUDNESS_LAWS, SONES
 from . import plots, sockets
 from .embedding import frame_inputs
@@ -77,6 +78,12 @@ class SoundPrompt(io.ComfyNode):
                     "another "
                     "number is refused at once instead of when sampling begins.",
                 ),
+                io.Combo.Input(
+                    "response", options=list(RESPONSES), default=STEEP, optional=True,
+                    tooltip="How the weights answer loudness and curve. steep: what is quiet is hardly told, what is "
+                    "louder than a half almost in full (0.15 tells 0.04, 0.35 tells 0.35, 0.6 tells 0.77), since models "
+                    "follow a word as a whole or hardly at all. even: in proportion.", **advanced(),
+                ),
             ],
             outputs=[
                 io.Conditioning.Output("positive", display_name="positive", tooltip="One row for each frame: F "
@@ -97,7 +104,7 @@ class SoundPrompt(io.ComfyNode):
     @classmethod
     def execute(
         cls, words, base_prompt, negative_prompt, fps, num_frames, strength, loudness, negative_words,
-        schedule_format, clip=None, audio=None, curve=None, latent=None, **settings,
+        schedule_format, clip=None, audio=None, curve=None, latent=None, response=STEEP, **settings,
     ):  # fmt: skip
         from ..soundguide_core.audio.keyframes import prompt_keyframes
         from ..soundguide_core.pipelines.prompts import heard_prompts, unheard
@@ -105,11 +112,13 @@ class SoundPrompt(io.ComfyNode):
 
         check_choice("negative_words", negative_words, NEGATIVES)
         check_choice("loudness", loudness, LOUDNESS_LAWS)
+        check_choice("response", response, RESPONSES)
         if latent is not None and not num_frames:
             num_frames = len(latent_samples(latent))
         schedule = heard_prompts(
             words, base_prompt, fps, config_of(PromptConfig, settings), num_frames=num_frames,
             recording=None if audio is None else recording_of(audio), law=loudness, strength=strength, curve=curve,
+            response=response,
         )  # fmt: skip
         if latent is not None and clip is not None:
             host_conditioning.check_rows(schedule.num_frames, latent)

@@ -40,18 +40,23 @@ class SamplerConfig:
     steps: of the whole way down from pure noise.
     skip: so many of the first of them are left out: what is sampled starts from the source at that level.
     clip: x0_hat is kept within -1..1.
+    finish, finish_below: levels whose share of noise sqrt(1 - alpha_bar) is smaller than finish_below are passed in at
+        most `finish` steps, evenly; 0 takes them as densely as the others.
     """
 
     sampler: str = "ddpm"
     steps: int = 50
     skip: int = 0
     clip: bool = True
+    finish: int = 0
+    finish_below: float = 0.0
 
     def __post_init__(self) -> None:
         if self.sampler not in SOLVERS:
             raise InputError(f"There is no sampler {self.sampler!r}.", f"Use one of {', '.join(SOLVERS)}.")
         check_whole(self.steps, "The number of sampling steps", low=2, high=100_000)
         check_whole(self.skip, "The number of skipped steps", low=0, high=self.steps - 1)
+        check_whole(self.finish, "The number of finishing steps", low=0, high=100_000)
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,18 @@ def plan(schedule: dict, config: SamplerConfig) -> list[Step]:
             f"Take at most {len(alpha_bar) - 1}.",
         )
     ts = np.linspace(0, len(alpha_bar) - 1, count).round().astype(int)[::-1][config.skip : config.steps].tolist()
+    if config.finish:
+        ts = _finished_in(config.finish, ts, [math.sqrt(1 - alpha_bar[t].item()) < config.finish_below for t in ts])
     between = [*(alpha_bar[t].item() for t in ts), 1.0]
     return [Step(t, t_prev, *pair) for t, t_prev, *pair in zip(ts, [*ts[1:], CLEAN], between, between[1:])]
+
+
+def _finished_in(steps: int, ts: list[int], low: list[bool]) -> list[int]:
+    """Levels ts, falling, of which those that are low, the last, are replaced by `steps` where they are more."""
+    dense = ts[: len(ts) - sum(low)]
+    if not dense or sum(low) <= steps:
+        return ts
+    return dense + np.linspace(dense[-1], ts[-1], steps + 1).round().astype(int)[1:].tolist()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import torch
 
 from ..audio.shaping import as_curve
 from ..common.errors import InputError
+from ..diffusion.guidance import steep
 from ..embedding.hearing.words import HeardWords
 from ..embedding.prompt_config import PromptConfig
 from ..embedding.prompt_weights import PromptSchedule, prompt_weights
+from ..systems.configs.model_guidance import STEEP
 from ..systems.configs.video_editing import CONSTANT, SONES
 from .recording import Recording, feature_curve, frame_count
 
@@ -19,18 +21,18 @@ from .recording import Recording, feature_curve, frame_count
 def heard_prompts(
     words: HeardWords, base: str, fps: float, config: PromptConfig, *, num_frames: int = 0,
     recording: Recording | None = None, law: str = SONES, strength: float = 1.0,
-    curve: Sequence[float] | float | None = None,
+    curve: Sequence[float] | float | None = None, response: str = STEEP,
 ) -> PromptSchedule:  # fmt: skip
-    """What is told at each frame: the words' scores, led by strength * law(loudness of the recording) * curve.
+    """What is told at each frame: the words' scores, led by strength * response(law(loudness of the recording) * curve).
 
     The loudest frame counts as 1: frames are means, and the loudest moment that a law starts from is in none of them.
-    num_frames: 0 for as many as the words last. Without a recording the loudness does not lead.
+    response: steep, of diffusion.guidance, or even. num_frames: 0 for as many as the words last. Without a recording the loudness does not lead.
 
     Raises:
         InputError: the curve has another number of values than there are frames, or there is no frame.
     """
     count = frame_count(words.seconds, fps, num_frames=num_frames)
-    lead = np.full(count, float(strength))
+    lead = np.ones(count)
     if recording is not None and law != CONSTANT:
         loudness = feature_curve(recording, "loudness", fps, num_frames=count, law=law)
         lead = lead * loudness / max(float(loudness.max()), 1e-6)
@@ -39,9 +41,11 @@ def heard_prompts(
         if len(values) not in (1, count):
             raise InputError(f"{len(values)} values of the curve meet {count} frames.", "Give one for each frame.")
         lead = lead * values
+    led = torch.from_numpy(lead).float()
+    led = strength * (steep(led) if response == STEEP else led)
     told = words.only(sorted(words.strongest(config.most)))
     weights = prompt_weights(
-        told.at_frames(fps, count), fps, config, lead=torch.from_numpy(lead).float(), doubt=told.doubt,
+        told.at_frames(fps, count), fps, config, lead=led, doubt=told.doubt,
         areas=told.areas,
     )  # fmt: skip
     return PromptSchedule(base, told.prompts, weights, fps, told.areas)

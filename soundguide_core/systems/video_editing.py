@@ -148,7 +148,9 @@ def stream_edit(
     if unknown := sorted(set(curves) - set(TERMS)):
         raise InputError(f"There is no term {unknown[0]!r} for a curve.", f"Use some of: {', '.join(TERMS)}.")
     curves = {name: curve for name, curve in curves.items() if name in weights}
-    sampler = SamplerConfig(config.sampler, config.steps, config.skip)
+    sampler = SamplerConfig(
+        config.sampler, config.steps, config.skip, finish=config.finish, finish_below=config.interval[0]
+    )
     steps = plan(denoiser.schedule, sampler)
     flow = load_flow() if flow is None and "flow" in weights else flow
     singles: Iterator[Tensor | None] = (

@@ -70,6 +70,21 @@ def test_levels_are_the_published_respacing(sampler):
     assert steps[-1].alpha_bar_prev == 1 and steps[-1].beta_tilde == 0 and steps[-1].x0_coefficient == pytest.approx(1)
 
 
+def test_low_levels_are_passed_in_few_steps(sampler):
+    for name in sampler.SOLVERS:
+        whole = sampler.plan(COSINE, sampler.SamplerConfig(name, 20, skip=1))
+        high = [step for step in whole if 1 - step.alpha_bar >= 0.4**2]
+        few = sampler.plan(COSINE, sampler.SamplerConfig(name, 20, skip=1, finish=2, finish_below=0.4))
+        assert few[: len(high) - 1] == high[:-1] and len(few) == len(high) + 2 < len(whole)
+        assert [step.t for step in few[-3:]] == [
+            high[-1].t, round((high[-1].t + whole[-1].t) / 2), whole[-1].t,
+        ]  # fmt: skip
+        assert [step.t_prev for step in few] == [*(step.t for step in few[1:]), -1]
+        more = sampler.SamplerConfig(name, 20, skip=1, finish=len(whole), finish_below=0.4)
+        assert sampler.plan(COSINE, more) == whole
+        assert sampler.plan(COSINE, sampler.SamplerConfig(name, 20, skip=1, finish=2)) == whole
+
+
 def test_skipped_steps_are_the_first_ones(sampler):
     for name in sampler.SOLVERS:
         whole = sampler.plan(COSINE, sampler.SamplerConfig(name, 20))

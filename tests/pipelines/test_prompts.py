@@ -32,13 +32,28 @@ def test_loudness_strength_and_curve_multiply():
     recording = Recording.of_wave(tone, 16000)
     curve = torch.linspace(0, 1, 24).tolist()
     schedule = heard_prompts(
-        WORDS, "", 12.0, PLAIN, recording=recording, law="sones", strength=0.5, curve=curve, num_frames=24
+        WORDS, "", 12.0, PLAIN, recording=recording, law="sones", strength=0.5, curve=curve, num_frames=24,
+        response="even",
     )
     constant = heard_prompts(WORDS, "", 12.0, PLAIN)
     assert schedule.weights[6] == pytest.approx(constant.weights[6] * 0.5 * curve[6], abs=0.01)
     assert schedule.weights[18] == pytest.approx(constant.weights[18] * 0.25 * curve[18], abs=0.01)
     with pytest.raises(InputError, match="23 values of the curve meet 24 frames"):
         heard_prompts(WORDS, "", 12.0, PLAIN, curve=curve[1:])
+
+
+def test_the_loudness_is_answered_steeply():
+    curve = [0.0, 0.15, 0.35, 0.6, 1.0]
+    weights = {
+        response: heard_prompts(WORDS, "", 2.5, PLAIN, curve=curve, strength=0.5, num_frames=5, response=response).weights
+        for response in ("steep", "even")
+    }
+    full = heard_prompts(WORDS, "", 2.5, PLAIN, num_frames=5).weights
+    for response, told in {"steep": [0, 0.04, 0.35, 0.77, 1], "even": curve}.items():
+        assert weights[response].sum(1).tolist() == pytest.approx(
+            [0.5 * c * w for c, w in zip(told, full.sum(1).tolist())], abs=0.005
+        )
+    assert torch.equal(heard_prompts(WORDS, "", 2.5, PLAIN, curve=curve, num_frames=5).weights, 2 * weights["steep"])
 
 
 def test_the_negative_says_its_text_or_what_is_not_heard():

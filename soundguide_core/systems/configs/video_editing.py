@@ -73,6 +73,7 @@ class LeadConfig:
 AS_PUBLISHED = {
     "sampler": "ddpm", "steps": 100, "skip": 0, "scale": 1.0, "crops": 7, "outside_mask": "grey",
     "flow_on": "estimate", "smooth_sec": 0.0, "shared_noise": False, "feather": 0, "precision": FLOAT32,
+    "finish": 0,
 }  # fmt: skip
 VARIANT_DEFAULTS = {
     PAPER: {
@@ -132,6 +133,10 @@ class EditConfig:
         1, "the first of them left out; the more, the nearer to the video", what="The number of steps to skip", low=0,
         high=9_999, offered=(0, 999),
         tooltip="Steps left out at the noisy end: more is nearer to the source, and faster.",
+    )  # fmt: skip
+    finish: int = setting(
+        3, "steps, at most, below the guidance interval, where nothing leads any more; 0 for as many as elsewhere",
+        what="The number of finishing steps", low=0, high=9_999,
     )  # fmt: skip
     size: int = setting(
         0, "pixels along the shorter side in the model; 0 as it was trained", what="The size in the model", low=0,
@@ -194,7 +199,7 @@ class EditConfig:
         offered=(1, 1024), tooltip="Frames in the networks at once: lower takes less memory.",
     )  # fmt: skip
     precision: str = setting(
-        FLOAT32, "of the diffusion model; auto: bfloat16 where the processor has it, a third faster, else float32",
+        AUTO, "of the diffusion model; auto: bfloat16 where the processor has it, a third faster, else float32",
         what="precision", choices=PRECISIONS,
     )  # fmt: skip
     feather: int = setting(
