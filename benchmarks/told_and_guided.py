@@ -124,9 +124,9 @@ class Heard(Bench):
                 if not seed:
                     shown.append(img)
         print(
-            f"swell     {way:<8}{self.told_response:<6} named where loud {np.mean(named):.2f} of {len(named)}, where quiet "
-            f"{np.mean(quiet or [0]):.2f}  rank {np.mean(ranks):.2f} (least {np.min(ranks):.2f})  strangeness "
-            f"{self.strange(torch.cat(shown)):.4f}  {seconds / self.args.seeds:.1f} s a seed  "
+            f"swell     {way:<8}{self.told_response:<6} named where loud {np.mean(named):.2f} of {len(named)}, "
+            f"where quiet {np.mean(quiet or [0]):.2f}  rank {np.mean(ranks):.2f} (least {np.min(ranks):.2f})  "
+            f"strangeness {self.strange(torch.cat(shown)):.4f}  {seconds / self.args.seeds:.1f} s a seed  "
             + ", ".join(f"{each} {np.mean(found):.2f}" for each, found in per.items()),
             flush=True,
         )
@@ -155,6 +155,7 @@ class Heard(Bench):
                 )
                 for name in pair
             )
+            one, other = (wave / wave.square().mean().sqrt() * 0.1 for wave in (one, other))  # alike in loudness
             t = torch.arange(len(one)) / RATE
             share = ((t - FADE_SEC / 2) / 0.25 + 0.5).clamp(0, 1)
             wave = one * (1 - share).sqrt() + other * share.sqrt()

@@ -80,9 +80,9 @@ class SoundPrompt(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "response", options=list(RESPONSES), default=STEEP, optional=True,
-                    tooltip="How the weights answer loudness and curve. steep: what is quiet is hardly told, what is "
-                    "louder than a half almost in full (0.15 tells 0.04, 0.35 tells 0.35, 0.6 tells 0.77), since models "
-                    "follow a word as a whole or hardly at all. even: in proportion.", **advanced(),
+                    tooltip="How the weights answer loudness and curve. steep: what is quiet is hardly told, what "
+                    "is louder than a half almost in full (0.15 tells 0.04, 0.35 tells 0.35, 0.6 tells 0.77), since "
+                    "models follow a word as a whole or hardly at all. even: in proportion.", **advanced(),
                 ),
             ],
             outputs=[

@@ -26,11 +26,16 @@ def prompt_weights(
     """scores [F,K] in 0..1 => weights [F,K] in 0..1 whose sum over words is at most 1; the rest is the base prompt's.
 
     lead: [F], how far the sound leads at each frame, such as its loudness; it multiplies the weights. doubt: [K], what
-    silence and noise score. areas: [K,H,W], where each word acts: words that nowhere meet do not share, so that the sum
-    is at most 1 at each place. With floor_k = max(floor, doubt_k), and o_kj = 1 where words k and j meet, else 0:
+    silence and noise score, where the scores are those of ears; these also hear some of what only resembles a sound,
+    and a model that is told two things at halves shows neither, so that a word that scores less than the strongest one
+    loses more than its share. areas: [K,H,W], where each word acts: words that nowhere meet do not share, so that the
+    sum is at most 1 at each place. With floor_k = max(floor, doubt_k), and o_kj = 1 where words k and j meet, else 0:
 
         s_tk = max(scores_tk - floor_k, 0) / (1 - floor_k),  divided by max_tk s_tk where config.scale
-        w_tk = lead_t s_tk / max(1, sum_j o_kj s_tj)
+        s_tk <- s_tk (s_tk / max_j o_kj s_tj)^2  where there is a doubt
+        s_tk <- s_tk + (h_tk - s_tk) (1 - max_{j != k} o_kj s_tj),  h the peaks held for config.hold: what is heard
+                now takes the place of what was
+        w_tk = lead_t s_tk / max(1, sum_j o_kj s_tj),  s smoothed
 
     Raises:
         InputError: there is not one lead for each frame, or one doubt for each word.
@@ -48,7 +53,11 @@ def prompt_weights(
     meet = torch.ones(words, words) if areas is None else (areas.flatten(1) @ areas.flatten(1).T > 0).float()  # o_kj
     if config.blend == STRONGEST:
         s = s * (s == (s[:, None] * meet).amax(-1)).float()
-    s = smoothed(held(s, fps, config.hold), fps, config.smoothing)
+    elif doubt is not None:
+        s = s * (s / (s[:, None] * meet).amax(-1).clamp(min=1e-12)) ** 2
+    others = s.clamp(max=1)[:, None] * meet * (1 - torch.eye(words))
+    s = s + (held(s, fps, config.hold) - s).clamp(min=0) * (1 - others.amax(-1))
+    s = smoothed(s, fps, config.smoothing)
     weights = s / (s @ meet).clamp(min=1)
     return weights if lead is None else weights * lead.float().clamp(0, 1)[:, None]
 

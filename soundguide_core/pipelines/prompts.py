@@ -23,10 +23,11 @@ def heard_prompts(
     recording: Recording | None = None, law: str = SONES, strength: float = 1.0,
     curve: Sequence[float] | float | None = None, response: str = STEEP,
 ) -> PromptSchedule:  # fmt: skip
-    """What is told at each frame: the words' scores, led by strength * response(law(loudness of the recording) * curve).
+    """What is told at each frame: the words' scores, led by strength * response(law(loudness of recording) * curve).
 
     The loudest frame counts as 1: frames are means, and the loudest moment that a law starts from is in none of them.
-    response: steep, of diffusion.guidance, or even. num_frames: 0 for as many as the words last. Without a recording the loudness does not lead.
+    response: steep, of diffusion.guidance, or even. num_frames: 0 for as many as the words last. Without a recording
+    the loudness does not lead.
 
     Raises:
         InputError: the curve has another number of values than there are frames, or there is no frame.

@@ -26,8 +26,18 @@ def test_a_floor_is_taken_off_and_doubt_is_one():
     scores = torch.tensor([[0.1, 0.55], [0.2, 1.0], [0.9, 0.1]])
     config = PromptConfig(floor=0.1, scale=False, smoothing=0, hold=0)
     found = prompt_weights(scores, 12.0, config, doubt=torch.tensor([0.0, 0.5]))
-    assert found[0].tolist() == pytest.approx([0, 0.1], abs=tol.FLOAT32)
+    assert found[0].tolist() == pytest.approx([0, 0.1], abs=tol.FLOAT32)  # one of them alone is over its floor
     assert float(found[2, 1]) == 0
+
+
+def test_of_what_ears_hear_the_weaker_is_told_less_than_its_share():
+    scores, nothing = torch.tensor([[0.8, 0.4], [0.8, 0.8], [0.0, 0.4], [0.0, 0.0]]), torch.zeros(2)
+    found = prompt_weights(scores, 12.0, PLAIN, doubt=nothing)
+    weaker = 0.4 * 0.25
+    expected = [[0.8, weaker], [0.5, 0.5], [0, 0.4], [0, 0]]
+    assert found.tolist() == [pytest.approx(row, abs=tol.FLOAT32) for row in expected]
+    apart = torch.eye(2).view(2, 1, 2)  # in two places they do not share
+    assert torch.allclose(prompt_weights(scores, 12.0, PLAIN, doubt=nothing, areas=apart), scores, atol=tol.FLOAT32)
 
 
 def test_scaled_the_highest_score_is_one():
@@ -60,6 +70,17 @@ def test_a_gap_shorter_than_the_hold_is_closed():
     assert bool((held == 1).all())
     open_ = prompt_weights(scores, 12.0, PromptConfig(floor=0, smoothing=0, hold=0.1))
     assert float(open_.min()) == 0
+
+
+def test_what_is_held_gives_way_to_what_is_heard():
+    scores = torch.zeros(24, 2)
+    scores[:12, 0], scores[12:, 1] = 1, torch.linspace(0, 1, 12)
+    found = prompt_weights(scores, 12.0, PromptConfig(floor=0, smoothing=0, hold=0.5, scale=False))
+    assert found[12:18, 0].tolist() == pytest.approx((1 - scores[12:18, 1]).tolist(), abs=tol.FLOAT32)
+    assert torch.equal(found[:, 1], scores[:, 1]) and not found[19:, 0].any()
+    apart = torch.eye(2).view(2, 1, 2)  # in two places none takes the other's
+    kept = prompt_weights(scores, 12.0, PromptConfig(floor=0, smoothing=0, hold=0.5, scale=False), areas=apart)
+    assert bool((kept[:18, 0] == 1).all())
 
 
 def test_smoothing_keeps_the_sum_and_slows_the_change():

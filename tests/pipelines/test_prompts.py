@@ -44,10 +44,8 @@ def test_loudness_strength_and_curve_multiply():
 
 def test_the_loudness_is_answered_steeply():
     curve = [0.0, 0.15, 0.35, 0.6, 1.0]
-    weights = {
-        response: heard_prompts(WORDS, "", 2.5, PLAIN, curve=curve, strength=0.5, num_frames=5, response=response).weights
-        for response in ("steep", "even")
-    }
+    how = {"curve": curve, "strength": 0.5, "num_frames": 5}
+    weights = {r: heard_prompts(WORDS, "", 2.5, PLAIN, response=r, **how).weights for r in ("steep", "even")}
     full = heard_prompts(WORDS, "", 2.5, PLAIN, num_frames=5).weights
     for response, told in {"steep": [0, 0.04, 0.35, 0.77, 1], "even": curve}.items():
         assert weights[response].sum(1).tolist() == pytest.approx(
