@@ -24,7 +24,7 @@ from ..common.typed import check_types, known
 from .waveform import check_frames, check_wave, resample
 
 AMIN = 1e-10  # the power that counts as silence, as in librosa.power_to_db
-LARGEST = {"n_fft": 2**15, "n_mels": 1024, "side": 4096}  # what a file may ask for
+LARGEST = {"columns": 2**15, "n_fft": 2**15, "n_mels": 1024, "side": 4096}  # what a file may ask for
 CHUNK = 4096  # columns of one Fourier transform batch, so that an hour of sound needs the memory of a minute
 
 
@@ -67,7 +67,7 @@ class MelSpec:
         for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "columns", "stride", "side"):
             check_whole(getattr(self, name), f"A mel's {name}", low=1, high=LARGEST.get(name, 2**18))
         if self.frame_columns is not None:
-            check_whole(self.frame_columns, "A mel's frame_columns", low=1, high=2**18)
+            check_whole(self.frame_columns, "A mel's frame_columns", low=1, high=LARGEST["columns"])
         check_number(self.fmin, "A mel's lowest frequency", low=0, high=self.sample_rate / 2)
         check_number(self.fmax, "A mel's highest frequency", low=0, high=self.sample_rate)
         if self.fmax < self.fmin + 1:
