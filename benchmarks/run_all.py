@@ -55,6 +55,7 @@ def cases(folder: Path) -> dict[str, str]:
         "--help": ["--help"],
         "models": ["models"],
         "inspect": ["inspect", str(WEIGHTS / "clip.safetensors")],
+        "inspect, a pickle of others": ["inspect", str(ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl")],
         "classify, 10 s": ["classify", sound, "--labels", "rain,fire,birds", "--device", "cpu"],
         "manipulate, 20 steps": ["manipulate", "--audio", sound, "--seed", "3", "--steps", "20", "--device", "cpu",
                                  "--out", str(folder / "a.png")],

@@ -7,11 +7,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from soundguide_core.audio.track import MelTrack
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators import stylegan2, stylegan3
 from soundguide_core.generators.loading import load_generator, load_video_generator
 from soundguide_core.latents.optimisation import optimise
 from soundguide_core.latents.schedule import Schedule
+from soundguide_core.systems.configs.continuous_video import ContinuousConfig
+from soundguide_core.systems.configs.sound_to_video import VideoConfig
+from soundguide_core.systems.continuous_video import stream_continuous
+from soundguide_core.systems.sound_to_video import stream_video
+from soundguide_core.trajectory.loading import load_trajectory
 
 # numbers to Python, and what cannot tell its size before it has been computed
 READS = ("aten._local_scalar_dense.default", "aten.nonzero.default", "aten.masked_select.default", "aten.equal.default")
@@ -83,3 +89,32 @@ def test_a_step_of_optimisation_reads_once(tiny):
 
     few, more = reads(lambda: steps(2)), reads(lambda: steps(6))
     assert more - few <= 4
+
+
+def test_a_longer_continuous_video_reads_no_more(tiny_video_generator):
+    generator = load_video_generator(tiny_video_generator)
+    ws = generator.sample_ws([0])
+
+    def film(seconds):
+        config = ContinuousConfig(seconds=seconds, fps=8, chunk=4)
+        parts = stream_continuous(ws, generator=generator, config=config)
+        assert sum(len(part.frames) for part in parts) == 8 * seconds
+
+    film(1)  # what is computed once
+    chunks = 12 - 4  # a chunk's times are checked, which lie on the processor whatever the device: two readings
+    assert reads(lambda: film(6)) - reads(lambda: film(2)) == 2 * chunks
+
+
+def test_a_longer_video_of_a_sound_reads_no_more(tiny, tiny_trajectory):
+    generator, trajectory = load_generator(tiny.generator), load_trajectory(tiny_trajectory)
+    ws, config = generator.sample_ws([0]), VideoConfig(fps=4)
+    wave = torch.randn(1, 8 * 16000, generator=torch.Generator().manual_seed(0))
+    track = MelTrack.of_wave(wave, 16000, trajectory.spec)
+
+    def film(frames):
+        parts = stream_video(track, ws, generator=generator, trajectory=trajectory, num_frames=frames, config=config)
+        assert sum(len(part.frames) for part in parts) == frames
+
+    film(1)
+    few, many = reads(lambda: film(4)), reads(lambda: film(32))
+    assert many - few <= 2 * (32 // config.chunk)  # which columns of the sound a chunk hears, on the processor

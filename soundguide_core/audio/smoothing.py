@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -45,17 +46,18 @@ def held(parts: Iterator[Tensor], least: int) -> Iterator[Tensor]:
     """
     decision, since = -1, 0
     for rows, first, count in with_context(parts, 0, max(least - 1, 0)):
-        out = torch.zeros(count, rows.shape[1]).to(rows)
-        for i in range(count):
-            p, ahead = rows[first + i], rows[first + i : first + i + max(least, 1)].mean(dim=0)
+        means = torch.stack([rows[i : i + max(least, 1)].mean(dim=0) for i in range(first, first + count)])
+        read = torch.stack([rows[first : first + count], means]).cpu().numpy()  # at once
+        decisions = []
+        for p, ahead in zip(*read):
             best, since = int(ahead.argmax()), since + 1
             if decision < 0:
                 decision, since = best, 0
-            lasted = since >= least or min(float(p[best]), float(ahead[best])) > OVERWHELMING
+            lasted = since >= least or min(p[best], ahead[best]) > OVERWHELMING
             if decision >= 0 and best != decision and p[best] > p[decision] and lasted:
                 decision, since = best, 0
-            out[i, decision] = 1
-        yield out
+            decisions.append(decision)
+        yield F.one_hot(torch.tensor(decisions), rows.shape[1]).to(rows)
 
 
 def moving_average(parts: Iterator[Tensor], reach: int) -> Iterator[Tensor]:
