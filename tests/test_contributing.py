@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COPIED = ("soundguide_core", "nodes", "web", "workflows", "tests", "__init__.py", "pyproject.toml", "CONTRIBUTING.md")
+COPIED += (".comfyignore",)
 RECIPES = re.findall(r"^## (Add [^\n]+)\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S)
 BLOCK = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", flags=re.M | re.S)
 

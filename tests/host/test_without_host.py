@@ -177,7 +177,8 @@ def test_frames_a_second_are_typed_once_in_a_template_and_travel():
             assert len(typed) == 1, (path.stem, typed)
 
 
-SAVED = ROOT / "tests" / "fixtures" / "saved_by_0_2_0"
+SAVED = ROOT / "tests" / "fixtures" / "saved_by_0_2_0" / "golden_nodes.json"
+EARLIER = json.loads(SAVED.read_text(encoding="utf-8"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 
@@ -185,10 +186,10 @@ def inputs_in_order(promised: dict) -> dict[str, list]:
     return {**promised["inputs"]["required"], **promised["inputs"]["optional"]}
 
 
-@pytest.mark.parametrize("id", json.loads((SAVED / "golden_nodes.json").read_text(encoding="utf-8")))
+@pytest.mark.parametrize("id", EARLIER)
 def test_what_an_earlier_release_promised_is_kept(id):
     """0.2.0 as it was first: inputs keep type, default and choices; new widgets and outputs come after the old ones."""
-    old = json.loads((SAVED / "golden_nodes.json").read_text(encoding="utf-8"))[id]
+    old = EARLIER[id]
     new = json.loads((ROOT / "tests" / "host" / "golden_nodes.json").read_text(encoding="utf-8"))[id]
     before, now = inputs_in_order(old), inputs_in_order(new)
     for name, (kind, options) in before.items():
