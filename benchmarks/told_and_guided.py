@@ -4,8 +4,8 @@ Fourteen sounds that swell, two of each phenomenon; frames of one noise. A judge
 the loud frames it sees the phenomenon; the rank correlation is that of loudness and change from the same picture
 without a sound. Then crossfades of two sounds: how long after both are equally strong is the second one seen?
 
-COMFYUI_PYTHON benchmarks/told_and_guided.py [--host ~/comfy/ComfyUI] [--ways told guided both] [--seeds 2] [--steps 10]
-    [--cfg 3] [--response steep even] [--tasks swell crossfade] [--out FOLDER]
+COMFYUI_PYTHON benchmarks/told_and_guided.py [--host ~/comfy/ComfyUI] [--ways told guided both] [--seeds 2]
+    [--first-seed 0] [--steps 10] [--cfg 3] [--response steep even] [--tasks swell crossfade] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--tasks", nargs="+", choices=("swell", "crossfade"), default=["swell", "crossfade"])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=0, help="to share the seeds among processes")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--cfg", type=float, default=3.0, help="prompt guidance where something is told")
     parser.add_argument("--response", nargs="+", choices=("steep", "even"), default=["steep"], help="of what is told")
@@ -111,7 +112,7 @@ class Heard(Bench):
                 name, FRAMES / FPS, intensity=swell, seed=FIRST_SOUND + k, sample_rate=RATE, fps=FPS
             ))  # fmt: skip
             loud = self.loudness(wave, FPS, FRAMES)
-            for seed in range(self.args.seeds):
+            for seed in range(self.args.first_seed, self.args.first_seed + self.args.seeds):
                 img, took = self.pictures(way, wave, FPS, FRAMES, seed, loud)
                 bare = self.bare(seed)
                 right = np.array([found == name for found in self.judge.name(img)])
@@ -121,7 +122,7 @@ class Heard(Bench):
                 change = (img - bare).abs().mean((1, 2, 3)).numpy()
                 ranks.append(self.rank(loud, change) if change.any() else 0.0)
                 seconds += took
-                if not seed:
+                if seed == self.args.first_seed:
                     shown.append(img)
         print(
             f"swell     {way:<8}{self.told_response:<6} named where loud {np.mean(named):.2f} of {len(named)}, "
