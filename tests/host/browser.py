@@ -65,8 +65,11 @@ class Page:
         page.wait_for_function(READY, timeout=120_000)
         page.wait_for_timeout(2000)
         page.evaluate(
-            "(ends) => { window.__ends = []; window.__nodes = []; for (const kind of ends)"
-            " window.app.api.addEventListener(kind, e => window.__ends.push([kind, e.detail])); }",
+            "(ends) => { window.__ends = []; for (const kind of ends)"
+            " window.app.api.addEventListener(kind, e => window.__ends.push([kind, e.detail]));"
+            " const api = window.app.api, ask = api.queuePrompt.bind(api);"
+            " api.queuePrompt = async (...given) => {"
+            " const answer = await ask(...given); window.__asked = answer.prompt_id; return answer; }; }",
             list(ENDS),
         )
 
@@ -118,12 +121,13 @@ class Page:
     def run(self, seconds: float = 300) -> tuple[str, dict]:
         """Presses Run => how it ended: ("execution_success", ...), or ("validation_error", node errors)."""
         page = self.page
-        page.evaluate("() => { window.__ends = []; }")
+        mine = "window.__ends.find(e => e[1].prompt_id === window.__asked)"  # an earlier run's end may come late
+        page.evaluate("() => { window.__ends = []; window.__asked = null; }")
         page.evaluate("async () => { await window.app.queuePrompt(0, 1); }")
         page.wait_for_function(
-            "() => window.__ends.length || Object.keys(window.app.lastNodeErrors || {}).length", timeout=seconds * 1000
+            f"() => {mine} || Object.keys(window.app.lastNodeErrors || {{}}).length", timeout=seconds * 1000
         )
-        kind, detail = page.evaluate("() => window.__ends[0] || ['validation_error', window.app.lastNodeErrors]")
+        kind, detail = page.evaluate(f"() => {mine} || ['validation_error', window.app.lastNodeErrors]")
         page.wait_for_timeout(3000)  # pictures and videos arrive, and their nodes grow
         self.fit()
         return kind, detail
