@@ -67,15 +67,15 @@ class Heard(Bench):
         self.recording = part("soundguide_core.pipelines.recording")
         self.prompt_config = part("soundguide_core.embedding.prompt_config").PromptConfig
 
-    def told_of(self, wave, fps, frames):
-        """(positive, negative) of a wave, one row a frame."""
+    def told_of(self, wave, fps, frames, law="sones"):
+        """(positive, negative) of a wave, one row a frame, by a law of loudness."""
         import dataclasses
 
         recording = self.recording.Recording.of_wave(wave, RATE)
         heard = self.words.hear_words(self.ears, recording, self.listed, self.vocabulary)
         settings = dataclasses.asdict(self.prompt_config())
         return self.prompt.execute(
-            heard, "", "", fps, frames, 1.0, "sones", "the same in every frame", '"0": "prompt"', clip=self.clip,
+            heard, "", "", fps, frames, 1.0, law, "the same in every frame", '"0": "prompt"', clip=self.clip,
             audio={"waveform": wave[None, None], "sample_rate": RATE}, response=self.told_response, **settings,
         ).args[:2]  # fmt: skip
 
@@ -184,7 +184,7 @@ class Heard(Bench):
                 [[text[near] if len(text) > 1 else text,
                   {key: value[near] if isinstance(value, torch.Tensor) and len(value) == frames else value
                    for key, value in more.items() if key != "model_conds"}] for text, more in side]
-                for side in self.told_of(wave, FADE_FPS, frames)
+                for side in self.told_of(wave, FADE_FPS, frames, "constant")
             )  # fmt: skip
         embeds = self.encoder.network().encode_audio_frames(wave, RATE, fps=FADE_FPS, num_frames=frames)[near]
         latent = {"samples": torch.zeros(count, 3, 64, 64), "batch_index": [seed] * count}
