@@ -175,7 +175,8 @@ class Server:
         for folder in ("custom_nodes", "input", "output", "temp", "models", "user"):
             (base / folder).mkdir()
         (base / "custom_nodes" / PACK).symlink_to(ROOT, target_is_directory=True)
-        (base / "custom_nodes" / "tiny_nodes.py").symlink_to(Path(__file__).with_name("tiny_nodes.py"))
+        for name in ("tiny_nodes.py", "watched_nodes.py"):
+            (base / "custom_nodes" / name).symlink_to(Path(__file__).with_name(name))
         paths = base / "extra_model_paths.yaml"
         paths.write_text(f"somewhere:\n  base_path: {weights.parent}\n  soundguide: {weights.name}\n", encoding="utf-8")
         command = [python, "main.py", "--cpu", "--port", str(self.port), "--base-directory", str(base)]

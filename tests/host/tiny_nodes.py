@@ -7,9 +7,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.append(str(Path(__file__).resolve().parent))  # families.py, watched_nodes.py
-
-from watched_nodes import Watch
+sys.path.append(str(Path(__file__).resolve().parent))  # families.py
 
 TEXT = 24  # dims of the families' texts
 
@@ -64,4 +62,4 @@ class TinyVision:
         return (SameVision(encoder),)
 
 
-NODE_CLASS_MAPPINGS = {"TestsTinyModel": TinyModel, "TestsTinyVision": TinyVision, "TestsWatch": Watch}
+NODE_CLASS_MAPPINGS = {"TestsTinyModel": TinyModel, "TestsTinyVision": TinyVision}

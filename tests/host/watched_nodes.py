@@ -147,3 +147,6 @@ def is_picture(value: Any) -> bool:
 def asks(value: Any) -> bool:
     network = weights_of(value)
     return network is not None and any(weight.requires_grad for weight in network.parameters())
+
+
+NODE_CLASS_MAPPINGS = {"TestsWatch": Watch}
