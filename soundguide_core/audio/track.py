@@ -94,6 +94,16 @@ class MelTrack:
             outside = (index < 0) | (index > last)
         return arrange(mel * ~outside[:, None, None], spec)
 
+    def hops(self, fps: float, count: int) -> Tensor:
+        """The mean log-mel within each of `count` frames: [F,M] in 0..1, the last one's beyond the end."""
+        width = self.spec.sample_rate / self.spec.hop_length / fps  # columns of a frame, not whole
+        last = self.level_db.shape[1] - 1
+        rows = []
+        for i in range(count):
+            first = min(round(i * width), last)
+            rows.append(self.stretch(first, max(round((i + 1) * width), first + 1))[0, 0].mean(dim=1))
+        return torch.stack(rows)
+
     def loudness(self, fps: float, num_frames: int) -> np.ndarray:
         """[F] in 0..1: dB over the 60 below the loudest moment, the mean over each frame; 0 beyond the end."""
         spec = self.spec

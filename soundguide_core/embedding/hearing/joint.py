@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from ...audio.mel import MelSpec
 from ...audio.track import MelTrack
 from ..joint import JointEncoder
+from .changes import AGREEING, sudden_changes, told_apart
 from .listening import WINDOWS_AT_ONCE, ComparingEars, Listener
 from .vocabulary import Vocabulary
 
@@ -28,13 +30,22 @@ class TrackListener(Listener):
     def first_sec(self) -> float:
         return self.hop_sec / 2
 
+    @torch.no_grad()
     def hear(self, blocks: Iterable[Tensor], sample_rate: float) -> Iterator[Tensor]:
+        """As Listener's, but the windows that straddle a sudden change are not asked (changes.py)."""
         assert self.spec is not None
         track, fps = MelTrack.of_blocks(blocks, sample_rate, self.spec), 1 / self.hop_sec
         count = max(-(-round(track.seconds * 1000) // round(self.hop_sec * 1000)), 1)
+        reach = math.ceil(self.window / 2 / self.hop)
+        changes = sudden_changes(track.hops(fps, count), reach)
+        heard, told = torch.zeros(0, len(self.words)), 0
         for first in range(0, count, WINDOWS_AT_ONCE):
-            with torch.no_grad():
-                yield self.scores(track.windows(first, min(WINDOWS_AT_ONCE, count - first), fps)).float().cpu()
+            windows = track.windows(first, min(WINDOWS_AT_ONCE, count - first), fps)
+            heard = torch.cat([heard, self.scores(windows).float().cpu()])
+            unsettled = 0 if len(heard) == count else 2 * reach + AGREEING  # what windows to come may change
+            known = max(len(heard) - unsettled, told)
+            yield told_apart(heard, changes, reach, count)[told:known]
+            told = known
 
 
 class JointEars(ComparingEars):
