@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--flow", default="tv-l1", metavar="NAME", help="estimator of movement: tv-l1, a RAFT file, off (default tv-l1)"
     )
-    add_config_arguments(how, EditConfig, "window", "chunk", "size", "keep_detail", "smooth_sec", "precision")
+    offered = ("window", "chunk", "size", "keep_detail", "smooth_sec", "walk_sec", "precision")
+    add_config_arguments(how, EditConfig, *offered)
     add_model(how, "--unet", "unet", "pixel diffusion: a registry name or a file", "U")
     add_joint(how)
     result = parser.add_argument_group("the result")

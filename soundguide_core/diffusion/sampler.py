@@ -24,6 +24,7 @@ from .with_diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 Denoise = Callable[[Tensor, int], Estimate]
 
 # name -> (scheduler, its keyword arguments). DPM-Solver-1 is DDIM (Lu et al. 2022, section 4.1).
+NO_VARIANCE = -1e9  # of a learned variance: the step goes to its mean
 SOLVERS = {
     "ddpm": (DDPMScheduler, {"variance_type": "learned_range", "clip_sample": False}),
     "ddim": (DPMSolverMultistepScheduler, {"solver_order": 1}),
@@ -42,6 +43,7 @@ class SamplerConfig:
     clip: x0_hat is kept within -1..1.
     finish, finish_below: levels whose share of noise sqrt(1 - alpha_bar) is smaller than finish_below are passed in at
         most `finish` steps, evenly; 0 takes them as densely as the others.
+    walk: of the noise, see FrameNoise.
     """
 
     sampler: str = "ddpm"
@@ -50,6 +52,7 @@ class SamplerConfig:
     clip: bool = True
     finish: int = 0
     finish_below: float = 0.0
+    walk: float = 0.0
 
     def __post_init__(self) -> None:
         if self.sampler not in SOLVERS:
@@ -125,22 +128,39 @@ class FrameNoise:
 
     frames: [F] the numbers of the frames at hand.
     shared: steps draw one noise for all frames, instead of one for each.
+    walk: frames in which the shared noise has become another one, 0 for never. Frame f has, with i + r = f / walk,
+
+        cos(pi r / 2) n_i + sin(pi r / 2) n_{i+1},    n_i independent and of unit variance, and so is it.
     """
 
     seed: int
     frames: Sequence[int]
     shared: bool = False
+    walk: float = 0.0
 
     def __post_init__(self) -> None:
         check_whole(self.seed, "The seed", low=0, high=2**64 - 1)
 
+    @property
+    def walks(self) -> bool:
+        return self.shared and self.walk > 0
+
     def start(self, x: Tensor) -> Tensor:
-        """The starting noise, like x [F,3,H,W]: the same in all frames."""
+        """The starting noise, like x [F,3,H,W]: the same in all frames, or walking."""
+        if self.walks:
+            return self.walking(x, 0, 0)
         return self._draw(x[:1], [self._generator(0, 0, 0)]).expand(x.shape)
 
     def step(self, t: int) -> list[torch.Generator]:
         """What the step from level t draws from, one generator for each frame."""
         return [self._generator(1, t, 0 if self.shared else frame) for frame in self.frames]
+
+    def walking(self, x: Tensor, purpose: int, t: int) -> Tensor:
+        """Noise like x [F,3,H,W] that walks from frame to frame. purpose: 0 for the start, 1 for the step from t."""
+        at = [divmod(frame / self.walk, 1) for frame in self.frames]
+        here, there = (self._draw(x, [self._generator(purpose, t, int(i) + ahead) for i, _ in at]) for ahead in (0, 1))
+        angle = torch.tensor([math.pi / 2 * r for _, r in at]).to(x)[:, None, None, None]
+        return angle.cos() * here + angle.sin() * there
 
     def source(self, x: Tensor, t: int) -> Tensor:
         """Noise like x [F,3,H,W] to bring a source to level t beside the sample, independent of the steps'."""
@@ -188,8 +208,13 @@ def sample(
             x0_hat = x0_hat.clamp(-1, 1)
         if solver is DDPMScheduler:
             mix = torch.as_tensor(variance_mix).to(x0_hat).expand_as(x0_hat)
-            generators = noise.step(step.t)
-            x_t = scheduler.step(torch.cat([x0_hat, mix], dim=1), step.t, x_t, generators, return_dict=False)[0]
+
+            if noise.walks:
+                mix = torch.full_like(mix, NO_VARIANCE)  # the noise is added here
+            x_prev = scheduler.step(torch.cat([x0_hat, mix], dim=1), step.t, x_t, noise.step(step.t), return_dict=False)
+            x_t = x_prev[0]
+            if noise.walks and step.t_prev != CLEAN:
+                x_t = x_t + step.variance(Estimate(x0_hat, variance_mix)).sqrt() * noise.walking(x_t, 1, step.t)
         else:
             x_t = scheduler.step(x0_hat, step.t, x_t, return_dict=False)[0]
         if after_step is not None:

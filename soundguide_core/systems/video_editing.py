@@ -149,8 +149,9 @@ def stream_edit(
         raise InputError(f"There is no term {unknown[0]!r} for a curve.", f"Use some of: {', '.join(TERMS)}.")
     curves = {name: curve for name, curve in curves.items() if name in weights}
     sampler = SamplerConfig(
-        config.sampler, config.steps, config.skip, finish=config.finish, finish_below=config.interval[0]
-    )
+        config.sampler, config.steps, config.skip, finish=config.finish, finish_below=config.interval[0],
+        walk=config.walk_sec * fps,
+    )  # fmt: skip
     steps = plan(denoiser.schedule, sampler)
     flow = load_flow() if flow is None and "flow" in weights else flow
     singles: Iterator[Tensor | None] = (
@@ -215,7 +216,8 @@ def edit_window(
         step_size=config.step if config.variant == CLEAN else config.length, warm_up=WarmUp(looks=config.warm_up),
         on_terms=lambda t, terms: history.append(terms),
     )  # fmt: skip
-    noise = FrameNoise(config.seed, range(window.first, window.first + len(x_src)), config.shared_noise)
+    numbers = range(window.first, window.first + len(x_src))
+    noise = FrameNoise(config.seed, numbers, config.shared_noise, sampler.walk)
 
     def keep_background(x_prev: Tensor, t_prev: int) -> Tensor:
         return m * x_prev + (1 - m) * denoiser.add_noise(x_src, t_prev, noise.source(x_src, t_prev))

@@ -235,12 +235,40 @@ def test_shared_noise_is_one_for_all_frames(sampler):
     assert torch.equal(source[0], source[2]) and not torch.equal(source[0].flatten()[:4], a)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "dpm-solver"])
-def test_windows_get_the_bytes_of_the_whole(sampler, name):
+def test_shared_noise_that_walks(sampler):
+    zeros = torch.zeros(9, 3, 16, 16)
+    walked = sampler.FrameNoise(1, range(9), shared=True, walk=4.0).walking(zeros, 1, 7)
+    here, there = walked[0], walked[4]  # at whole steps of the walk
+    assert torch.equal(here, sampler.FrameNoise(1, [0], shared=True, walk=2.0).walking(zeros[:1], 1, 7)[0])
+    for i in range(5):
+        expected = math.cos(math.pi * i / 8) * here + math.sin(math.pi * i / 8) * there
+        torch.testing.assert_close(walked[i], expected)
+    assert torch.allclose(walked.std(dim=(1, 2, 3)), torch.ones(9), atol=0.1)
+    change = (walked[1:] - walked[:-1]).pow(2).mean((1, 2, 3)).sqrt()  # 2 sin(pi / 16) at each step, no leap
+    assert torch.allclose(change, torch.full((8,), 2 * math.sin(math.pi / 16)), rtol=0.1)
+    assert float((here * there).mean().abs()) < 0.1
+
+
+def test_walking_steps_have_the_mean_and_the_variance_of_the_others(sampler):
+    frames, config = 400, sampler.SamplerConfig("ddpm", 8)
+    x_t = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).expand(frames, -1, -1, -1)
+    made = {
+        walk: sampler.sample(
+            towards_the_mean(COSINE, 0.1, 0.5), x_t, COSINE, config,
+            noise=sampler.FrameNoise(5, range(frames), shared=walk > 0, walk=walk),
+        )
+        for walk in (0.0, 1.0)
+    }  # fmt: skip
+    assert torch.allclose(made[0.0].mean(0), made[1.0].mean(0), atol=0.1)
+    assert torch.allclose(made[0.0].std(0).mean(), made[1.0].std(0).mean(), rtol=0.05)
+
+
+@pytest.mark.parametrize(("name", "walk"), [("ddpm", 0.0), ("dpm-solver", 0.0), ("ddpm", 3.5), ("dpm-solver", 3.5)])
+def test_windows_get_the_bytes_of_the_whole(sampler, name, walk):
     config = sampler.SamplerConfig(name, 8)
 
     def edited(frames, seed=5):
-        noise = sampler.FrameNoise(seed, frames)
+        noise = sampler.FrameNoise(seed, frames, walk > 0, walk)
         x_t = noise.start(torch.zeros(len(frames), 3, 8, 8))
         return sampler.sample(towards_the_mean(COSINE, 0.1, 0.5), x_t, COSINE, config, noise=noise)
 

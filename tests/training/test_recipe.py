@@ -15,7 +15,7 @@ from soundguide_core.training.recipe import RECIPES, Recipe, check_entries, name
 FOLDERS = (RECIPES, *(client.recipes for client in registry.clients()))
 NAMES = sorted(file.stem for folder in FOLDERS for file in folder.glob("*.toml"))
 OPENERS = ("open_data", "data_source", "open_sounds", "open_pairs", "open_source", "render_scenes", "load_clip",
-           "load_joint", "load_generator")  # fmt: skip
+           "load_joint", "load_generator", "load_trajectory")  # fmt: skip
 LATER = {"clip.vision_cfg", "clip.text_cfg", "encoder.kwargs", "synthesised", "label_weights", "trajectory.encoder"}
 
 

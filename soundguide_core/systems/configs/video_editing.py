@@ -188,6 +188,10 @@ class EditConfig:
         what="choice of flow", choices=FLOW_ON,
     )  # fmt: skip
     shared_noise: bool = setting(True, "one noise for all frames in every step, not only at the start")
+    walk_sec: float = setting(
+        0.0, "seconds in which the noise that frames share becomes another one, so that what is painted moves; 0: "
+        "it stays", what="The walk of the noise", low=0, high=3600,
+    )  # fmt: skip
     window: int = setting(
         16, "frames edited together; memory grows in proportion", what="The number of frames in a window", low=1,
         high=100_000, offered=(1, 1024),
