@@ -68,9 +68,9 @@ def check_types(takes: Callable, values: Any, what: str, remedy: str = AGAIN) ->
     ours = {each.name for each in fields(takes)} if is_dataclass(takes) else values.keys()
     if unknown := sorted(values.keys() - ours):
         raise InputError(f"{what} has an unknown entry {shown(unknown[0])!r}.", remedy)
-    if missing := sorted(_needed(takes) - values.keys()):
+    if missing := sorted(_needed(takes) - values.keys()):  # pyright: ignore[reportArgumentType] it narrows takes
         raise InputError(f"{what} has no {missing[0]}.", remedy)
-    for name, hint in _hints(takes).items():  # pyright: ignore[reportArgumentType] it narrows takes for good
+    for name, hint in _hints(takes).items():  # pyright: ignore[reportArgumentType] as above
         if name in values and not fits(values[name], hint):
             raise InputError(f"{what} has {name} {value_shown(values[name])}.", remedy)
     return dict(values)
