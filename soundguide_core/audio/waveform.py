@@ -72,8 +72,9 @@ def _cut(blocks: Iterable[Tensor], first: int, last: float) -> Tensor | None:
 def stream_audio(path: str | os.PathLike) -> tuple[Iterator[Tensor], int]:
     """The same, a block [C,n] at a time, for recordings of any length: (blocks, sample_rate in Hz).
 
-    A rate or a layout that changes on the way becomes the first one. What cannot be decoded is silence of its length,
-    with a warning at the end; a sound that begins after the picture of its file begins with silence.
+    A rate or a layout that changes on the way becomes the first one; a lossy file's samples end at LOUDEST. What
+    cannot be decoded is silence of its length, with a warning at the end; a sound that begins after the picture of its
+    file begins with silence.
 
     Raises:
         InputError: as load_audio; what can only be seen by decoding is raised by the iterator.

@@ -27,8 +27,8 @@ FADE = 0.25  # of the generator's side, over which an edit fades beyond it
 def blend_back(photo: Tensor, before: Tensor, after: Tensor, *, fit: str = "crop", keep: float = 1.0) -> Tensor:
     """photo [B,3,H,W] or [1,3,H,W], the generator's picture of it before and after an edit [B,3,R,R] => [B,3,H,W].
 
-    All in -1..1. fit: how the picture was found, ProjectionConfig.fit. keep: 0..1, how much of the photograph's own
-    contrast comes back where the edit painted over it.
+    All in -1..1, beyond which nothing counts. fit: how the picture was found, ProjectionConfig.fit. keep: 0..1, how
+    much of the photograph's own contrast comes back where the edit painted over it.
 
     Raises:
         InputError: shapes disagree, or there is no such fit.
@@ -44,7 +44,7 @@ def blend_back(photo: Tensor, before: Tensor, after: Tensor, *, fit: str = "crop
             "Take both pictures from one edit of that photograph.",
         )
     photo = photo.expand(len(after), -1, -1, -1).to(after)
-    change = _inner((after - before).clamp(-2, 2))
+    change = _inner(after.clamp(-1, 1) - before.clamp(-1, 1))  # as they are shown: a generator paints beyond white
     if fit == "whole":
         copy = resize(photo, (sizes["R"], sizes["R"]), "stretch")
         return transfer_detail(photo, copy, (copy + change).clamp(-1, 1), keep=keep)

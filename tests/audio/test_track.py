@@ -33,6 +33,14 @@ def test_a_stream_gives_the_mel_of_the_whole(samples):
     assert (mel - whole).abs().max() < 2e-3
 
 
+def test_hops_are_the_means_of_their_columns():
+    track = MelTrack.of_wave(swelling(2), 8000, SPEC)  # 80 columns a second, 161 in all
+    mel, hops = track.stretch(0, 161)[0, 0], track.hops(4.0, 9)
+    for i in range(8):
+        assert torch.allclose(hops[i], mel[:, 20 * i : 20 * i + 20].mean(dim=1), atol=1e-6)
+    assert hops.shape == (9, 32) and torch.allclose(hops[8], mel[:, 160], atol=1e-6)  # beyond the end: the last one
+
+
 def test_windows_are_those_of_the_joint_encoder():
     wave = swelling(4)
     track = MelTrack.of_wave(wave, 8000, SPEC)

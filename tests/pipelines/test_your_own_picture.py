@@ -82,8 +82,7 @@ def test_found_tuned_changed_and_blended_back(tiny, sockets, photo, models, tmp_
     ).split()
     assert main([*words, "a storm"]) == 0
     out = to_uint8(load_image(tmp_path / "out.png"))
-    apart = (out.int() - pixels_of(blended).int()).abs()  # rounding of the photograph, after 200 steps of Adam
-    assert out.shape == (1, 40, 60, 3) and apart.max() <= 8 and apart.float().mean() < 0.05
+    assert out.shape == (1, 40, 60, 3) and (out.int() - pixels_of(blended).int()).abs().max() <= 1
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["found"]["config"]["method"] == "optimise+tuning"
     assert report["found"]["error"] == pytest.approx(error, abs=1e-5)
