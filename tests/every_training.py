@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from soundguide_core.cli.train import _things
+
 RATE = 8000
 GAN = {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8, "resolution": 16}
 GAN_TRAINING = {"kimg": 0.032, "batch": 8, "save_kimg": 0.016, "samples": 8, "dtype": "float32"}
@@ -53,15 +55,33 @@ RECIPES = {
         "training": {"dtype": "float32", "save_every": 2, "image_discriminator": JUDGE, "video_discriminator": JUDGE},
     },
     "bridge": {"training": {"steps": 4, "batch": 8, "warmup": 2, "save_every": 2, "held_out": 0.2}},
+    "inversion_encoder": {
+        "encoder": {"size": [32, 32], "groups": [2, 3, 3], "sides": [2, 4, 8], "shared": 8,
+                    "network": {"widths": [4, 4, 4, 8, 8], "units": [1, 1, 1, 1], "reduction": 2}},
+        "training": {"steps": 4, "batch": 8, "pairs": 32, "warmup": 1, "progressive_start": 1, "progressive_every": 1,
+                     "save_every": 2, "dtype": "float32"},
+    },
+    "familiarity": {"training": {"steps": 4, "crops": 1}},
+    "outside_sounds": {"training": {"steps": 4}},
+    "rest": {"training": {"steps": 4, "batch": 4, "frames": 2}},
+    "scene_classifier": {
+        "scenes": {"count": 24, "held_out": 16},
+        "training": {"steps": 4, "pictures": 8, "warmup": 2},
+        "classifier": {"size": 32, "channels": [8, 8, 8]},
+    },
 }  # fmt: skip
 WEIGHTS = {
     "stylegan2": "generator", "styleganv": "generator", "pixel_diffusion": "unet", "joint": "clip",
-    "sound_encoder": "sound", "sound_video": "trajectory", "bridge": "sound",
+    "sound_encoder": "sound", "sound_video": "trajectory", "bridge": "sound", "inversion_encoder": "encoder",
+    "familiarity": "sound", "outside_sounds": "trajectory", "rest": "trajectory",
+    "scene_classifier": "scene_classifier",
 }  # fmt: skip
 DATA = {
     "stylegan2": "pictures", "pixel_diffusion": "pictures", "joint": "pictures", "styleganv": "clips",
-    "sound_video": "clips", "sound_encoder": "sounds", "bridge": "pairs",
+    "sound_video": "clips", "sound_encoder": "sounds", "bridge": "pairs", "inversion_encoder": "pictures",
+    "familiarity": "told sounds", "outside_sounds": "told sounds",
 }  # fmt: skip
+DRAWN = ("rest", "scene_classifier")  # learn from what they draw themselves, by latents and scenes that are named
 LAYOUTS = ("folder", "table", "shards")
 
 
@@ -81,13 +101,21 @@ def config_of(module: str, data: str, tiny: Path) -> dict:
         recipe |= {"source": joint, "target": joint}
     if module == "sound_encoder":
         recipe["data"]["clip"] = f"{joint}/clip.safetensors"
-    recipe["data"] = {**recipe.get("data", {}), "folder": data}
+    if module == "familiarity":
+        recipe["models"] = {"joint": joint}
+    if module == "inversion_encoder":
+        recipe["models"] = {"joint": joint, "generator": str(tiny / "generator.safetensors")}
+    if module not in DRAWN:
+        recipe["data"] = {**recipe.get("data", {}), "folder": data}
     return Recipe(recipe)
+
+
+MODULES = {path.rpartition(".")[2]: f"soundguide_core.{path}" for path in _things().values()}
 
 
 def run(module: str, config: dict, out: Path, **how) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    return import_module(f"soundguide_core.training.{module}").run(config=config, out=out, **how)
+    return import_module(MODULES[module]).run(config=config, out=out, **how)
 
 
 # ---- data
@@ -96,7 +124,8 @@ def run(module: str, config: dict, out: Path, **how) -> Path:
 def write_data(kind: str, layout: str, folder: Path) -> str:
     """Twelve of them => what --data is given."""
     folder.mkdir(parents=True)
-    files = {"pictures": pictures, "clips": clips, "sounds": sounds, "pairs": pairs}[kind](folder / "files")
+    writers = {"pictures": pictures, "clips": clips, "sounds": sounds, "told sounds": told_sounds, "pairs": pairs}
+    files = writers[kind](folder / "files")
     if layout == "folder":
         return str(folder / "files")
     if layout == "table":
@@ -156,12 +185,16 @@ def clips(folder: Path) -> list[tuple[Path, str]]:
     return files
 
 
-def sounds(folder: Path) -> list[tuple[Path, str]]:
+def told_sounds(folder: Path) -> list[tuple[Path, str]]:
+    return sounds(folder, ("hum", "unknown"))
+
+
+def sounds(folder: Path, labels: tuple[str, str] = ("hum", "door bell")) -> list[tuple[Path, str]]:
     import soundfile
 
     files, t = [], np.arange(RATE) / RATE
     for k in range(12):
-        label = ("hum", "door bell")[k % 2]
+        label = labels[k % 2]
         path = folder / label.replace(" ", "_") / f"{k:02d}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, 0.5 * np.sin(2 * np.pi * (200, 2000)[k % 2] * (1 + k / 20) * t), RATE)

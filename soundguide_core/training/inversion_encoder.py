@@ -164,8 +164,10 @@ class EncoderTraining:
         if encoder.config.centred:
             self.encoder.w_avg.copy_(generator.w_avg.expand_as(self.encoder.w_avg))
         self.ema = copy.deepcopy(self.encoder).eval().requires_grad_(False)
+        distributed.synchronise_batch_norms(self.encoder)
         self.dtype = getattr(torch, run.dtype_for(settings.dtype, device))
         self.adam = torch.optim.Adam(self.encoder.parameters(), lr=settings.lr)
+        self.done = 0
         self.modules = {"encoder": self.encoder, "ema": self.ema}
         self.optimisers = {"adam": self.adam}
 
@@ -188,6 +190,7 @@ class EncoderTraining:
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), s.clip)
         self.adam.step()
         ema_update(self.ema, self.encoder, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
+        self.done = i + 1
         return loop.to_floats(losses.values)
 
     def _drawn(self, rows: Tensor, chosen: Tensor, share: slice) -> tuple[Tensor, Tensor]:
@@ -302,7 +305,7 @@ def run(
 
     loop.run(
         training, settings.steps, out, resume=resume, save_every=settings.save_every, on_step=on_step, on_save=write,
-        settings=running,
+        settings=running, validate=lambda: training.evaluate(training.finished(), kept, held_out, training.done),
     )  # fmt: skip
     return exported
 

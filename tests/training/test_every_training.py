@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from every_training import DATA, LAYOUTS, RECIPES, WEIGHTS, config_of, run, write_data
+from every_training import DATA, DRAWN, LAYOUTS, MODULES, RECIPES, WEIGHTS, config_of, run, write_data
 
 import tolerances as tol
 from soundguide_core.checkpoints import safetensors_io
 from soundguide_core.training.engine.metrics_log import read_metrics
 
 ROOT = Path(__file__).parents[2]
+COUPLED = ("joint", "sound_encoder", "inversion_encoder")  # with BatchNorm
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +41,25 @@ def figures(out: Path, split: str = "train") -> dict[tuple[int, str], float]:
     return {(int(row["step"]), row["name"]): float(row["value"]) for row in rows if row["split"] == split}
 
 
+def of(module: str, data) -> str:
+    """What --data is given, in a folder; nothing for what draws its own."""
+    return "" if module in DRAWN else data(DATA[module])
+
+
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return safetensors_io.load(path)[0]
 
 
+def test_no_training_is_left_out():
+    """What `train` offers, of the library and of its clients, is in the tests below, and what can learn from one's own
+    data does."""
+    assert set(RECIPES) == set(WEIGHTS) == set(MODULES)
+    assert set(DATA) | set(DRAWN) == set(MODULES) and not set(DATA) & set(DRAWN)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("module", RECIPES)
+@pytest.mark.parametrize("module", DATA)
 def test_own_data_in_each_layout(module, layout, data, tiny, tmp_path):
     """A run leaves weights, its figures, and what it says of what was held out."""
     if layout == "shards":
@@ -62,7 +75,7 @@ def test_own_data_in_each_layout(module, layout, data, tiny, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("module", RECIPES)
 def test_a_run_whose_time_is_over_goes_on_to_the_same(module, data, tiny, tmp_path):
-    config = config_of(module, data(DATA[module]), tiny.folder)
+    config = config_of(module, of(module, data), tiny.folder)
     config["run"] = {"log_every": 1}
     whole = run(module, config, tmp_path / "whole")
     config["run"]["max_time"] = 1e-6  # one step, each time
@@ -75,10 +88,10 @@ def test_a_run_whose_time_is_over_goes_on_to_the_same(module, data, tiny, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [m for m in RECIPES if m not in ("joint", "sound_encoder", "bridge")])
+@pytest.mark.parametrize("module", [m for m in RECIPES if m not in (*COUPLED, "bridge")])
 def test_a_batch_in_parts_is_the_batch(module, data, tiny, tmp_path):
     """Networks with BatchNorm see their parts, and are left out; a bridge has no parts."""
-    config = config_of(module, data(DATA[module]), tiny.folder)
+    config = config_of(module, of(module, data), tiny.folder)
     found = {}
     for count in (1, 2):
         config["run"] = {"accumulate": count, "log_every": 1}
@@ -88,7 +101,7 @@ def test_a_batch_in_parts_is_the_batch(module, data, tiny, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["joint", "sound_encoder"])
+@pytest.mark.parametrize("module", COUPLED)
 def test_what_couples_its_batch_learns_in_parts_too(module, data, tiny, tmp_path):
     config = config_of(module, data(DATA[module]), tiny.folder)
     config["run"] = {"accumulate": 2, "log_every": 1}
@@ -99,7 +112,7 @@ def test_what_couples_its_batch_learns_in_parts_too(module, data, tiny, tmp_path
 @pytest.mark.long
 @pytest.mark.parametrize("module", RECIPES)
 def test_two_processes_do_what_one_does(module, data, tiny, tmp_path):
-    config = config_of(module, data(DATA[module]), tiny.folder)
+    config = config_of(module, of(module, data), tiny.folder)
     config["run"] = {"log_every": 1}
     run(module, config, tmp_path / "1")
     launch(module, config, tmp_path, 2)

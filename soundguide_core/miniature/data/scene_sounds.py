@@ -30,6 +30,7 @@ from ..sounds import synthesis as sounds
 from ..sounds.strength import strength
 from ..world import codes
 from ..world.scenes import PHENOMENA
+from . import outside_sounds
 from .outside_sounds import OutsideSounds
 from .scene_clips import SAMPLE_RATE, SOUND_SEC, curve_of, kept, recordings
 from .sound_batches import (
@@ -69,7 +70,8 @@ class SceneSounds:
         self, table: Mapping, data: Mapping, *, spec: MelSpec, fps: float, cache: Path,
         device: torch.device | str = "cpu", on_step: OnStep | None = None,
     ):  # fmt: skip
-        check_entries({"data": {"sounds": table}}, {"data": None, "data.sounds": TABLE})
+        known = {"data": None, "data.sounds": TABLE | {"outside"}, "data.sounds.outside": outside_sounds.TABLE}
+        check_entries({"data": {"sounds": table}}, known)
         missing = sorted(TABLE - table.keys())
         if missing or table["shortest_sec"] > table["longest_sec"]:
             raise InputError(

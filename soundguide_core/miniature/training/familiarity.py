@@ -21,7 +21,7 @@ from ...common.errors import InputError
 from ...common.files import make_folder
 from ...embedding.joint import JointEncoder, load_joint
 from ...embedding.sound import SoundEncoder, save_sound
-from ...training.engine import loop
+from ...training.engine import distributed, loop
 from ...training.engine.run_settings import RunSettings
 from ...training.recipe import check_entries
 from ...training.sound_data import Clip, open_sounds
@@ -37,9 +37,10 @@ Levels = tuple[list[Tensor], list[Tensor]]  # [M,T] in dB, of sounds that are kn
 
 class FamiliarityTraining:
     """w [2C + 1], the weights and the bias of log p(known) / p(unknown) on standardised x [S,2C], both sides counting
-    the same, with a ridge; all sounds in every step."""
+    the same, with a ridge; all sounds in every step, shared among processes, in `accumulate` parts."""
 
-    def __init__(self, known: Tensor, unknown: Tensor, *, decay: float, lr: float = 0.02) -> None:
+    def __init__(self, known: Tensor, unknown: Tensor, *, decay: float, lr: float = 0.02, accumulate: int = 1) -> None:
+        self.parts = distributed.rows_apart(accumulate)
         x = torch.cat([known, unknown])
         self.y = torch.cat([torch.ones(len(known)), torch.zeros(len(unknown))])
         self.share = torch.where(self.y > 0, 0.5 / len(known), 0.5 / len(unknown))
@@ -54,12 +55,16 @@ class FamiliarityTraining:
 
     def step(self, i: int) -> dict[str, float]:
         """One update; the cross entropy without the ridge."""
-        logits = self.layer(self.z)[:, 0]
-        loss = (self.share * F.binary_cross_entropy_with_logits(logits, self.y, reduction="none")).sum()
         self.adam.zero_grad()
-        (loss + self.decay * self.layer.weight.square().sum()).backward()
+        (self.decay * self.layer.weight.square().sum()).backward()
+        loss = distributed.backward_sum(self.parts, self.loss)
+        distributed.mean_gradients(self.layer.parameters())
         self.adam.step()
-        return {"cross_entropy": float(loss.detach())}
+        return loop.to_floats({"cross_entropy": loss})
+
+    def loss(self, rows: slice) -> Tensor:
+        logits = self.layer(self.z[rows])[:, 0]
+        return (self.share[rows] * F.binary_cross_entropy_with_logits(logits, self.y[rows], reduction="none")).sum()
 
     @torch.no_grad()
     def weights(self) -> tuple[Tensor, Tensor]:
@@ -85,6 +90,7 @@ def run(
         "run": None,
     }
     check_entries(config, entries)
+    distributed.setup_process(device)
     running = RunSettings.of(config)
     joint = load_joint(config["models"].get("joint"), device)
     if not isinstance(joint.sound, SoundEncoder) or not isinstance(joint.spec, MelSpec):
@@ -93,14 +99,15 @@ def run(
         learned, held_out = own_levels(data["folder"], joint.spec, on_step)
     else:
         cache = Path(data.get("cache", Path(out) / "sounds"))
-        learned, held_out = levels(data, joint.spec, cache, on_step), None
+        spec = joint.spec
+        learned, held_out = distributed.rank0_first(lambda: levels(data, spec, cache, on_step)), None
     settings = config["training"]
     draw = torch.Generator().manual_seed(seed)
 
     def seen(sides: Levels) -> list[Tensor]:
         return [features(joint, part, settings["crops"], settings["eq_db"], draw) for part in sides]
 
-    training = FamiliarityTraining(*seen(learned), decay=settings["decay"])
+    training = FamiliarityTraining(*seen(learned), decay=settings["decay"], accumulate=running.accumulate)
     apart = None if held_out is None else seen(held_out)
 
     def told_rightly() -> dict[str, float]:
@@ -115,7 +122,8 @@ def run(
     )  # fmt: skip
     joint.sound.learn_familiarity(*(x.to(device) for x in training.weights()))
     path = Path(out) / "sound.safetensors"
-    save_sound(path, joint.sound, joint.spec)
+    if not distributed.rank():
+        save_sound(path, joint.sound, joint.spec)
     return path
 
 

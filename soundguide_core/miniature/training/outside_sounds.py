@@ -21,7 +21,7 @@ from ...audio.mel import MelSpec
 from ...audio.track import MelTrack, against_loudest
 from ...common.errors import InputError
 from ...common.files import make_folder
-from ...training.engine import loop
+from ...training.engine import distributed, loop
 from ...training.engine.run_settings import RunSettings
 from ...training.recipe import check_entries
 from ...trajectory.sound_events import SoundEvents
@@ -39,11 +39,14 @@ OF_THE_WORLD = (
 
 class OutsideTraining:
     """The row (w, b), learned on all moments in every step. groups: of sounds that count alike on their side, (h [N,C],
-    whether they are none of the kinds); known: how much more the kinds' side counts."""
+    whether they are none of the kinds); known: how much more the kinds' side counts. Processes share the moments;
+    accumulate: parts that each has of them in memory one after the other."""
 
     def __init__(
-        self, events: SoundEvents, groups: list[tuple[Tensor, bool]], *, known: float, decay: float, lr: float
-    ) -> None:
+        self, events: SoundEvents, groups: list[tuple[Tensor, bool]], *, known: float, decay: float, lr: float,
+        accumulate: int = 1,
+    ) -> None:  # fmt: skip
+        self.parts = distributed.rows_apart(accumulate)
         out, self.decay = events.out_proj, decay
         weight, bias = out.weight.detach()[..., 0].cpu(), cast(Tensor, out.bias).detach().cpu()  # [K+1,C], [K+1]
         self.first = weight[-1:].clone()
@@ -63,12 +66,16 @@ class OutsideTraining:
 
     def step(self, i: int) -> dict[str, float]:
         """One update; the cross entropy without the pull to the row that it began with."""
-        logits = self.layer(self.h)[:, 0] - self.kinds
-        loss = (self.share * F.binary_cross_entropy_with_logits(logits, self.y, reduction="none")).sum()
         self.adam.zero_grad()
-        (loss + self.decay * (self.layer.weight - self.first).square().sum()).backward()
+        (self.decay * (self.layer.weight - self.first).square().sum()).backward()
+        loss = distributed.backward_sum(self.parts, self.loss)
+        distributed.mean_gradients(self.layer.parameters())
         self.adam.step()
-        return {"cross_entropy": float(loss.detach())}
+        return loop.to_floats({"cross_entropy": loss})
+
+    def loss(self, rows: slice) -> Tensor:
+        logits = self.layer(self.h[rows])[:, 0] - self.kinds[rows]
+        return (self.share[rows] * F.binary_cross_entropy_with_logits(logits, self.y[rows], reduction="none")).sum()
 
 
 def run(
@@ -85,6 +92,7 @@ def run(
         "run": None,
     }  # fmt: skip
     check_entries(config, entries)
+    distributed.setup_process(device)
     running = RunSettings.of(config)
     trajectory = load_trajectory(config["models"].get("trajectory"), device)
     events = events_of(trajectory)

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from ...common.rng import torch_generator
 from ...generators.loading import load_generator
-from ...training.engine import loop
+from ...training.engine import distributed, loop
 from ...training.engine.ema import ema_update
 from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import linear_decay
+from ...training.engine.shared_losses import Means
 from ...training.recipe import check_entries
 from ...training.sound_video_sources import Sources
 from ...trajectory.trajectory import Trajectory, load_trajectory, save_trajectory
@@ -32,41 +33,51 @@ SETTINGS = ("steps", "batch", "frames", "lr", "anneal", "psi", "calm", "jitter",
 
 
 class RestTraining:
-    """A trajectory whose recurrent modules learn, its average, and one update per step."""
+    """A trajectory whose recurrent modules learn, its average, and one update per step. accumulate: parts of a batch
+    that are in memory one after the other."""
 
     def __init__(
-        self, settings: dict, trajectory: Trajectory, sources: Sources, device: str | torch.device, seed: int
-    ) -> None:
+        self, settings: dict, trajectory: Trajectory, sources: Sources, device: str | torch.device, seed: int,
+        accumulate: int = 1,
+    ) -> None:  # fmt: skip
+        self.shares = distributed.shares(settings["batch"], accumulate)
         self.settings, self.sources = settings, sources
         self.device, self.seed = torch.device(device), seed
         self.trajectory, self.average = trajectory, copy.deepcopy(trajectory)
         learned = [p for name, p in trajectory.steps.named_parameters() if not name.endswith("gate")]
         for p in learned:
             p.requires_grad_(True)
+        self.learned = learned
         self.adam = torch.optim.Adam(learned, lr=settings["lr"], betas=(0.9, 0.99))
         self.modules: dict[str, nn.Module] = {"trajectory": trajectory, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
 
     def step(self, i: int) -> dict[str, float]:
         """One update; the squared error of the path, in standard deviations."""
-        s, draw = self.settings, torch_generator(self.seed, i)
+        s, losses = self.settings, Means(len(self.shares))
         for group in self.adam.param_groups:
             group["lr"] = s["lr"] * linear_decay(i, s["steps"], s["anneal"], last=0.05)
-        layouts = torch.randint(codes.LAYOUTS, (s["batch"],), generator=draw)
-        ws, calm_ws = self.sources.draw(layouts, s["batch"], slice(None), self.device, draw)
-        assert calm_ws is not None
-        w_dim = ws.shape[-1]
-        departure = SceneCodes.departures(amounts(s["batch"], s["frames"], draw), w_dim).to(ws)  # [B,F,1,D]
-        w_hats = ws[:, None] + departure
-        trajectory = self.trajectory
-        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw).to(ws)
-        path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
-        loss = ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
         self.adam.zero_grad()
-        loss.backward()
+        for rows in self.shares:
+            losses.add(latents=self.error(rows, torch_generator(self.seed, i)))
+            (losses.last["latents"] / len(self.shares)).backward()
+        distributed.mean_gradients(self.learned)
         self.adam.step()
-        ema_update(self.average, trajectory, min(s["ema"], (1 + i) / (10 + i)))
-        return {"latents": float(loss.detach())}
+        ema_update(self.average, self.trajectory, min(s["ema"], (1 + i) / (10 + i)))
+        return loop.to_floats(losses.values)
+
+    def error(self, rows: slice, draw: torch.Generator) -> Tensor:
+        """Of these rows of the whole batch that is drawn."""
+        s, trajectory = self.settings, self.trajectory
+        layouts = torch.randint(codes.LAYOUTS, (s["batch"],), generator=draw)
+        ws, calm_ws = self.sources.draw(layouts[rows], s["batch"], rows, self.device, draw)
+        assert calm_ws is not None
+        shown = amounts(s["batch"], s["frames"], draw)[rows]
+        departure = SceneCodes.departures(shown, ws.shape[-1]).to(ws)  # [B,F,1,D]
+        w_hats = ws[:, None] + departure
+        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw)[rows].to(ws)
+        path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
+        return ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
 
 
 def run(
@@ -75,14 +86,16 @@ def run(
 ) -> Path:  # fmt: skip
     """By a recipe with [models] and [training]; returns the trajectory's path."""
     check_entries(config, {"models": ("generator", "trajectory"), "training": SETTINGS, "run": None})
+    distributed.setup_process(device)
     running, s = RunSettings.of(config), config["training"]
     generator = load_generator(config["models"].get("generator"), device)
     trajectory = load_trajectory(config["models"].get("trajectory"), device)
     sources = Sources(generator, SceneCodes(), psi=s["psi"], calm=s["calm"], jitter=s["jitter"])
-    training = RestTraining(s, trajectory, sources, device, seed)
+    training = RestTraining(s, trajectory, sources, device, seed, running.accumulate)
     loop.run(training, s["steps"], out, resume=resume, on_step=on_step, settings=running)
     path = Path(out) / "trajectory.safetensors"
-    save_trajectory(path, training.average)
+    if not distributed.rank():
+        save_trajectory(path, training.average)
     return path
 
 

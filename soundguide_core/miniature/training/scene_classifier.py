@@ -21,10 +21,11 @@ from ...common.errors import InputError
 from ...common.files import replacing
 from ...common.rng import with_seed
 from ...training.augment import augment
-from ...training.engine import loop
+from ...training.engine import distributed, loop
 from ...training.engine.ema import ema_update
 from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import warmup_cosine
+from ...training.engine.shared_losses import Means
 from ...training.recipe import check_entries
 from ..data.scenes import HELD_OUT, SceneLabel, SceneSet, render_scenes
 from ..evaluation.scene_classifier import SceneClassifier
@@ -43,10 +44,14 @@ def soft_label(shown: SceneLabel) -> Tensor:
 
 
 class ClassifierTraining:
-    """The classifier, its average, and one update per step."""
+    """The classifier, its average, and one update per step. accumulate: parts of a batch that are in memory one after
+    the other."""
 
-    def __init__(self, config: dict, pictures: SceneSet, device: str | torch.device, seed: int) -> None:
+    def __init__(
+        self, config: dict, pictures: SceneSet, device: str | torch.device, seed: int, accumulate: int = 1
+    ) -> None:
         self.settings = config["training"]
+        self.shares = distributed.shares(self.settings["pictures"], accumulate)
         self.pictures = pictures
         self.labels = torch.stack([soft_label(shown) for shown in pictures.shown])
         self.device = torch.device(device)
@@ -69,15 +74,19 @@ class ClassifierTraining:
         img = F.interpolate(
             self.pictures.batch(indices), (self.classifier.config["size"],) * 2, mode="bilinear", antialias=True
         )
-        img = augment(img, generator, strength=s["augment"], far=s["far"]).to(self.device)
-        loss = F.cross_entropy(self.classifier(img), self.labels[indices].to(self.device), label_smoothing=0.05)
+        img = augment(img, generator, strength=s["augment"], far=s["far"])
+        labels, losses = self.labels[indices], Means(len(self.shares))
         for group in self.optimiser.param_groups:
             group["lr"] = s["lr"] * warmup_cosine(i, s["steps"], s["warmup"])
         self.optimiser.zero_grad()
-        loss.backward()
+        for rows in self.shares:
+            told = self.classifier(img[rows].to(self.device))
+            losses.add(cross_entropy=F.cross_entropy(told, labels[rows].to(self.device), label_smoothing=0.05))
+            (losses.last["cross_entropy"] / len(self.shares)).backward()
+        distributed.mean_gradients(self.classifier.parameters())
         self.optimiser.step()
         ema_update(self.average, self.classifier, min(s["ema"], (i + 1) / (i + 10)))
-        return {"cross_entropy": loss.item()}
+        return loop.to_floats(losses.values)
 
 
 def accuracy(classifier: SceneClassifier, pictures: SceneSet, *, above: float = 0.5) -> float:
@@ -107,14 +116,18 @@ def run(
     training_entries = ("steps", "pictures", "lr", "weight_decay", "warmup", "ema", "augment", "far")
     entries = {"scenes": ("count", "held_out", "cache"), "training": training_entries}
     check_entries(config, {**entries, "classifier": ("channels", "size"), "run": None})
+    distributed.setup_process(device)
     running = RunSettings.of(config)
     folder = Path(config["scenes"].get("cache", out / "scenes"))
     rendering = None if on_step is None else lambda i, n: on_step(i, n, {})
-    pictures = render_scenes(config["scenes"]["count"], folder, on_step=rendering)
-    held_out = render_scenes(config["scenes"]["held_out"], folder, first=HELD_OUT, on_step=rendering)
-    training = ClassifierTraining(config, pictures, device, seed)
+    known = {"folder": folder, "on_step": rendering}
+    pictures = distributed.rank0_first(lambda: render_scenes(config["scenes"]["count"], **known))
+    held_out = distributed.rank0_first(lambda: render_scenes(config["scenes"]["held_out"], first=HELD_OUT, **known))
+    training = ClassifierTraining(config, pictures, device, seed, running.accumulate)
     loop.run(training, config["training"]["steps"], out, resume=resume, on_step=on_step, settings=running)
     path = out / "scene_classifier.safetensors"
+    if distributed.rank():
+        return path
     safetensors_io.save(path, training.average.state_dict(), training.average.config, half=True)
     with replacing(out / "scores.json") as temporary:
         temporary.write_text(json.dumps({"accuracy": accuracy(training.average, held_out)}, indent=2), encoding="utf-8")

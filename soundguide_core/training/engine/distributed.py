@@ -67,7 +67,24 @@ def shares(batch: int, accumulate: int = 1, group: int = 1) -> list[slice]:
             f"A batch of {batch} does not split{groups} in {num_processes()} processes times {accumulate} parts.",
             f"Use a multiple of {group * parts}.",
         )
+    return rows_apart(accumulate)
+
+
+def rows_apart(accumulate: int = 1) -> list[slice]:
+    """The rows of any number of them that are this process's, in `accumulate` parts: for a loss that is a sum."""
+    parts = num_processes() * accumulate
     return [slice(rank() * accumulate + k, None, parts) for k in range(accumulate)]
+
+
+def backward_sum(parts: list[slice], loss: Callable[[slice], Tensor]) -> Tensor:
+    """The backward pass of a loss that is a sum over rows, of which each process has `parts` (rows_apart) => a value
+    whose mean over processes is that sum, as mean_gradients then makes its gradients."""
+    total = torch.zeros(())
+    for rows in parts:
+        part = num_processes() * loss(rows)
+        part.backward()
+        total = total + part.detach().cpu()
+    return total
 
 
 class _Sum(torch.autograd.Function):

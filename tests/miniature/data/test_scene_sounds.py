@@ -184,3 +184,18 @@ def test_recordings_are_drawn_in_their_share():
     assert (numbers >= 28).float().mean() == pytest.approx(0.25, abs=0.03)
     assert ((numbers >= 28) & (numbers < 31)).float().mean() == pytest.approx(0.125, abs=0.02)  # both as often
     assert set(pools.choose(torch.zeros(4000, dtype=torch.long), u, 0.25).tolist()) == {0, 1, 2, 3}
+
+
+OUTSIDE = {
+    "share": 0.5, "per_kind": 1, "first_seed": 0, "recorded": 0.5, "folds": [1], "ambience": [], "without": [],
+}  # fmt: skip
+
+
+def test_what_is_from_outside_is_one_kind_more(folder):
+    made = build(folder, outside=OUTSIDE)
+    assert made.kinds == len(PHENOMENA) + 1
+    found = made.draw(16, 30, torch.Generator().manual_seed(0)).amounts
+    assert found.shape == (16, 30, made.kinds)
+    assert 0.2 < (found[..., -1] > 0).any(dim=1).float().mean() < 0.8
+    with pytest.raises(InputError, match="shares"):
+        build(folder, outside={**OUTSIDE, "shares": 1})
