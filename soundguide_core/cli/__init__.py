@@ -11,45 +11,20 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 from .. import __version__
 from ..common.called import called
 from ..common.errors import InputError, Stopped, printable, shown
-from . import (
-    classify,
-    continuous,
-    convert,
-    demo,
-    download,
-    edit,
-    evaluate,
-    generate,
-    inspect,
-    live,
-    manipulate,
-    models,
-    train,
-)
+from .collector import resting_while_torch_is_imported
 from .paths import check_paths
 
-COMMANDS = {
-    "demo": demo,
-    "classify": classify,
-    "manipulate": manipulate,
-    "generate": generate,
-    "edit": edit,
-    "continuous": continuous,
-    "live": live,
-    "evaluate": evaluate,
-    "train": train,
-    "models": models,
-    "inspect": inspect,
-    "convert": convert,
-    "download": download,
-}
-
+COMMANDS = (
+    "demo", "classify", "manipulate", "generate", "edit", "continuous", "live", "evaluate", "train", "models",
+    "inspect", "convert", "download",
+)  # fmt: skip
 WRITE_FOLDERS = ("demo", "generate", "edit", "continuous", "train")  # or may
 BAD_INPUT = 2  # what argparse, too, answers with
 STOPPED = 130  # 128 + SIGINT
@@ -62,19 +37,20 @@ class Parser(argparse.ArgumentParser):
         super().error(shown(message, most=300))
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; or with this command alone, which is quicker: the other commands are not imported."""
     about = "Pictures changed by the meaning of sounds."
     top = Parser(called(), description=about)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
+    for name in COMMANDS if command is None else (command,):
+        module = import_module(f".{name}", __package__)
         summary = (module.__doc__ or name).splitlines()[0]
-        command = commands.add_parser(name, help=summary, description=module.__doc__)
-        module.add_arguments(command)
+        added = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(added)
         if name in WRITE_FOLDERS:
-            command.add_argument("--overwrite", action="store_true", help="write into a folder that holds other files")
-        command.set_defaults(run=module.run)
+            added.add_argument("--overwrite", action="store_true", help="write into a folder that holds other files")
+        added.set_defaults(run=module.run)
     return top
 
 
@@ -106,12 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        for argument in sys.argv[1:] if argv is None else argv:
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        for argument in arguments:
             if argument.startswith("--") and argument.endswith("=--"):  # which argparse takes for a list of nothing
                 raise InputError(f"{argument} gives that option no value.", "Write a value after the equals sign.")
-        args = parser().parse_args(argv)
+        args = parser(arguments[0] if arguments and arguments[0] in COMMANDS else None).parse_args(arguments)
         check_paths(args)
-        status = args.run(args)
+        with resting_while_torch_is_imported():
+            status = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
         return status

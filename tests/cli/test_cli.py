@@ -154,7 +154,11 @@ def test_manipulate_your_own_picture(manipulate, tiny, tmp_path, monkeypatch):
     from soundguide_core.latents import optimisation as optimise
     from soundguide_core.latents import projection
 
-    monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
+    class Short(optimise.Schedule):  # a class, for hints name it
+        def __init__(self, **_):
+            super().__init__(steps=2)
+
+    monkeypatch.setattr(projection, "Schedule", Short)
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "mine.png")
     img, report = manipulate("--audio", str(tiny.sound), "--image", str(tmp_path / "mine.png"))
     assert img.shape == (1, 3, 32, 32) and report["settings"]["image"].endswith("mine.png")

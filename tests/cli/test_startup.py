@@ -88,3 +88,25 @@ def test_classify_imports_no_more_than_pytorch(tmp_path):
     _, modules = run("classify", str(tmp_path / "a.wav"), "--labels", "rain,fire", "--device", "cpu")
     assert "torch" in modules
     assert not modules & {"open_clip", "timm", "torchvision", "torch._dynamo", "librosa.core", "numba", "transformers"}
+
+
+def test_the_collector_rests_while_torch_is_imported_and_works_after_it():
+    code = """
+import gc, sys
+from soundguide_core.cli.collector import resting_while_torch_is_imported
+ran = []
+importing = lambda: "torch" in sys.modules and sys.modules["torch"].__spec__._initializing
+gc.callbacks.append(lambda phase, info: ran.append(importing()))
+with resting_while_torch_is_imported():
+    import torch
+assert not any(ran), "the collector ran in the middle"
+assert gc.isenabled() and len(sys.meta_path) == count and type(torch.__spec__.loader).__name__ == "SourceFileLoader"
+"""
+    code = "import sys; count = len(sys.meta_path)\n" + code
+    where = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=where)
+
+
+def test_one_command_imports_no_other():
+    modules = run("models")[1]
+    assert "soundguide_core.cli.models" in modules and "soundguide_core.cli.edit" not in modules

@@ -47,3 +47,10 @@ def test_a_vocabulary_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setattr(clip_tokens, "find_spec", lambda name: None)
     with pytest.raises(Exception, match="vocabulary is not here"):
         Tokenizer()
+
+
+def test_equal_on_plain_letters_and_signs(theirs):
+    rng, ours = random.Random(1), Tokenizer(24)
+    for _ in range(300):
+        text = "".join(rng.choice("abS'tLd e.,:;!?\"()/+*=%_-0189&<") for _ in range(rng.randrange(40)))
+        assert ours.encode(text) == theirs.encode(text), ascii(text)
