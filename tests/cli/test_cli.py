@@ -21,6 +21,7 @@ from PIL import Image
 
 import tolerances as tol
 from soundguide_core.cli import main
+from soundguide_core.common.errors import InputError
 from soundguide_core.media.images import load_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,11 +155,9 @@ def test_manipulate_your_own_picture(manipulate, tiny, tmp_path, monkeypatch):
     from soundguide_core.latents import optimisation as optimise
     from soundguide_core.latents import projection
 
-    class Short(optimise.Schedule):  # a class, for hints name it
-        def __init__(self, **_):
-            super().__init__(steps=2)
-
-    monkeypatch.setattr(projection, "Schedule", Short)
+    with pytest.raises(InputError):  # the first call reads the hints, which name the class
+        projection.project(None, None)
+    monkeypatch.setattr(projection, "Schedule", lambda **_: optimise.Schedule(steps=2))
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(tmp_path / "mine.png")
     img, report = manipulate("--audio", str(tiny.sound), "--image", str(tmp_path / "mine.png"))
     assert img.shape == (1, 3, 32, 32) and report["settings"]["image"].endswith("mine.png")
