@@ -16,7 +16,22 @@ HOP_LENGTH = 256
 COLUMN = 2048  # samples
 QUIETEST_DB = 60.0  # below the loudest moment, where loudness reaches 0
 BEAT_DECAY_SEC = 0.15
+NAMES = ("loudness", "onset", "beat", "centroid")
 AUDIBLE = 1e-5  # rms under which there is nothing to follow
+
+
+def curve(name: str, wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> np.ndarray:
+    """One of `curves` [F]. That of loudness needs no librosa, whose import compiles for seconds.
+
+    Raises:
+        InputError: no such curve, nothing to hear, or frames that cannot be.
+    """
+    if name not in NAMES:
+        raise InputError(f"A sound has no curve {name!r}.", f"Use one of {', '.join(NAMES)}.")
+    if name != "loudness":
+        return curves(wave, sample_rate, fps, num_frames)[name]
+    _check(wave, sample_rate, fps, num_frames)
+    return loudness(wave, sample_rate, fps, num_frames)
 
 
 def loudness(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> np.ndarray:
@@ -38,12 +53,9 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     """
     import librosa
 
-    check_wave(wave, sample_rate)
-    if wave.ndim != 1:
-        raise InputError(f"The sound has shape {list(wave.shape)}.", "Pass one channel, [N].")
-    check_frames(fps, num_frames)
+    _check(wave, sample_rate, fps, num_frames)
     if float(wave.abs().max()) < AUDIBLE:
-        return {name: np.zeros(num_frames, dtype=np.float32) for name in ("loudness", "onset", "beat", "centroid")}
+        return {name: np.zeros(num_frames, dtype=np.float32) for name in NAMES}
 
     y = _samples(wave, sample_rate)
     rms = _rms(y)
@@ -64,6 +76,13 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     found = {"loudness": loud, "onset": onset, "beat": beat, "centroid": centroid}
     peaks = {"onset", "beat"}  # a short event counts for its frame however short; the others are averaged
     return {name: _per_frame(x, fps, num_frames, np.max if name in peaks else np.mean) for name, x in found.items()}
+
+
+def _check(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> None:
+    check_wave(wave, sample_rate)
+    if wave.ndim != 1:
+        raise InputError(f"The sound has shape {list(wave.shape)}.", "Pass one channel, [N].")
+    check_frames(fps, num_frames)
 
 
 def sones(loudness: Tensor) -> Tensor:

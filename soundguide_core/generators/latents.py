@@ -6,15 +6,18 @@ Axes: B batch, L layers (num_ws), D dims.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..common.errors import InputError
 from ..common.types import ImageGenerator, JointSpace, OnStep, no_preview
 
 SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
 CHUNK = 16  # samples rendered at once
+_kept: WeakKeyDictionary[Any, tuple] = WeakKeyDictionary()  # generator => (what it was then, its SampledMeanings)
 
 
 def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
@@ -91,6 +94,20 @@ class SampledMeanings:
         return (self.mean_w(embeds) - self.mean_w(image_embeds))[:, None]
 
 
+def sampled_meanings(
+    generator: ImageGenerator, joint: JointSpace, samples: int, on_step: OnStep | None = None
+) -> SampledMeanings:
+    """Those of this generator, rendered once as long as it, its weights and the encoder stay as they are."""
+    if not isinstance(generator, nn.Module):
+        return SampledMeanings(generator, joint, samples, on_step)
+    kept = _kept.get(generator)
+    now = (samples, *((x.data_ptr(), 0 if x.is_inference() else x._version) for x in generator.state_dict().values()))
+    if kept is None or kept[0]() is not joint or kept[1] != now:
+        with torch.inference_mode(False):  # it outlives the caller's mode
+            kept = _kept[generator] = ref(joint), now, SampledMeanings(generator, joint, samples, on_step)
+    return kept[2]
+
+
 @torch.no_grad()
 def mean_direction(
     img_src: Tensor,
@@ -102,4 +119,4 @@ def mean_direction(
     on_step: OnStep | None = None,
 ) -> Tensor:
     """A direction in W from the meaning of the source to that of the sound, by means of random samples. => [B,1,D]"""
-    return SampledMeanings(generator, joint, samples, on_step).direction(joint.encode_image(img_src), embeds)
+    return sampled_meanings(generator, joint, samples, on_step).direction(joint.encode_image(img_src), embeds)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.generator import StyleGenerator
-from ..generators.latents import SampledMeanings
+from ..generators.latents import sampled_meanings
 from ..generators.sound_motion import STRENGTH, SoundCurve, modulation_of, motion_at
 from .config import LiveConfig
 
@@ -41,7 +41,7 @@ class StillPicture:
         self, generator: StyleGenerator, joint: JointSpace, word_embeds: Tensor, on_step: OnStep | None = None
     ) -> None:
         self.generator, self.joint, self.word_embeds = generator, joint, word_embeds
-        self.meanings = SampledMeanings(generator, joint, SAMPLES, on_step)
+        self.meanings = sampled_meanings(generator, joint, SAMPLES, on_step)
         self._of: tuple[int, float] | None = None
 
     @torch.no_grad()

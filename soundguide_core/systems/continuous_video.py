@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..audio.features import curves
+from ..audio import features
 from ..audio.waveform import check_wave
 from ..common.arguments import checks_arguments
-from ..common.errors import InputError, check_number
+from ..common.errors import check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
 from ..generators.motion import Noise
@@ -178,10 +178,8 @@ def sound_curve(
     check_number(seconds, "The length of the video", low=0)
     check_number(rate, "The rate of the curve", low=1e-3, high=1e5)
     count = max(round(seconds * rate), 1)
-    curve = curves(wave, sample_rate, rate, count)
-    if feature not in curve:
-        raise InputError(f"A sound has no curve {feature!r}.", f"Use one of {', '.join(curve)}.")
-    curve = np.convolve(np.pad(curve[feature], 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+    curve = features.curve(feature, wave, sample_rate, rate, count)
+    curve = np.convolve(np.pad(curve, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
     heard = curve[: max(min(round(wave.shape[-1] / sample_rate * rate), count), 1)]
     low, high = np.percentile(heard, (5, 95)) if heard.max() > 0 else (0.0, 1.0)
     curve = np.clip((curve - low) / max(high - low, 0.25), 0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from soundguide_core.audio.features import HOP_LENGTH, _rms, curves, loudness, sones
+from soundguide_core.audio.features import HOP_LENGTH, NAMES, _rms, curve, curves, loudness, sones
 from soundguide_core.common.errors import InputError
 
 RATE = 22050
@@ -32,6 +32,18 @@ def test_loudness_is_decibels_below_the_loudest():
     assert loud[25:35] == pytest.approx(1, abs=0.02)
     assert np.array_equal(loudness(wave, RATE, 10, 40), loud)
     assert not loudness(0 * wave, RATE, 10, 40).any()
+
+
+def test_one_curve_is_that_of_all():
+    wave = torch.cat([0.1 * sine(440, 1), sine(880, 1)])
+    all = curves(wave, RATE, 10, 20)
+    for name in NAMES:
+        assert np.array_equal(curve(name, wave, RATE, 10, 20), all[name])
+    with pytest.raises(InputError, match="no curve 'pitch'"):
+        curve("pitch", wave, RATE, 10, 20)
+    for name in NAMES:
+        with pytest.raises(InputError):
+            curve(name, wave[None], RATE, 10, 20)
 
 
 def test_centroid_rises_with_pitch():
@@ -66,9 +78,9 @@ def test_clicks_are_onsets_and_beats():
 
 @pytest.mark.parametrize("wave", [torch.zeros(RATE), torch.zeros(1), torch.ones(1), torch.randn(300), sine(440, 1)])
 def test_finite_and_in_range(wave):
-    for curve in curves(wave, RATE, 24000 / 1001, 30).values():
-        assert curve.shape == (30,) and curve.dtype == np.float32
-        assert np.isfinite(curve).all() and curve.min() >= 0 and curve.max() <= 1
+    for found in curves(wave, RATE, 24000 / 1001, 30).values():
+        assert found.shape == (30,) and found.dtype == np.float32
+        assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
 
 
 def test_silence_is_zero():

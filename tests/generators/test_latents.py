@@ -5,7 +5,8 @@ import torch
 
 import tolerances as tol
 from soundguide_core.common.errors import InputError
-from soundguide_core.generators.latents import layer_groups, layer_indices, mix_layers, truncate
+from soundguide_core.generators.latents import layer_groups, layer_indices, mix_layers, sampled_meanings, truncate
+from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 
 
 @pytest.fixture
@@ -76,3 +77,27 @@ def test_unknown_layers_are_refused(ws, layers):
 def test_latents_of_different_generators_are_refused(ws):
     with pytest.raises(InputError, match="same generator"):
         mix_layers(ws, ws[:, :10], "coarse")
+
+
+class Colours:
+    """Means of a picture's three colours as its meaning."""
+
+    dim = 3
+
+    def encode_image(self, img):
+        return torch.nn.functional.normalize(img.mean((2, 3)), dim=-1)
+
+
+def test_sampled_meanings_are_kept_while_nothing_changes():
+    config = StyleGAN2Config(8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=32)
+    generator, joint = Generator(config).eval().requires_grad_(False), Colours()
+    with torch.inference_mode():
+        first = sampled_meanings(generator, joint, 20)
+    assert not first.w.is_inference() and sampled_meanings(generator, joint, 20) is first
+    assert sampled_meanings(generator, joint, 24) is not first
+    assert sampled_meanings(generator, Colours(), 20) is not sampled_meanings(generator, joint, 20)
+    before = sampled_meanings(generator, joint, 20)
+    with torch.no_grad():
+        generator.synthesis.b8.conv1.weight.mul_(-1)
+    after = sampled_meanings(generator, joint, 20)
+    assert after is not before and not torch.equal(after.image_embeds, before.image_embeds)

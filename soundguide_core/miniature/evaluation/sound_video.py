@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...audio.features import curves
+from ...audio.features import curve
 from ...audio.track import MelTrack
 from ...common.types import ImageGenerator, JointSpace, TrajectoryModel
 from ...media.images import from_uint8
@@ -82,7 +82,7 @@ def judged(
         kept += [frame for i, frame in enumerate(part.frames.cpu(), done) if i % WINDOW == 0]
         done += len(part.frames)
     figures = meter.figures()
-    loudness = curves(torch.from_numpy(wave), SAMPLE_RATE, config.fps, num_frames)["loudness"]
+    loudness = curve("loudness", torch.from_numpy(wave), SAMPLE_RATE, config.fps, num_frames)
     return Judged(
         phenomenon, torch.cat(probabilities), figures,
         reactivity(loudness, figures.visual_intensity, config.fps, seed=seed), loudness, config.fps, torch.stack(kept),

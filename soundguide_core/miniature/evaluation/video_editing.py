@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...audio.features import curves, sones
+from ...audio.features import curve, sones
 from ...flow.estimators import load_flow
 from ...flow.optical_flow import estimate_flow
 from ...media.images import from_uint8, to_uint8
@@ -111,7 +111,7 @@ def make_pair(k: int, joint, *, num_frames: int, fps: float, size: int, seed: in
     with torch.no_grad():
         embeds = joint.encode_audio_frames(wave, SAMPLE_RATE, fps=fps, num_frames=num_frames)
         heard = int(joint.classify(joint.encode_audio(wave, SAMPLE_RATE), scenes.PHENOMENA).argmax())
-    loudness = curves(wave, SAMPLE_RATE, fps, num_frames)["loudness"]
+    loudness = curve("loudness", wave, SAMPLE_RATE, fps, num_frames)
     mask = region_mask(region, size)
     return Pair(
         phenomenon, shown, region, source, mask, embeds, loudness, composite(source, painted, mask),
