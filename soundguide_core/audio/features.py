@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from ..common.collector import collector_at_rest
 from ..common.errors import InputError
 from .waveform import check_frames, check_wave, resample
 
@@ -51,7 +52,11 @@ def curves(wave: Tensor, sample_rate: float, fps: float, num_frames: int) -> dic
     Raises:
         InputError: nothing to hear, or frames that cannot be.
     """
-    import librosa
+    with collector_at_rest():
+        import librosa
+        import librosa.beat
+        import librosa.feature
+        import librosa.onset
 
     _check(wave, sample_rate, fps, num_frames)
     if float(wave.abs().max()) < AUDIBLE:

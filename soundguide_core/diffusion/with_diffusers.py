@@ -5,13 +5,15 @@ Apart from the rest of this folder, which does without it and is imported where 
 
 from __future__ import annotations
 
+from ..common.collector import collector_at_rest
 from ..common.errors import InputError
 
 try:
-    from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-    from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    with collector_at_rest():
+        from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+        from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
+        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+        from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 except (ImportError, RuntimeError) as error:  # RuntimeError: diffusers' word for any of its imports that failed
     root = error
     while root.__cause__ is not None:
