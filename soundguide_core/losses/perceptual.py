@@ -14,12 +14,20 @@ from ..common.errors import InputError
 from ..common.memory import usable_device
 
 
-def pyramid_distance(img: Tensor, target: Tensor, levels: int = 4, square: float = 0.0) -> Tensor:
+def pyramid_distance(
+    img: Tensor, target: Tensor, levels: int = 4, square: float = 0.0, detail: float = 0.0
+) -> Tensor:
     """Mean absolute difference, averaged over scales 1, 1/2, ..., 1/2^(levels-1): [B,3,H,W], [B,3,H,W] => [B].
 
     square: weight of the mean squared difference at scale 1, added; it minds what is small and far off.
+    detail: weight of the mean absolute difference in what halving loses, added: the finest band of a Laplacian pyramid
+        (Burt and Adelson 1983). Coarse scales hold most of the other differences, fine lines and dots all of this one.
     """
     total = levels * square * (img - target).square().mean(dim=(1, 2, 3)) if square else 0
+    if detail:
+        difference = img - target
+        coarse = F.interpolate(F.avg_pool2d(difference, 2), scale_factor=2)
+        total = total + levels * detail * (difference - coarse).abs().mean(dim=(1, 2, 3))
     for level in range(levels):
         if level:
             img, target = F.avg_pool2d(img, 2), F.avg_pool2d(target, 2)

@@ -74,7 +74,7 @@ class StyleGAN2Training:
         self.settings, self.pictures, self.device, self.seed = settings, pictures, torch.device(device), seed
         self.held_out = held_out
         self.dtype = getattr(torch, run.dtype_for(settings.dtype, device))
-        self.noise_mode = "random" if settings.noise else "none"
+        self.noise_mode = settings.noise_mode
         self.batch = settings.batch  # of all processes
         self.shares = distributed.shares(settings.batch, run.accumulate, GROUP)
         if settings.recon_weight and not hasattr(pictures, "draw"):

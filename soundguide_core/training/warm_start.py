@@ -54,6 +54,9 @@ class WarmStartSettings:
     psi: the smallest truncation at which w must still render its picture.
     square: weight of the mean squared difference beside the mean absolute one; it minds small bright things, such as
     stars, whose absence costs little on average.
+    detail: weight of the difference in fine lines and dots (losses/perceptual.py), such as streaks of rain.
+    learn_noise: the layers' constant noise is learned too. Without it a picture grows out of a map of 4 x 4, and small
+    things in fixed places must be told by every layer on the way; each layer's noise is one map at its own resolution.
     change: of videos, weight of the likeness of the changes between two moments, in which all that stays cancels.
     """
 
@@ -62,6 +65,8 @@ class WarmStartSettings:
     lr: float = 0.01
     psi: float = 0.5
     square: float = 2.0
+    detail: float = 0.0
+    learn_noise: bool = False
     change: float = 0.0
     dtype: str = "float32"
 
@@ -93,7 +98,9 @@ class WarmStart:
         self.generator, self.dtype = generator, getattr(torch, settings.dtype)
         self.write_codes()
         generator.measure_w(keep_avg=False)
+        self.noise_mode = "const" if settings.learn_noise else "none"
         learned = [p for p in generator.synthesis.parameters() if p.requires_grad]
+        learned += start_noise(generator) if settings.learn_noise else []
         which = {"fused": True} if self.device.type == "cuda" else {"foreach": True}
         self.adam = torch.optim.Adam(learned, betas=(0.9, 0.99), **which)
         self.modules, self.optimisers = {"generator": generator}, {"adam": self.adam}
@@ -106,7 +113,7 @@ class WarmStart:
         (rows,) = distributed.shares(batch)
         z, indices = self.coded.draw(batch, self.generator.z_dim, rng)
         real = F.interpolate(self.coded.batch(indices[rows]).to(self.device), size, mode="area")
-        return self.generator.synthesis(self.ws(z, rng, rows), "none", None, self.dtype, size), real
+        return self.generator.synthesis(self.ws(z, rng, rows), self.noise_mode, None, self.dtype, size), real
 
     @torch.no_grad()
     def ws(self, z: Tensor, rng: torch.Generator, rows: slice) -> Tensor:
@@ -132,14 +139,38 @@ class WarmStart:
         return {"recon": loss}
 
     def loss(self, img: Tensor, real: Tensor) -> Tensor:
-        return pyramid_distance(img, real, levels=3, square=self.settings.square).mean()
+        return pyramid_distance(img, real, 3, self.settings.square, self.settings.detail).mean()
 
     @torch.no_grad()
     def sheet(self, count: int = 16) -> Tensor:
         """Pictures over their renderings [3,H',W']."""
         z, indices = self.coded.draw(count, self.generator.z_dim, loop.step_rng(self.seed, 2**31))
-        made = self.generator(z.to(self.device), noise_mode="none")
+        made = self.generator(z.to(self.device), noise_mode=self.noise_mode)
         return grid(torch.cat([self.coded.batch(indices).to(self.device), made]), count // 2)
+
+
+@torch.no_grad()
+def start_noise(generator: StyleGenerator) -> list[Tensor]:
+    """The layers' constant noise [H,W] made ready to be learned: all 0, at a strength of 1, wanting gradients."""
+    maps = []
+    for layer in generator.synthesis.modules():
+        if getattr(layer, "noise", False):
+            layer.noise_strength.fill_(1)
+            maps.append(layer.noise_const.zero_().requires_grad_(True))
+    if not maps:
+        raise InputError("learn_noise needs a generator whose layers have noise.", "Leave it out of the recipe.")
+    return maps
+
+
+@torch.no_grad()
+def finish_noise(generator: StyleGenerator) -> None:
+    """Learned noise in the published form, a standard deviation of 1 times the layer's strength, and fixed."""
+    for layer in generator.synthesis.modules():
+        if getattr(layer, "noise", False):
+            noise = layer.noise_const.requires_grad_(False)
+            strength = noise.std().clamp(min=1e-8)
+            layer.noise_strength.mul_(strength)
+            noise.div_(strength)
 
 
 def gan_entries(network: type[StyleGAN2Config]) -> dict[str, set[str] | None]:
@@ -184,3 +215,5 @@ def warm_start(training: WarmStart, out: Path, *, resume: bool, on_step: loop.On
         save_image(training.sheet(), folder / f"renderings-{done * settings.batch // 1000:05d}kimg.png")
 
     loop.run(training, settings.steps, folder, resume=resume, save_every=500, on_step=on_step, on_save=write)
+    if settings.learn_noise:
+        finish_noise(training.generator)

@@ -1,5 +1,6 @@
 """Each term of L_man against loops in float64."""
 
+import itertools
 import math
 
 import torch
@@ -85,4 +86,10 @@ def test_pyramid_distance():
         assert math.isclose(pyramid_distance(a, b, levels=3)[i].item(), total, rel_tol=1e-12)
         squared = sum(float(x) ** 2 for x in (a[i] - b[i]).flatten()) / a[i].numel()
         assert math.isclose(pyramid_distance(a, b, levels=3, square=0.7)[i].item(), total + 0.7 * squared, rel_tol=1e-9)
+        fine = 0.0  # each pixel against the mean of its block of four
+        for c, y, x in itertools.product(range(3), range(8), range(8)):
+            d = (a[i] - b[i])[c]
+            block = d[y // 2 * 2 : y // 2 * 2 + 2, x // 2 * 2 : x // 2 * 2 + 2]
+            fine += abs(float(d[y, x]) - float(block.sum()) / 4) / d.numel() / 3
+        assert math.isclose(pyramid_distance(a, b, levels=3, detail=0.7)[i].item(), total + 0.7 * fine, rel_tol=1e-9)
     assert pyramid_distance(a, a).tolist() == [0, 0]

@@ -9,7 +9,8 @@ from soundguide_core.common.errors import InputError
 from soundguide_core.common.rng import with_seed
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 from soundguide_core.training import stylegan2
-from soundguide_core.training.warm_start import WarmStart, WarmStartSettings
+from soundguide_core.training.engine.adversarial import GANSettings
+from soundguide_core.training.warm_start import WarmStart, WarmStartSettings, finish_noise, start_noise
 
 NETWORK = {"resolution": 16, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8}
 CONFIG = StyleGAN2Config.from_dict(NETWORK)
@@ -54,6 +55,51 @@ def test_pictures_are_learned():
     z, indices = Shades().draw(64, 8, torch.Generator().manual_seed(9))
     made, real = training.generator(z, noise_mode="none"), Shades().batch(indices)
     assert (made - real).abs().mean() < 0.7 * (made - real.roll(1, 0)).abs().mean()
+
+
+class Specks(Shades):
+    """Shades, the light ones strewn with specks in fixed places."""
+
+    specks = 0.5 * (torch.rand(16, 16, generator=torch.Generator().manual_seed(5)) < 0.2)
+
+    def batch(self, indices) -> torch.Tensor:
+        light = (torch.as_tensor(indices) // 2)[:, None, None, None]
+        return 0.5 * super().batch(indices) + light * self.specks
+
+
+@pytest.mark.slow
+def test_learned_noise_holds_what_is_small_and_stays_in_its_place():
+    def error(learn_noise: bool) -> float:
+        settings = WarmStartSettings(((16, 1.2),), 8, 0.05, psi=1.0, square=8, detail=2, learn_noise=learn_noise)
+        training = WarmStart(with_seed(0, lambda: Generator(CONFIG)), settings, Specks(), "cpu", 0)
+        for i in range(settings.steps):
+            training.step(i)
+        z, indices = Specks().draw(64, 8, torch.Generator().manual_seed(9))
+        made = training.generator(z, noise_mode=training.noise_mode).detach()
+        return float((made - Specks().batch(indices))[indices > 1].abs().mean())
+
+    assert error(learn_noise=True) < 0.75 * error(learn_noise=False)
+
+
+def test_learned_noise_ends_in_the_published_form():
+    generator = with_seed(0, lambda: Generator(CONFIG))
+    maps = start_noise(generator)
+    assert len(maps) == 5 and all(not noise.any() for noise in maps)
+    with torch.no_grad():
+        for noise in maps:
+            noise.copy_(0.3 * torch.randn(noise.shape, generator=torch.Generator().manual_seed(1)))
+    ws = generator.sample_ws([3], psi=1.0)
+    before = generator.synthesis(ws).detach()
+    finish_noise(generator)
+    assert all(noise.std() == pytest.approx(1, abs=1e-5) and not noise.requires_grad for noise in maps)
+    torch.testing.assert_close(generator.synthesis(ws), before)
+
+
+def test_noise_of_recipes_of_before():
+    assert GANSettings(1, noise=False).noise_mode == "none" and GANSettings(1, noise=True).noise_mode == "random"
+    assert GANSettings.from_dict({"kimg": 1, "noise": "const"}).noise_mode == "const"
+    with pytest.raises(InputError, match="noise"):
+        GANSettings.from_dict({"kimg": 1, "noise": "blue"})
 
 
 def test_training_goes_on_from_a_warm_start_and_resumes_within_it(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ class GANSettings:
     anneal: last share of the run over which the learning rate falls to a twentieth; published: 0.
     g_warmup_steps: steps over which the generator's learning rate rises from 0, for one that has had a warm start and
         meets a fresh discriminator; published: 0.
-    noise: False: the layers' noise is never used, and its strength stays 0.
+    noise: the layers' noise: "random", as published; "const", as it is stored, for a warm start that has learned it; or
+        "none", where its strength stays 0.
     learn_mapping: False: the mapping network stays as the warm start has set it.
     recon_weight: weight of the reconstruction loss against the pictures that coded latents stand for; published: 0.
     dtype: of features in the adversarial terms; regularisers stay in float32.
@@ -47,7 +48,7 @@ class GANSettings:
     path_weight: float = 2.0
     path_every: int = 4
     style_mixing: float = 0.9
-    noise: bool = True
+    noise: Literal["random", "const", "none"] | bool = "random"  # of earlier recipes: true and false
     learn_mapping: bool = True
     recon_weight: float = 0.0
     ema_kimg: float = 5.0
@@ -59,6 +60,10 @@ class GANSettings:
     @property
     def steps(self) -> int:
         return round(self.kimg * 1000 / self.batch)
+
+    @property
+    def noise_mode(self) -> str:
+        return {True: "random", False: "none"}.get(self.noise, self.noise)
 
     def lr_at(self, i: int) -> float:
         return self.lr * linear_decay(i, self.steps, self.anneal, last=0.05)
