@@ -41,6 +41,7 @@ class SoundInversion(io.ComfyNode):
                     "Generator.",
                 ),
                 *frame_inputs(),
+                *config_inputs(VideoConfig, "movement", also={"optional": True}),
             ],
             outputs=[
                 sockets.WLatents.Output(
@@ -52,13 +53,13 @@ class SoundInversion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, trajectory, audio, start, fps, num_frames):
+    def execute(cls, trajectory, audio, start, fps, num_frames, movement=1.0):
         from ..soundguide_core.pipelines.sound_to_video import invert
 
         network = trajectory.on_device()
         ws = start.ws.to(trajectory.device)
         segments, count = invert(
-            recording_of(audio), ws, network, num_frames=num_frames, config=VideoConfig(fps=fps)
+            recording_of(audio), ws, network, num_frames=num_frames, config=VideoConfig(fps=fps, movement=movement)
         )  # fmt: skip
         return io.NodeOutput(Latents(_gathered(segments, count), start.generator), count, fps)
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--image", metavar="I", help="the picture to start from (default: a random one)")
     start.add_argument("--text", metavar="T", help="words for the picture to start from (default: none)")
-    add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "chunk")
+    add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "movement", "chunk")
     kinds = "a registry name, a .safetensors file, or a folder with the paper's four files"
     add_model(parser, "--trajectory", "trajectory", kinds, "J")
     add_generator(parser)

@@ -4,7 +4,9 @@
 
 The direction is a mean of learned directions v_k, one for each of K kinds of sound, weighted by how likely each kind
 is in the seconds around the segment (sound_events.py). p_0 is how likely it is none of them, where the network has
-learned that; then nothing happens. The gain is a function of the levels in the segment's middle.
+learned that; then nothing happens. The gain is a function of the levels in the segment's middle. A kind may have
+several directions, its variants: then its picture goes round them as time passes (variant_shares), in layers so
+fine that what is where stays: rain falls on, fireflies glow elsewhere.
 The published network is the pyramid of pixel2style2pixel, which sees the segment alone. The config says which it is.
 Axes: B batch, F moments, L layers, D dims, M mels, T mel time, K kinds.
 """
@@ -37,6 +39,8 @@ class KindsConfig:
     the convolutions along time, in steps of the trunk's finest map; reach: see SoundEvents. level_columns: columns in
     the middle of a segment whose levels the gain depends on. top_db: of the mel. even_below: the share of its range
     below which all bands are equally wide. none: 1 where what is none of the kinds is told too, as the last entry.
+    variants: V, directions that each kind has. cycle_sec: how long going round them takes. moves_from: the first layer
+    that does.
     """
 
     trunk: dict
@@ -48,11 +52,17 @@ class KindsConfig:
     level_columns: int = 21
     top_db: float = 80.0
     even_below: float = 0.045
+    variants: int = 1
+    cycle_sec: float = 2.0
+    moves_from: int = 8
 
     def __post_init__(self) -> None:
         for name in ("kinds", "width", "reach", "level_columns"):
             check_whole(getattr(self, name), f"A sound inversion's {name}", low=1, high=2**14)
         check_whole(self.none, "A sound inversion's none", low=0, high=1)
+        check_whole(self.variants, "A sound inversion's variants", low=1, high=64)
+        check_whole(self.moves_from, "A sound inversion's moves_from", low=0, high=64)
+        check_number(self.cycle_sec, "A sound inversion's cycle_sec", low=0.01, high=3600)
         for dilation in self.dilations:
             check_whole(dilation, "A dilation of a sound inversion", low=1, high=2**10)
         check_number(self.top_db, "A sound inversion's top_db", low=1, high=1000)
@@ -74,6 +84,8 @@ class KindsInversion(nn.Module):
         )  # fmt: skip
         self.shared = nn.Parameter(torch.zeros(config.kinds, w_dim))  # v_k: the path begins at the source
         self.own = nn.Parameter(torch.zeros(config.kinds, num_ws, w_dim))  # and its departures, layer by layer
+        if config.variants > 1:
+            self.variants = nn.Parameter(torch.zeros(config.variants - 1, config.kinds, w_dim))  # after v_k itself
         hidden, last = _mlp(config.kinds + config.level_columns, config.width), nn.Linear(config.width, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -82,7 +94,9 @@ class KindsInversion(nn.Module):
     def to_dict(self) -> dict:
         return {"architecture": "kinds", **asdict(self.config)}
 
-    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         if heard is None:
             log_p: Tensor = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
         else:
@@ -95,7 +109,16 @@ class KindsInversion(nn.Module):
             gain = F.softplus(self.gain(torch.cat([p, 4 * levels - 2], dim=1)))[..., None]  # [B,1,1]
             gain = gain * present[:, None, None]  # 1 - p_0
             own = torch.einsum("bk,kld->bld", p, self.own)
-            return gain * ((p @ self.shared)[:, None] + own), gain * own
+            offsets = (p @ self.shared)[:, None] + own
+            if seconds is not None and self.config.variants > 1:
+                offsets[:, self.config.moves_from :] += self._round(p, seconds)[:, None]
+            return gain * offsets, gain * own
+
+    def _round(self, p: Tensor, seconds: Tensor) -> Tensor:
+        """What going round its variants adds to the mean direction of the kinds: p [B,K], seconds [B] => [B,D]."""
+        shares = variant_shares(seconds.to(p) / self.config.cycle_sec, self.config.variants)
+        directions = torch.cat([self.shared[None], self.variants])  # [V,K,D]
+        return torch.einsum("bv,bk,vkd->bd", shares, p, directions) - p @ self.shared
 
     def of_kinds(self, p: Tensor) -> tuple[Tensor, Tensor]:
         """p [B,K+1] => (p(k | not none) [B,K], 1 - p(none) [B]); as they are and ones where none is not told."""
@@ -109,6 +132,17 @@ class KindsInversion(nn.Module):
         """[M,1], how wide bands are, in top_db: being of unit area, they so add up to the sound's power."""
         width = torch.linspace(0, 1, mel.shape[2], device=mel.device).clamp(min=self.config.even_below)
         return 10 * torch.log10(width)[:, None] / self.config.top_db
+
+
+def variant_shares(turns: Tensor, count: int) -> Tensor:
+    """How much of each of `count` variants there is after so many turns [B]: [B,V], 1, 0, ... after none.
+
+        s_j = max(0, 1 - |V turns - j|),   c = s / sum_j s_j^(3/2)        distances going round
+
+    The exponent keeps a mean of two variants, which looks fainter than either, as strong as one."""
+    apart = (count * turns[:, None] - torch.arange(count, device=turns.device)) % count
+    s = (1 - torch.minimum(apart, count - apart)).clamp(min=0)
+    return s / s.pow(1.5).sum(dim=1, keepdim=True)
 
 
 class PyramidInversion(nn.Module):
@@ -132,7 +166,9 @@ class PyramidInversion(nn.Module):
         config = self.styles.config.to_dict()
         return {"architecture": "pyramid", **{key: config[key] for key in ("network", "groups", "sides")}}
 
-    def forward(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         offsets = self.styles(mel)
         return offsets, offsets - offsets.mean(dim=1, keepdim=True)
 
@@ -171,14 +207,17 @@ class SoundInversionEncoder(nn.Module):
         log p(k | x, t) [B,F,K]. None where a segment is all there is."""
         return getattr(self.network, "events", None)
 
-    def forward(self, mel: Tensor, heard: Tensor | None = None) -> Tensor:
-        """heard: log p(k | x_a) [B,K], in place of what these segments alone would say."""
-        return self.shared_and_own(mel, heard)[0]
+    def forward(self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None) -> Tensor:
+        """heard: log p(k | x_a) [B,K], in place of what these segments alone would say. seconds [B]: when they are, for
+        what moves as time passes; None for nothing that does."""
+        return self.shared_and_own(mel, heard, seconds)[0]
 
-    def shared_and_own(self, mel: Tensor, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def shared_and_own(
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
         check_shape(mel, "B 1 M T", name="the segments of sound")
-        return self.network(mel, heard)
+        return self.network(mel, heard, seconds)
 
 
 def level(mel: Tensor, top_db: float) -> Tensor:

@@ -157,9 +157,11 @@ class Trajectory(nn.Module):
         """InputError where the generator's latents are of another size."""
         check_sizes(self, generator)
 
-    def invert(self, mel: Tensor, ws: Tensor, heard: Tensor | None = None) -> Tensor:
-        """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard: see the encoder."""
-        return ws + self.w_scale * self.encoder(mel, heard)
+    def invert(
+        self, mel: Tensor, ws: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+    ) -> Tensor:
+        """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard, seconds: see the encoder."""
+        return ws + self.w_scale * self.encoder(mel, heard, seconds)
 
     def segments(self, track: MelTrack, ws: Tensor, num_frames: int, config: Any) -> Iterator[Tensor]:
         """Every frame's own segment, inverted: see TrajectoryModel."""
@@ -169,7 +171,8 @@ class Trajectory(nn.Module):
         for (first, count), p in zip(chunks, heard):
             with torch.no_grad():  # left before each yield: the consumer keeps its own mode
                 mel = track.windows(first, count, config.fps).to(ws)
-                w_hat = self.invert(mel, ws, None if p is None else p.clamp(min=1e-9).log())
+                seconds = config.movement * torch.arange(first, first + count) / config.fps
+                w_hat = self.invert(mel, ws, None if p is None else p.clamp(min=1e-9).log(), seconds.to(ws))
                 w_hat = ws + factors[first : first + count, None, None] * (w_hat - ws)
             yield w_hat
 

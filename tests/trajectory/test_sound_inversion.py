@@ -127,3 +127,41 @@ def test_what_is_none_of_the_kinds_moves_nothing():
         heard = torch.cat([(1 - none) * p, torch.tensor([[none]])], dim=1).clamp(min=1e-9).log()
         assert torch.allclose(told(mel, heard), (1 - none) * plain(mel, p.log()), atol=tol.FLOAT32)
     assert told.to_dict()["none"] == 1 and told.events.out_proj.out_channels == 6
+
+
+def test_variant_shares_go_round():
+    for turns in (0.0, 0.1, 1 / 6, 0.5, 0.9, 2.25):
+        found = si.variant_shares(torch.tensor([turns]), 3)[0]
+        raw = []
+        for j in range(3):
+            apart = min(abs(3 * turns - j - 3 * n) for n in range(-2, 9))
+            raw.append(max(0.0, 1 - apart))
+        wanted = [x / sum(y**1.5 for y in raw) for x in raw]
+        assert found.tolist() == pytest.approx(wanted, abs=1e-5)
+        assert float(found.pow(1.5).sum()) == pytest.approx(sum(x**1.5 for x in wanted), abs=1e-5)
+    assert si.variant_shares(torch.zeros(1), 3).tolist() == [[1, 0, 0]]
+    assert si.variant_shares(torch.tensor([7.0]), 3).tolist() == [[1, 0, 0]]
+
+
+def test_a_kind_goes_round_its_variants_in_the_fine_layers():
+    encoder, mel = build({**KINDS, "variants": 3, "cycle_sec": 2.0}), segment()
+    net, still = encoder.network, encoder(mel)
+    assert torch.equal(encoder(mel, seconds=torch.tensor([0.0, 4.0])), still)
+    moved = encoder(mel, seconds=torch.tensor([1.0, 1.7]))
+    assert torch.equal(moved[:, :8], still[:, :8]) and (moved - still)[:, 8:].abs().max() > 0.01
+    p = net.events(mel, torch.tensor([31.5]))[:, 0].exp()
+    for row, turns in enumerate((0.5, 0.85)):
+        c = si.variant_shares(torch.tensor([turns]), 3)[0]
+        gain = still[row, 0] / sum(p[row, k] * (net.shared[k] + net.own[k, 0]) for k in range(5))
+        for layer in (8, 9):
+            wanted = sum(
+                p[row, k] * (c[0] * net.shared[k] + c[1] * net.variants[0, k] + c[2] * net.variants[1, k] + own)
+                for k, own in enumerate(net.own[:, layer])
+            )
+            assert torch.allclose(moved[row, layer], gain * wanted, atol=tol.FLOAT32_SUM)
+
+
+def test_what_has_no_variants_does_not_move():
+    for values, rows in ((KINDS, 16), (PYRAMID, 64)):
+        encoder, mel = build(values), segment(rows=rows)
+        assert torch.equal(encoder(mel, seconds=torch.tensor([0.3, 1.7])), encoder(mel))

@@ -2,6 +2,9 @@
 
     source w, amounts a_t of a phenomenon k   =>   w_hat^t = w + d_k a_t,   wanted  w^t = w_calm + d_k a_t
 
+With cycle_sec, a phenomenon that stays moves: from layer moves_from on d_k goes round the weathers in which the world
+paints it, sum_j c_j(t / cycle_sec) d_kj (trajectory/sound_inversion.variant_shares). E_a is given those directions.
+
 The miniature's latents are named, so what a sound asks for, and what the source is without its phenomenon, are known
 without a sound; a batch costs milliseconds. E_a stays as it is, and so do the gates, which set how fast a path follows.
 Axes: B batch, F frames, K phenomena, L layers, D dims.
@@ -10,6 +13,7 @@ Axes: B batch, F frames, K phenomena, L layers, D dims.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,12 +28,15 @@ from ...training.engine.schedules import linear_decay
 from ...training.engine.shared_losses import Means
 from ...training.recipe import check_entries
 from ...training.sound_video_sources import Sources
+from ...trajectory.sound_inversion import variant_shares
 from ...trajectory.trajectory import Trajectory, load_trajectory, save_trajectory
-from ..data.scene_clips import SceneCodes
+from ..data.scene_clips import SceneCodes, departures, phenomenon_dim
 from ..world import codes
 from ..world.scenes import PHENOMENA
 
-SETTINGS = ("steps", "batch", "frames", "lr", "anneal", "psi", "calm", "jitter", "ema")
+SETTINGS = (
+    "steps", "batch", "frames", "lr", "anneal", "psi", "calm", "jitter", "ema", "fps", "cycle_sec", "moves_from",
+)  # fmt: skip
 
 
 class RestTraining:
@@ -43,6 +50,8 @@ class RestTraining:
         self.shares = distributed.shares(settings["batch"], accumulate)
         self.settings, self.sources = settings, sources
         self.device, self.seed = torch.device(device), seed
+        if "cycle_sec" in settings:
+            trajectory = with_weathers(trajectory, settings["cycle_sec"], settings["moves_from"])
         self.trajectory, self.average = trajectory, copy.deepcopy(trajectory)
         learned = [p for name, p in trajectory.steps.named_parameters() if not name.endswith("gate")]
         for p in learned:
@@ -73,11 +82,42 @@ class RestTraining:
         ws, calm_ws = self.sources.draw(layouts[rows], s["batch"], rows, self.device, draw)
         assert calm_ws is not None
         shown = amounts(s["batch"], s["frames"], draw)[rows]
-        departure = SceneCodes.departures(shown, ws.shape[-1]).to(ws)  # [B,F,1,D]
+        departure = self.departure(shown, ws, torch.rand(s["batch"], generator=draw)[rows])  # [B,F,L,D]
         w_hats = ws[:, None] + departure
         noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw)[rows].to(ws)
         path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
         return ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
+
+    def departure(self, shown: Tensor, ws: Tensor, turns: Tensor) -> Tensor:
+        """What so much of each phenomenon [B,F,K] adds to ws [B,L,D]: [B,F,L,D]. turns [B]: how far round the weathers
+        each row begins."""
+        s, (_, layers, w_dim) = self.settings, ws.shape
+        departure = departures(shown, w_dim).expand(-1, -1, layers, -1).clone()
+        if "cycle_sec" in s:
+            turns = turns[:, None] + torch.arange(s["frames"]) / s["fps"] / s["cycle_sec"]
+            shares = variant_shares(turns.flatten(), codes.WEATHERS).view(*turns.shape, codes.WEATHERS)
+            fine = (shares[..., j, None, None] * departures(shown, w_dim, j) for j in range(codes.WEATHERS))
+            departure[:, :, s["moves_from"] :] = sum(fine, torch.zeros(()))
+        return departure.to(ws)
+
+
+@torch.no_grad()
+def with_weathers(trajectory: Trajectory, cycle_sec: float, moves_from: int) -> Trajectory:
+    """The same, whose E_a knows a direction for each weather of a phenomenon: as far along as that of the first."""
+    moves = {"variants": codes.WEATHERS, "cycle_sec": cycle_sec, "moves_from": moves_from}
+    encoder = {**trajectory.config.encoder, **moves}
+    moving = Trajectory(replace(trajectory.config, encoder=encoder), trajectory.spec)
+    moving.load_state_dict(trajectory.state_dict(), strict=False)
+    network = moving.encoder.network
+    scale, shared = trajectory.w_scale, network.shared
+    for k in range(len(PHENOMENA)):
+        first = phenomenon_dim(k)
+        along = shared[k, first] * scale[first]
+        for j, variant in enumerate(network.variants, 1):
+            variant[k] = shared[k]
+            variant[k, first] = 0
+            variant[k, first + j] = along / scale[first + j]
+    return moving.to(scale.device).requires_grad_(False)
 
 
 def run(

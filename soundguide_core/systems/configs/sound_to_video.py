@@ -52,6 +52,12 @@ class VideoConfig:
         1.0, "how much more the small changes of an even sound, such as steady rain, are shown; 0 as they are",
         what="The contrast", low=0, high=4,
     )  # fmt: skip
+    movement: float = setting(
+        1.0, "how fast what is seen moves by itself, as rain falls on while it sounds the same: 1 as it was made, 0 "
+        "not at all", what="The movement", low=0, high=10, step=0.1,
+        tooltip="How fast what is seen moves by itself, as rain falls on while it sounds the same: 1 as it was made, 0 "
+        "not at all. Some models know no such movement.",
+    )  # fmt: skip
     chunk: int = setting(16, "frames in the networks at once", what="The number of frames in a chunk", low=1)
 
     def __post_init__(self) -> None:

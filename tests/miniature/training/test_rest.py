@@ -55,5 +55,29 @@ def test_it_learns_and_leaves_what_hears_and_the_gates(tmp_path):
     found = load_trajectory(rest.run(config=config, out=tmp_path / "out"))
     first, *_, last = losses(tmp_path / "out")
     assert last < 0.8 * first
-    heard = {k: v for k, v in found.state_dict().items() if not k.startswith("steps.") or k.endswith("gate")}
-    assert heard and all(torch.allclose(v, before.state_dict()[k], atol=1e-2) for k, v in heard.items())
+    heard = {k: v for k, v in before.state_dict().items() if not k.startswith("steps.") or k.endswith("gate")}
+    assert heard and all(torch.allclose(v, found.state_dict()[k], atol=1e-2) for k, v in heard.items())
+
+
+def test_weathers_become_variants_as_strong_as_the_first():
+    from soundguide_core.miniature.data.scene_clips import phenomenon_dim
+    from soundguide_core.trajectory.trajectory import load_trajectory
+
+    before = load_trajectory()
+    moving = rest.with_weathers(before, 2.0, 6)
+    assert torch.equal(moving.encoder.network.shared, before.encoder.network.shared)
+    for k in range(len(PHENOMENA)):
+        first = phenomenon_dim(k)
+        along = before.w_scale[first] * before.encoder.network.shared[k, first]
+        for j in (1, 2):
+            variant = before.w_scale * moving.encoder.network.variants[j - 1, k]
+            torch.testing.assert_close(variant[first + j], along)
+            assert variant[first] == 0
+    # what the recurrent modules are taught: only layers from there on go round, the first weather at the begin
+    sources = rest.Sources(rest.load_generator(), rest.SceneCodes(), psi=0.5, calm=0.2, jitter=0.1)
+    training = rest.RestTraining(recipe(cycle_sec=2.0, moves_from=8)["training"], before, sources, "cpu", 0)
+    shown = torch.ones(1, 2, len(PHENOMENA))
+    departure = training.departure(shown, torch.zeros(1, 12, 128), torch.tensor([1 / 3]))
+    still = rest.departures(shown, 128).expand(-1, -1, 12, -1)
+    assert torch.equal(departure[:, :, :8], still[:, :, :8])
+    torch.testing.assert_close(departure[:, 0, 8:], rest.departures(shown, 128, 1).expand(-1, -1, 4, -1)[:, 0])
