@@ -34,7 +34,7 @@ def sharpen(p: Tensor, sharpness: float) -> Tensor:
     return (sharpness * p.clamp(min=1e-9).log()).softmax(dim=1)
 
 
-ROWS = 1024  # weighed at once
+ROWS = 128  # weighed at once
 OVERWHELMING = 0.9  # mean probability of another kind that ends a decision early
 
 

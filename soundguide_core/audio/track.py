@@ -21,6 +21,7 @@ from .silence import Loudest
 from .waveform import check_samples, check_wave, mono_blocks, resampled_blocks, stream_audio, to_mono
 
 BLOCK = 1 << 16  # samples turned into columns at once
+COLUMNS = 1 << 12  # of a whole recording worked on at once
 FLOOR_DB = 10 * float(np.log10(AMIN))
 
 
@@ -59,10 +60,9 @@ class MelTrack:
                 yield block
 
         resampled = resampled_blocks(loudest.of(counted()), sample_rate, spec.sample_rate)
-        level = [(10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(resampled, spec)]
-        if not count:
+        whole = _joined((10 * torch.log10(power.clamp(min=AMIN))).half() for power in _power(resampled, spec))
+        if whole is None or not count:
             raise InputError("The sound has no samples.", "Give a recording of at least one sample.")
-        whole = torch.cat(level, dim=1)
         return cls(torch.full_like(whole, FLOOR_DB) if loudest.silent else whole, spec, count / sample_rate)
 
     def frames(self, fps: float) -> int:
@@ -109,9 +109,11 @@ class MelTrack:
         spec = self.spec
         hz = torch.linspace(0, 1, spec.n_mels)  # bands are of unit area: weighed by their width they add up to power
         width_db = 10 * torch.log10(torch.maximum(hz, torch.tensor(1000 / spec.sample_rate)))
-        level = torch.logsumexp((self.level_db.float() + width_db[:, None]) * (np.log(10) / 10), dim=0) * (
-            10 / np.log(10)
-        )
+        scale = np.log(10) / 10
+        level = torch.cat([
+            torch.logsumexp((part.float() + width_db[:, None]) * scale, dim=0) / scale
+            for part in self.level_db.split(COLUMNS, dim=1)
+        ])  # in parts, for the whole as float32 is several times what is kept
         if self.ref_db <= FLOOR_DB + 0.1:
             return np.zeros(num_frames, dtype=np.float32)
         curve = (1 + (level - level.max()) / QUIETEST_DB).clamp(0, 1).numpy()
@@ -126,6 +128,22 @@ class MelTrack:
 def against_loudest(level_db: Tensor, loudest_db: Tensor | float, spec: MelSpec) -> Tensor:
     """A level in dB against the loudest bin of its recording => a mel in 0..1; silence is 0."""
     return ((level_db - loudest_db) / spec.top_db + 1).clamp(0, 1) * (loudest_db > FLOOR_DB + 0.1)
+
+
+def _joined(pieces: Iterable[Tensor]) -> Tensor | None:
+    """pieces [M,n] as one [M,T], in memory that doubles as it fills; None of none. Were the pieces themselves kept,
+    each would lie between the large blocks that are freed around it, and the heap would grow by ten times as much."""
+    whole, count = None, 0
+    for piece in pieces:
+        if whole is None:
+            whole = piece.new_empty(len(piece), COLUMNS)
+        while count + piece.shape[1] > whole.shape[1]:
+            wider = whole.new_empty(len(whole), 2 * whole.shape[1])
+            wider[:, :count] = whole[:, :count]
+            whole = wider
+        whole[:, count : count + piece.shape[1]] = piece
+        count += piece.shape[1]
+    return None if whole is None else whole[:, :count]
 
 
 def _power(blocks: Iterable[Tensor], spec: MelSpec) -> Iterator[Tensor]:

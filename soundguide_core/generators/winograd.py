@@ -25,7 +25,7 @@ from .toom_cook import Matrix, toom_cook
 
 SMALLEST = 16  # H and W from which it pays
 LARGE_FROM = 48  # from here on the larger tile; smaller maps are no multiples of it
-STRIP = 2**22  # numbers of a strip's transformed inputs or products, about: the kernels are read once a strip
+STRIP = 2**23  # numbers of a strip's transformed inputs or products, about: the kernels are read once a strip
 SLOPE = 0.2
 
 

@@ -5,6 +5,7 @@ import pytest
 import soundfile
 import torch
 
+from soundguide_core.audio import track
 from soundguide_core.audio.features import curves
 from soundguide_core.audio.mel import MelSpec, frame_windows, log_mel
 from soundguide_core.audio.track import MelTrack
@@ -83,3 +84,9 @@ def test_silence_and_nothing():
         MelTrack.of_blocks(iter([torch.full([1, 10], float("nan"))]), 8000, SPEC)
     with pytest.raises(InputError, match="rate"):
         track.windows(0, 1, 0)
+
+
+def test_pieces_are_joined_as_they_come():
+    pieces = [torch.randn(3, n, generator=torch.Generator().manual_seed(n)) for n in (5, 1, 4095, 4096, 9000, 0, 7)]
+    assert torch.equal(track._joined(iter(pieces)), torch.cat(pieces, dim=1))
+    assert track._joined(iter([])) is None
