@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-from every_training import RECIPES, STAGE, clips, pictures, sounds
+from every_training import DATA, RECIPES, STAGE, clips, pictures, sounds
 
 from soundguide_core.cli import main
 from soundguide_core.training import recipe as recipes
 from soundguide_core.training.engine.metrics_log import read_metrics
 
-PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^```bash\n(.*?)\n```$", PAGE, re.M | re.S)
 FILES = re.findall(r"^```toml (\S+)\n(.*?)\n```$", PAGE, re.M | re.S)
 LEFT = {
@@ -68,8 +70,20 @@ def test_the_commands_of_the_page(tiny, tmp_path, monkeypatch, capsys):
 
 
 def test_what_the_page_says_is_there():
-    """Trainings, options, and what takes what was trained."""
-    from soundguide_core.cli.train import THINGS
+    """Every training that can learn from one's own data, the options of a run, and what takes what was trained."""
+    from soundguide_core.cli import parser
+    from soundguide_core.cli.train import _things
 
-    rows = re.findall(r"^\| `([a-z0-9-]+)` \|", PAGE, re.M)
-    assert set(rows) >= set(THINGS)
+    (action,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    options = {name: set(command._option_string_actions) for name, command in action.choices.items()}
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|.*\| (.*) \|$", PAGE, re.M)
+    assert {name for name, _ in rows} == {n for n, module in _things().items() if module.rpartition(".")[2] in DATA}
+    nodes = (ROOT / "nodes").glob("*.py")
+    shown = set(re.findall(r'display_name="([^"]+)"', "".join(path.read_text(encoding="utf-8") for path in nodes)))
+    for name, takers in rows:
+        for command, option in re.findall(r"`([a-z]+) (--[a-z-]+)`", takers):
+            assert option in options[command], (name, command, option)
+        for node in re.findall(r"Load [A-Z][A-Za-z-]*(?: [A-Z][A-Za-z-]*)*", takers):
+            assert node in shown, (name, node)
+    for option in re.findall(r"^\| `(--[a-z-]+)", PAGE, re.M):
+        assert option in options["train"], option
