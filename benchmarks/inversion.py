@@ -3,9 +3,10 @@
     python benchmarks/inversion.py [--layouts 20] [--steps 200] [--methods a,b] [--edited 10] [--out DIR]
 
 Pictures: scenes of the miniature world with layouts that no training has seen. Each method gets the processor time that
-`optimise` takes: the number of its last steps is chosen by timing a few of them. Errors are the mean squared and the
-root mean square one of pixels in -1..1, and the perceptual distance on the features of the scene classifier, which is
-part of no loss. Afterwards pictures are changed by the seven sounds; the classifier judges what they show.
+`optimise` takes: the number of its last steps is chosen by timing a few of them; all else is as the node and the
+command have it by default, but for the short search before tuning in optimise+tuning. Errors are the mean squared and
+the root mean square one of pixels in -1..1, and the perceptual distance on the features of the scene classifier, which
+is part of no loss. Afterwards pictures are changed by the seven sounds; the classifier judges what they show.
 
 One picture is found by all methods before the next, so a run that is stopped says something already; started again with
 the same --out it goes on, with the same numbers of steps. 20 layouts take about 25 minutes of one core.
@@ -90,7 +91,6 @@ def configs(steps: int) -> dict[str, ProjectionConfig]:
     made = {method: replace(usual, method=method) for method in METHODS}
     short = Schedule(max(steps // 8, 1), 0.1)
     made["optimise+tuning"] = replace(made["optimise+tuning"], schedule=short, candidates=64)
-    made["encoder+tuning"] = replace(made["encoder+tuning"], refine_steps=0, tuning_rate=0.01)
     return made
 
 
