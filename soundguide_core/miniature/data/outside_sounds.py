@@ -51,9 +51,9 @@ class OutsideSounds:
             raise InputError(f"[data.sounds.outside] does not say {missing[0]}.", "Start from the shipped recipe.")
         self.share, self.recorded_share = table["share"], table["recorded"]
         left_out = set(table["without"])
-        per_kind = table["per_kind"]
-        made = synthesised(per_kind, table["first_seed"], spec, fps, make_folder(cache), on_step)
-        self.made = [(i * per_kind, per_kind) for i, kind in enumerate(SYNTHESISED) if kind not in left_out]
+        per_kind, kinds = table["per_kind"], [kind for kind in EVERY if kind not in left_out]
+        made = synthesised(per_kind, table["first_seed"], spec, fps, make_folder(cache), on_step, kinds)
+        self.made = [(i * per_kind, per_kind) for i in range(len(kinds))]
         levels, self.recorded, end = [made], [], len(made)
         for waves in recorded(folder, table["folds"], table["ambience"], left_out).values():
             found = torch.cat([parts(MelTrack.of_wave(wave, rate, spec).level_db) for wave, rate in waves])

@@ -5,7 +5,9 @@ somebody's own, of which those labelled UNKNOWN are the others. With the scores 
 
     log p(none) / p(some kind) = w h + b - log sum_k exp z_k
 
-so a sound that is clearly of a kind stays one. Axes: N moments, C channels, M mels, T mel time.
+so a sound that is clearly of a kind stays one. Of the miniature's world it learns from stretches of up to three sounds
+(data/scene_sounds.py), each moment counting for as much as is to be heard then.
+Axes: N moments, B stretches, S steps of a stretch, F frames, C channels, M mels, T mel time.
 """
 
 from __future__ import annotations
@@ -18,32 +20,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...audio.mel import MelSpec
-from ...audio.track import MelTrack, against_loudest
+from ...audio.track import against_loudest
 from ...common.errors import InputError
-from ...common.files import make_folder
 from ...training.engine import distributed, loop
 from ...training.engine.run_settings import RunSettings
 from ...training.recipe import check_entries
 from ...trajectory.sound_events import SoundEvents
 from ...trajectory.trajectory import Trajectory, load_trajectory, save_trajectory
-from ..data import outside_sounds, scene_sounds
-from ..data.scene_clips import recordings
+from ..data.scene_sounds import SceneSounds
+from ..world.scenes import PHENOMENA
 from .familiarity import Levels, own_levels
 
 AUDIBLE_DB = -40.0  # of a moment, under the loudest of its sound
-OF_THE_WORLD = (
-    "recordings", "folds", "ambience", "outside_ambience", "fps", "per_phenomenon", "per_kind", "first_seed", "without",
-    "cache",
-)  # fmt: skip
+OF_THE_WORLD = ("recordings", "folds", "ambience", "fps", "stretches", "sounds", "cache")
+STRETCHES = 16  # heard at once
+EVERY_STEP = 2  # of those of a stretch that are learned from
+BARELY = 0.05  # loudness, 0..1, below which a moment says nothing
+
+Moments = tuple[Tensor, bool, Tensor]  # h [N,C], whether they are none of the kinds, how much each counts [N]
 
 
 class OutsideTraining:
-    """The row (w, b), learned on all moments in every step. groups: of sounds that count alike on their side, (h [N,C],
-    whether they are none of the kinds); known: how much more the kinds' side counts. Processes share the moments;
-    accumulate: parts that each has of them in memory one after the other."""
+    """The row (w, b), learned on all moments in every step. groups: those of a side count alike; known: how much more
+    the kinds' side counts. Processes share the moments; accumulate: parts that each has of them in memory one after
+    the other."""
 
     def __init__(
-        self, events: SoundEvents, groups: list[tuple[Tensor, bool]], *, known: float, decay: float, lr: float,
+        self, events: SoundEvents, groups: list[Moments], *, known: float, decay: float, lr: float,
         accumulate: int = 1,
     ) -> None:  # fmt: skip
         self.parts = distributed.rows_apart(accumulate)
@@ -54,12 +57,13 @@ class OutsideTraining:
         with torch.no_grad():
             self.layer.weight.copy_(weight[-1:])
             self.layer.bias.copy_(bias[-1:])
-        self.h = torch.cat([h for h, _ in groups])
+        self.h = torch.cat([h for h, _, _ in groups])
         self.kinds = (self.h @ weight[:-1].T + bias[:-1]).logsumexp(dim=1)
-        self.y = torch.cat([torch.full((len(h),), float(none)) for h, none in groups])
-        sides = [sum(none is side for _, none in groups) for side in (False, True)]
-        shares = [(1.0 if none else known) / sides[none] / len(h) for h, none in groups]
-        self.share = torch.cat([torch.full((len(h),), share) for (h, _), share in zip(groups, shares)])
+        self.y = torch.cat([torch.full((len(h),), float(none)) for h, none, _ in groups])
+        sides = [sum(none is side for _, none, _ in groups) for side in (False, True)]
+        self.share = torch.cat(
+            [(1.0 if none else known) / sides[none] * counts / counts.sum() for _, none, counts in groups]
+        )
         self.adam = torch.optim.Adam(self.layer.parameters(), lr=lr)
         self.modules: dict[str, nn.Module] = {"layer": self.layer}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
@@ -97,21 +101,25 @@ def run(
     trajectory = load_trajectory(config["models"].get("trajectory"), device)
     events = events_of(trajectory)
     if "folder" in data:
-        (known, unknown), held_out = own_levels(data["folder"], trajectory.spec, on_step)
-        groups = {"known": known, "unknown": unknown}
+        learned, held_out = own_levels(data["folder"], trajectory.spec, on_step)
+        sides = [features(events, levels, trajectory.spec) for levels in learned]
+        groups: list[Moments] = [(h, none, torch.ones(len(h))) for none, h in zip((False, True), sides)]
     else:
         cache = Path(data.get("cache", Path(out) / "sounds"))
-        groups, held_out = {**known_levels(data, trajectory.spec, cache, on_step)}, None
-        groups |= {f"unknown {k}": x for k, x in unknown_levels(data, trajectory.spec, cache, on_step).items()}
-    seen = [(features(events, levels, trajectory.spec), name.startswith("unknown")) for name, levels in groups.items()]
-    training = OutsideTraining(events, seen, known=s["known"], decay=s["decay"], lr=s["lr"])
+        made = {"spec": trajectory.spec, "fps": data["fps"], "cache": cache, "on_step": on_step}
+        sounds = distributed.rank0_first(lambda: SceneSounds(data["sounds"], data, **made))
+        groups, held_out = moments(events, sounds, data["stretches"], loop.step_rng(seed, 0)), None
+    training = OutsideTraining(
+        events, groups, known=s["known"], decay=s["decay"], lr=s["lr"], accumulate=running.accumulate
+    )
     loop.run(
         training, s["steps"], out, resume=resume, on_step=on_step, settings=running,
         validate=None if held_out is None else lambda: told_rightly(events, training, held_out, trajectory.spec),
     )  # fmt: skip
     take(events, training.layer)
     path = Path(out) / "trajectory.safetensors"
-    save_trajectory(path, trajectory)
+    if not distributed.rank():
+        save_trajectory(path, trajectory)
     return path
 
 
@@ -157,24 +165,19 @@ def features(events: SoundEvents, levels: list[Tensor], spec: MelSpec) -> Tensor
     return torch.cat(found)
 
 
-def known_levels(table: dict, spec: MelSpec, cache: Path, on_step: loop.OnStep | None) -> dict[str, list[Tensor]]:
-    """Of sounds of each phenomenon, synthesised and recorded."""
-    count, cache = table["per_phenomenon"], make_folder(cache)
-    made = scene_sounds.synthesised(count, table["first_seed"], spec, table["fps"], cache, on_step)
-    found = {f"synthesised {k}": list(part) for k, part in enumerate(made.split(count))}
-    for _, phenomenon, wave, sample_rate in recordings(table):
-        found.setdefault(f"recorded {phenomenon}", []).append(MelTrack.of_wave(wave, sample_rate, spec).level_db)
-    return found
-
-
-def unknown_levels(table: dict, spec: MelSpec, cache: Path, on_step: loop.OnStep | None) -> dict[str, list[Tensor]]:
-    """Of sounds of each kind from outside, synthesised and recorded."""
-    count, kinds = table["per_kind"], [k for k in outside_sounds.EVERY if k not in table["without"]]
-    made = outside_sounds.synthesised(
-        count, table["first_seed"], spec, table["fps"], make_folder(cache), on_step, kinds=kinds
-    )
-    found = {kind: list(part) for kind, part in zip(kinds, made.split(count))}
-    there = outside_sounds.recorded(Path(table["recordings"]), table["folds"], table["outside_ambience"], set())
-    for kind, waves in there.items():
-        found[f"recorded {kind}"] = [MelTrack.of_wave(wave, rate, spec).level_db for wave, rate in waves]
-    return found
+@torch.no_grad()
+def moments(events: SoundEvents, sounds: SceneSounds, count: int, rng: torch.Generator) -> list[Moments]:
+    """Of about `count` stretches: those in which a phenomenon is heard, and those of what is from outside."""
+    spec, found = sounds.spec, []
+    for _ in range(-(-count // STRETCHES)):
+        batch = sounds.draw(STRETCHES, 0, rng)
+        assert batch.amounts is not None
+        h = events.features(batch.stretch.to(events.out_proj.weight))[..., ::EVERY_STEP].transpose(1, 2)  # [B,S,C]
+        at_sec = torch.arange(h.shape[1]) * EVERY_STEP * events.steps[0] * spec.hop_length / spec.sample_rate
+        frames = (at_sec * sounds.fps).long().clamp(max=batch.amounts.shape[1] - 1)
+        amounts = batch.amounts[:, frames]  # [B,S,K]
+        phenomena, outside = amounts[..., : len(PHENOMENA)].sum(dim=-1), amounts[..., len(PHENOMENA) :].sum(dim=-1)
+        heard = torch.maximum(phenomena, outside) > BARELY
+        found.append((h.cpu()[heard], (outside > phenomena)[heard], torch.maximum(phenomena, outside)[heard]))
+    h, none, counts = (torch.cat(part) for part in zip(*found))
+    return [(h[none == side], side, counts[none == side]) for side in (False, True)]

@@ -40,17 +40,20 @@ def test_the_loss_against_a_loop():
     """A conv of three kinds and none; two groups of known sounds, one of others."""
     draw = torch.Generator().manual_seed(0)
     events = SimpleNamespace(out_proj=torch.nn.Conv1d(5, 4, 1))
-    groups = [(torch.randn(n, 5, generator=draw), none) for n, none in ((3, False), (8, False), (6, True))]
+    groups = [
+        (torch.randn(n, 5, generator=draw), none, torch.rand(n, generator=draw) + 0.1)
+        for n, none in ((3, False), (8, False), (6, True))
+    ]
     training = outside_sounds.OutsideTraining(events, groups, known=3.0, decay=0.0, lr=0.1)
     weight, bias = events.out_proj.weight.detach()[..., 0], events.out_proj.bias.detach()
     expected = 0.0
-    for h, none in groups:
+    for h, none, counts in groups:
         total = 0.0
-        for x in h:
+        for x, count in zip(h, counts / counts.sum()):
             scores = [float(w @ x + b) for w, b in zip(weight, bias)]
             p = 1 / (1 + sum(math.exp(z) for z in scores[:3]) / math.exp(scores[3]))
-            total -= math.log(p if none else 1 - p)
-        expected += total / len(h) * (1.0 if none else 3.0 / 2)
+            total -= float(count) * math.log(p if none else 1 - p)
+        expected += total * (1.0 if none else 3.0 / 2)
     assert training.step(0)["cross_entropy"] == pytest.approx(expected, rel=1e-4)
     assert training.step(1)["cross_entropy"] < expected
 
@@ -78,3 +81,21 @@ def test_another_trajectory_is_refused(own, tiny_trajectory, tmp_path):
     config["models"]["trajectory"] = str(tiny_trajectory)
     with pytest.raises(InputError, match="none of its kinds"):
         outside_sounds.run(config=config, out=tmp_path)
+
+
+def test_the_moments_of_stretches_are_of_either_side(tmp_path):
+    """Each counts for what is to be heard then, and what is learned from them is better told."""
+    trajectory = outside_sounds.load_trajectory()
+    events, table = outside_sounds.events_of(trajectory), read_recipe("outside_sounds")["data"]
+    small = {**table["sounds"], "per_phenomenon": 1}
+    small["outside"] = {**table["sounds"]["outside"], "per_kind": 1, "folds": []}
+    sounds = outside_sounds.SceneSounds(
+        small, {**table, "recordings": str(tmp_path)}, spec=trajectory.spec, fps=12.0, cache=tmp_path
+    )
+    groups = outside_sounds.moments(events, sounds, 16, torch.Generator().manual_seed(0))
+    (known, no, counts), (outside, yes, others) = groups
+    assert (no, yes) == (False, True) and len(known) == len(counts) > 100 and len(outside) == len(others) > 100
+    assert known.shape[1] == events.out_proj.weight.shape[1] and counts.min() > 0.05 and others.max() <= 1
+    training = outside_sounds.OutsideTraining(events, groups, known=3.0, decay=0.0, lr=0.05)
+    losses = [training.step(i)["cross_entropy"] for i in range(20)]
+    assert losses[-1] < 0.8 * losses[0]
