@@ -32,6 +32,7 @@ from ..losses.contrastive import Temperature, alignment, info_nce
 from .bridge_pairs import Pairs, open_pairs
 from .bridge_sources import open_source
 from .engine import distributed, loop
+from .engine.optimisers import fused, take_step
 from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
@@ -77,7 +78,9 @@ class BridgeTraining:
             raise InputError("A bridge is so small that its batch needs no parts.", "Leave accumulate out.")
         self.temperature = Temperature(settings.tau).to(self.device)
         learned = [*self.head.parameters(), *self.temperature.parameters()]
-        self.optimiser = torch.optim.AdamW(learned, lr=settings.lr, weight_decay=settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            learned, lr=settings.lr, weight_decay=settings.weight_decay, fused=fused(self.device)
+        )
         self.modules = {"head": self.head, "temperature": self.temperature}
         self.optimisers = {"adamw": self.optimiser}
 
@@ -101,7 +104,7 @@ class BridgeTraining:
         self.optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
-        self.optimiser.step()
+        take_step(self.optimiser)
         return loop.to_floats(losses)
 
 

@@ -27,6 +27,7 @@ from ..audio.track import MelTrack
 from ..audio.waveform import load_audio, to_mono
 from ..common.errors import InputError
 from ..common.files import make_folder, replacing
+from ..common.memory import to_device
 from ..common.parallel import parallel_map
 from ..media.images import from_uint8, resize, to_uint8
 from ..media.video import read_frames
@@ -128,7 +129,7 @@ class Batch:
     loudness: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return replace(self, **{n: x if x is None else x.to(device) for n, x in vars(self).items()})
+        return replace(self, **{n: x if x is None else to_device(x, device) for n, x in vars(self).items()})
 
 
 class ClipSet:

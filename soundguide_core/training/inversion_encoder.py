@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..checkpoints import safetensors_io
 from ..common.errors import InputError
 from ..common.files import make_folder, replacing
+from ..common.memory import to_device
 from ..common.rng import with_seed
 from ..common.types import PerceptualDistance
 from ..embedding.ir_se import IRSEConfig
@@ -41,6 +42,7 @@ from .data.pictures import Pictures, open_split
 from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.ema import ema_beta, ema_update
+from .engine.optimisers import fused, take_step
 from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
@@ -103,7 +105,7 @@ class Pairs:
     pixels: Tensor
 
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        return self.ws[rows].to(device), from_uint8(self.pixels[rows].to(device))
+        return to_device(self.ws[rows], device), from_uint8(to_device(self.pixels[rows], device))
 
 
 @torch.no_grad()
@@ -166,7 +168,7 @@ class EncoderTraining:
         self.ema = copy.deepcopy(self.encoder).eval().requires_grad_(False)
         distributed.synchronise_batch_norms(self.encoder)
         self.dtype = getattr(torch, run.dtype_for(settings.dtype, device))
-        self.adam = torch.optim.Adam(self.encoder.parameters(), lr=settings.lr)
+        self.adam = torch.optim.Adam(self.encoder.parameters(), lr=settings.lr, fused=fused(self.device))
         self.done = 0
         self.modules = {"encoder": self.encoder, "ema": self.ema}
         self.optimisers = {"adam": self.adam}
@@ -188,7 +190,7 @@ class EncoderTraining:
             (total / len(self.shares)).backward()
         distributed.mean_gradients(self.encoder.parameters())
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), s.clip)
-        self.adam.step()
+        take_step(self.adam)
         ema_update(self.ema, self.encoder, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
         self.done = i + 1
         return loop.to_floats(losses.values)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..common.errors import InputError
 from ..common.files import replacing
+from ..common.memory import to_device
 from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, Preprocess, load_clip
 from ..losses.contrastive import info_nce
@@ -30,6 +31,7 @@ from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.ema import ema_update
 from .engine.gradients import in_parts
+from .engine.optimisers import fused, take_step
 from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
@@ -167,7 +169,7 @@ class JointTraining:
         matrices = [p for n, p in learned if p.ndim > 1 and "embedding" not in n]
         rest = [p for n, p in learned if p.ndim <= 1 or "embedding" in n]
         groups = [{"params": matrices, "weight_decay": s.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=s.lr, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(groups, lr=s.lr, betas=(0.9, 0.98), fused=fused(self.device))
         self.modules = {"towers": self.towers, "ema": self.ema}
         self.optimisers = {"adamw": self.optimiser}
 
@@ -178,7 +180,7 @@ class JointTraining:
         # pictures and captions
         batch = self.data.draw(s.pictures, s.texts, self.towers.preprocess.size, rng)
         (own,) = distributed.shares(s.pictures)
-        img, fit = batch.img[own].to(self.device), batch.image_text.to(self.device)
+        img, fit = to_device(batch.img[own], self.device), to_device(batch.image_text, self.device)
         texts = self.encode_text([*batch.texts, *(batch.paraphrases or ())], rng)
         texts, paraphrases = texts[: len(batch.texts)], texts[len(batch.texts) :]
 
@@ -202,7 +204,7 @@ class JointTraining:
         distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
         self.oov.zero_grad(self.towers.model.token_embedding)
         torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
-        self.optimiser.step()
+        take_step(self.optimiser)
         self.towers.model.logit_scale.data.clamp_(0, math.log(s.largest_scale))
         ema_update(self.ema, self.towers, min(s.ema, (i + 1) / (i + 10)))
         return loop.to_floats(losses)

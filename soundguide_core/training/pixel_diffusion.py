@@ -35,6 +35,7 @@ from .data.pictures import Pictures, open_split
 from .data.sources import open_data
 from .engine import distributed, loop
 from .engine.ema import ema_beta, ema_update
+from .engine.optimisers import fused, take_step
 from .engine.run_settings import RunSettings
 from .engine.schedules import warmup_cosine
 from .engine.settings import from_table
@@ -100,7 +101,9 @@ class DiffusionTraining:
         self.ema = copy.deepcopy(self.unet).eval().requires_grad_(False)
         self.denoiser = Denoiser(self.ema)
         self.alpha_bar = self.denoiser.alpha_bar.float().to(self.device)  # [T]
-        self.adamw = torch.optim.AdamW(self.unet.parameters(), weight_decay=settings.weight_decay)
+        self.adamw = torch.optim.AdamW(
+            self.unet.parameters(), weight_decay=settings.weight_decay, fused=fused(self.device)
+        )
         self.modules = {"unet": self.unet, "ema": self.ema}
         self.optimisers = {"adamw": self.adamw}
 
@@ -128,7 +131,7 @@ class DiffusionTraining:
             (loss / len(self.shares)).backward()
         distributed.mean_gradients(self.unet.parameters())
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), s.clip)
-        self.adamw.step()
+        take_step(self.adamw)
         ema_update(self.ema, self.unet, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
         return loop.to_floats(losses.values)
 

@@ -26,6 +26,7 @@ from ..audio.mel import MelSpec, arrange
 from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.files import make_folder
+from ..common.memory import to_device
 from ..common.rng import with_seed
 from ..embedding.clip import ClipTowers, load_clip
 from ..embedding.sound import SoundEncoder, SoundEncoderConfig, load_sound, save_sound
@@ -33,6 +34,7 @@ from ..losses.contrastive import SOUND_TERMS, Temperature, sound_terms
 from .engine import distributed, loop
 from .engine.ema import ema_update
 from .engine.gradients import in_parts
+from .engine.optimisers import fused, take_step
 from .engine.run_settings import RunSettings
 from .recipe import check_entries, data_source, names_of
 from .sound_data import Clip, ClipDraw, SoundData, open_sounds
@@ -102,7 +104,7 @@ class SoundTraining:
             {"params": rest, "weight_decay": 0.0},
         ]
         build = OPTIMISERS[self.settings["optimiser"]]
-        self.optimiser = build(groups, lr=self.settings["lr"], **config["optimiser"])
+        self.optimiser = build(groups, lr=self.settings["lr"], **{"fused": fused(self.device), **config["optimiser"]})
         self.modules = {"encoder": self.encoder, "average": self.average, "temperature": self.temperature}
         self.optimisers = {"optimiser": self.optimiser}
 
@@ -133,7 +135,7 @@ class SoundTraining:
         shortest, longest = self.settings["columns"]
         columns = int(rng.integers(shortest, longest + 1))
         levels, labels = self.draw.batch(self.settings["batch"], round(columns * 1.3), rng)
-        levels = levels.to(self.device).float()
+        levels = to_device(levels, self.device).float()
         views = []
         for turn in (1, 2):  # behind each sound lies another one of the batch, or none
             mel = augment_level(
@@ -183,7 +185,7 @@ class SoundTraining:
         cast(Tensor, total).backward()
         distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
-        self.optimiser.step()
+        take_step(self.optimiser)
         ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
         return loop.to_floats(losses)
 

@@ -33,6 +33,7 @@ from ..trajectory.trajectory import Trajectory, TrajectoryConfig, save_trajector
 from .clips import ClipSet
 from .engine import distributed, loop
 from .engine.ema import RunningMean, ema_update
+from .engine.optimisers import fused, take_step
 from .engine.run_settings import RunSettings
 from .engine.shared_losses import Means
 from .recipe import check_entries, names_of
@@ -89,9 +90,13 @@ class SoundVideoTraining:
         self.trunk = [] if trunk is None else list(trunk.parameters())
         held = {id(parameter) for parameter in self.trunk}
         rest = [p for p in self.trajectory.parameters() if id(p) not in held]
-        self.adam = torch.optim.Adam([{"params": rest}, {"params": self.trunk}], lr=settings.lr, betas=(0.9, 0.99))
+        self.adam = torch.optim.Adam(
+            [{"params": rest}, {"params": self.trunk}], lr=settings.lr, betas=(0.9, 0.99), fused=fused(self.device)
+        )
         judges = [*self.image_discriminator.parameters(), *self.video_discriminator.parameters()]
-        self.d_adam = torch.optim.Adam(judges, lr=settings.discriminator_lr, betas=(0.0, 0.99))
+        self.d_adam = torch.optim.Adam(
+            judges, lr=settings.discriminator_lr, betas=(0.0, 0.99), fused=fused(self.device)
+        )
         self.optimisers = {"adam": self.adam, "judges_adam": self.d_adam}
 
     def step(self, i: int) -> dict[str, float]:
@@ -243,7 +248,7 @@ class SoundVideoTraining:
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
-        adam.step()
+        take_step(adam)
 
     # ---- what comes out
 

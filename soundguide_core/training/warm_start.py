@@ -112,7 +112,7 @@ class WarmStart:
         """Renderings, and the pictures that they should be, [B,3,size,size]."""
         (rows,) = distributed.shares(batch)
         z, indices = self.coded.draw(batch, self.generator.z_dim, rng)
-        real = F.interpolate(self.coded.batch(indices[rows]).to(self.device), size, mode="area")
+        real = F.interpolate(to_device(self.coded.batch(indices[rows]), self.device), size, mode="area")
         return self.generator.synthesis(self.ws(z, rng, rows), self.noise_mode, None, self.dtype, size), real
 
     @torch.no_grad()

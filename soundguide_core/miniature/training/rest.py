@@ -23,6 +23,7 @@ from ...common.rng import torch_generator
 from ...generators.loading import load_generator
 from ...training.engine import distributed, loop
 from ...training.engine.ema import ema_update
+from ...training.engine.optimisers import fused, take_step
 from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import linear_decay
 from ...training.engine.shared_losses import Means
@@ -57,7 +58,7 @@ class RestTraining:
         for p in learned:
             p.requires_grad_(True)
         self.learned = learned
-        self.adam = torch.optim.Adam(learned, lr=settings["lr"], betas=(0.9, 0.99))
+        self.adam = torch.optim.Adam(learned, lr=settings["lr"], betas=(0.9, 0.99), fused=fused(self.device))
         self.modules: dict[str, nn.Module] = {"trajectory": trajectory, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
 
@@ -71,7 +72,7 @@ class RestTraining:
             losses.add(latents=self.error(rows, torch_generator(self.seed, i)))
             (losses.last["latents"] / len(self.shares)).backward()
         distributed.mean_gradients(self.learned)
-        self.adam.step()
+        take_step(self.adam)
         ema_update(self.average, self.trajectory, min(s["ema"], (1 + i) / (10 + i)))
         return loop.to_floats(losses.values)
 

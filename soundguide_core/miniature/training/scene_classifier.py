@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from ...checkpoints import safetensors_io
 from ...common.errors import InputError
 from ...common.files import replacing
+from ...common.memory import to_device
 from ...common.rng import with_seed
 from ...training.augment import augment
 from ...training.engine import distributed, loop
 from ...training.engine.ema import ema_update
+from ...training.engine.optimisers import fused, take_step
 from ...training.engine.run_settings import RunSettings
 from ...training.engine.schedules import warmup_cosine
 from ...training.engine.shared_losses import Means
@@ -60,8 +62,9 @@ class ClassifierTraining:
         self.classifier = with_seed(seed, lambda: SceneClassifier(network)).to(self.device)
         self.average = copy.deepcopy(self.classifier).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.classifier.parameters(), lr=self.settings["lr"], weight_decay=self.settings["weight_decay"]
-        )
+            self.classifier.parameters(), lr=self.settings["lr"], weight_decay=self.settings["weight_decay"],
+            fused=fused(self.device),
+        )  # fmt: skip
         self.modules: dict[str, nn.Module] = {"classifier": self.classifier, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adamw": self.optimiser}
 
@@ -80,11 +83,11 @@ class ClassifierTraining:
             group["lr"] = s["lr"] * warmup_cosine(i, s["steps"], s["warmup"])
         self.optimiser.zero_grad()
         for rows in self.shares:
-            told = self.classifier(img[rows].to(self.device))
+            told = self.classifier(to_device(img[rows], self.device))
             losses.add(cross_entropy=F.cross_entropy(told, labels[rows].to(self.device), label_smoothing=0.05))
             (losses.last["cross_entropy"] / len(self.shares)).backward()
         distributed.mean_gradients(self.classifier.parameters())
-        self.optimiser.step()
+        take_step(self.optimiser)
         ema_update(self.average, self.classifier, min(s["ema"], (i + 1) / (i + 10)))
         return loop.to_floats(losses.values)
 

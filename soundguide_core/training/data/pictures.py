@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...common.errors import InputError
 from ...common.files import make_folder, read_json, replacing
+from ...common.memory import to_device
 from ...media.images import from_uint8, load_image, resize, to_uint8
 from .sources import Skipped, shard_samples
 from .tables import is_table, table_rows
@@ -62,7 +63,8 @@ class PictureSet:
 
     def batch(self, indices, device: str | torch.device = "cpu") -> Tensor:
         """indices [B] => [B,3,H,W] in -1..1"""
-        return from_uint8(torch.from_numpy(self.pixels[np.asarray(indices)]).to(device))
+        pixels = torch.from_numpy(self.pixels[np.asarray(indices)])
+        return from_uint8(to_device(pixels, torch.device(device)))
 
     def captions(self, indices: np.ndarray, rng: np.random.Generator) -> list[str | None]:
         """One of those of each, None where it has none."""
