@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,8 +168,8 @@ def seconds_of(code: str, python: str, name: str, root: Path) -> float | None:
     return float(done.stdout.split()[-1])
 
 
-def measured(roots: list[Path], args: argparse.Namespace) -> list[dict[str, float]]:
-    """For each checkout the medians by case; cases and checkouts take turns."""
+def measured(roots: list[Path], args: argparse.Namespace) -> Iterator[list[dict[str, float]]]:
+    """After each round, for each checkout the medians by case; cases and checkouts take turns."""
     with tempfile.TemporaryDirectory() as folder:
         write_sound(Path(folder) / "sound.wav")
         write_film(Path(folder) / "film.mp4")
@@ -184,7 +185,7 @@ def measured(roots: list[Path], args: argparse.Namespace) -> list[dict[str, floa
                     took = seconds_of(code[name], python, name, root)
                     found[name] += [] if took is None else [took]
             print(f"round {turn + 1} of {args.rounds}", file=sys.stderr, flush=True)
-    return [{name: statistics.median(values) for name, values in found.items() if values} for found in seconds]
+            yield [{name: statistics.median(x) for name, x in found.items() if x} for found in seconds]
 
 
 def main() -> None:
@@ -200,21 +201,28 @@ def main() -> None:
     args = parser.parse_args()
     other = Path(args.against).resolve() if args.against else None
     roots = [ROOT, other] if other and other.is_dir() else [ROOT]
-    medians = measured(roots, args)
-    figures = {"commit": commit(ROOT), "machine": processor(), "rounds": args.rounds, "seconds": medians[0]}
-    before = None
-    if other:
-        before = json.loads(other.read_text()) if other.is_file() else {"commit": commit(other), "seconds": medians[1]}
-    print(f"{figures['machine']}; medians of {args.rounds}, seconds of the processor\n")
+    before = json.loads(other.read_text()) if other and other.is_file() else None
+    figures = {}
+    for rounds, medians in enumerate(measured(roots, args), 1):
+        figures = {"commit": commit(ROOT), "machine": processor(), "rounds": rounds, "seconds": medians[0]}
+        if len(roots) > 1:
+            before = {"commit": commit(roots[1]), "rounds": rounds, "seconds": medians[1]}
+        if args.out:  # after every round, so that a run that is broken off leaves what it has
+            beside = {"before": before} if before else {}
+            Path(args.out).write_text(json.dumps({**figures, **beside}, indent=2) + "\n")
+    show(figures, before)
+
+
+def show(figures: dict, before: dict | None) -> None:
+    """A table, with the ratio to what was before."""
+    print(f"{figures['machine']}; medians of {figures['rounds']}, seconds of the processor\n")
     head = f" {before['commit']} |" if before else ""
     print(f"| case |{head} {figures['commit']} |{' ratio |' if before else ''}")
     print(f"|---|---|{'---|---|' if before else ''}")
-    for name, value in medians[0].items():
+    for name, value in figures["seconds"].items():
         was = before["seconds"].get(name) if before else None
         was_cell = (f" {was:.2f} |" if was else " |") if before else ""
         print(f"| {name} |{was_cell} {value:.2f} |" + (f" {value / was:.2f} |" if was else " |" if before else ""))
-    if args.out:
-        Path(args.out).write_text(json.dumps({**figures, **({"before": before} if before else {})}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""What a long video waits for: the seconds of a whole `generate` and `continuous`, from the command to the file.
+
+    python benchmarks/rendering.py [--seconds 60] [--chunks 1 4 16]
+
+Clock, not the processor's: beginning (imports, loading, what is heard of the sound), the networks while frames are
+made, encoding, which goes on in a thread of its own, and for how long the networks waited for it. --chunks: frames in
+the network at once; the command's own number is 16. One process a line, PyTorch on --threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_one(command: str, seconds: int, chunk: int, threads: int) -> None:
+    """In a process of its own: prints the parts."""
+    began = time.perf_counter()
+    sys.path.insert(0, str(ROOT))
+    import contextlib
+    import io
+
+    import torch
+    from growth import write_sound
+
+    from soundguide_core.cli import main
+    from soundguide_core.generators import stylegan2
+    from soundguide_core.media import video_writing
+
+    torch.set_num_threads(threads)
+    spent, encoders = {"first": 0.0, "networks": 0.0}, []
+
+    usual = stylegan2.Synthesis.run_blocks
+
+    def run_blocks(self, *args):
+        at = time.perf_counter()
+        spent["first"] = spent["first"] or at - began
+        found = usual(self, *args)
+        spent["networks"] += time.perf_counter() - at
+        return found
+
+    stylegan2.Synthesis.run_blocks = run_blocks
+
+    class Noted(video_writing.Behind):
+        def __init__(self, work):
+            super().__init__(work)
+            encoders.append(self)
+
+    video_writing.Behind = Noted
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        write_sound(Path(folder) / "sound.wav", seconds)
+        words = [command, "--audio", f"{folder}/sound.wav", "--seconds", str(seconds), "--chunk", str(chunk)]
+        if main([*words, "--device", "cpu", "--out", f"{folder}/film.mp4"]):
+            raise SystemExit("the command failed")
+    whole = time.perf_counter() - began
+    encoder = encoders[-1]
+    print(json.dumps({**spent, "whole": whole, "encoding": encoder.busy_sec, "waited": encoder.waited_sec}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--chunks", type=int, nargs="+", default=[16])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        command, *numbers = args.one
+        run_one(command, *map(int, numbers))
+        return
+    print("| command, frames at once | whole, s | before the first frame | its network | encoding | waited for it |")
+    print("|---|---|---|---|---|---|")
+    for command in ("generate", "continuous"):
+        for chunk in args.chunks:
+            words = [sys.executable, __file__, "--one", command, str(args.seconds), str(chunk), str(args.threads)]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            x = json.loads(done.stdout.splitlines()[-1])
+            share = x["networks"] / (x["whole"] - x["first"])
+            cells = [f"{command}, {chunk}", f"{x['whole']:.1f}", f"{x['first']:.1f}"]
+            cells += [f"{x['networks']:.1f}, {share:.0%} of the rest", f"{x['encoding']:.1f}", f"{x['waited']:.1f}"]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
