@@ -33,31 +33,13 @@ print(json.dumps([time.process_time(), rows]))
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
+    """Those of run_all.py, and what they read."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    import numpy as np
-    from PIL import Image
-    from run_all import WEIGHTS, write_sound
+    import run_all
 
-    sound, frames = str(folder / "sound.wav"), folder / "frames"
-    write_sound(Path(sound))
-    frames.mkdir()
-    for i in range(8):  # a hill that moves
-        row = np.uint8(127 + 100 * np.sin(np.arange(128) / 20 + i / 4))
-        Image.fromarray(np.stack([np.tile(row, (128, 1))] * 3, axis=-1)).save(frames / f"{i:03}.png")
-    processor = ["--device", "cpu"]
-    return {
-        "inspect": ["inspect", str(WEIGHTS / "clip.safetensors")],
-        "inspect, a pickle of others": ["inspect", str(ROOT / "tests" / "fixtures" / "stylegan2_ada.pkl")],
-        "classify, 10 s": ["classify", sound, "--labels", "rain,fire,birds", *processor],
-        "manipulate, 20 steps": ["manipulate", "--audio", sound, "--seed", "3", "--steps", "20", *processor, "--out",
-                                 str(folder / "a.png")],
-        "generate, 6 s": ["generate", "--audio", sound, "--seconds", "6", *processor, "--out",
-                          str(folder / "g.mp4")],
-        "continuous, 4 s": ["continuous", "--audio", sound, "--seconds", "4", *processor, "--out",
-                            str(folder / "c.mp4")],
-        "edit, 8 frames": ["edit", "--video", str(frames), "--audio", sound, *processor, "--out",
-                           str(folder / "e.mp4")],
-    }  # fmt: skip
+    run_all.write_sound(folder / "sound.wav")
+    run_all.write_film(folder / "film.mp4")
+    return run_all.commands(ROOT, folder)
 
 
 def group(file: str, name: str) -> str:
