@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..common.errors import InputError
 from ..common.memory import to_device
 from ..generators.generator import StyleGenerator
-from ..generators.stylegan2 import StyleGAN2Config
+from ..generators.stylegan2 import StyleGAN2Config, SynthesisLayer
 from ..losses.perceptual import pyramid_distance
 from ..media.images import grid, save_image
 from .engine import distributed, loop
@@ -154,7 +154,7 @@ def start_noise(generator: StyleGenerator) -> list[Tensor]:
     """The layers' constant noise [H,W] made ready to be learned: all 0, at a strength of 1, wanting gradients."""
     maps = []
     for layer in generator.synthesis.modules():
-        if getattr(layer, "noise", False):
+        if isinstance(layer, SynthesisLayer) and layer.noise:
             layer.noise_strength.fill_(1)
             maps.append(layer.noise_const.zero_().requires_grad_(True))
     if not maps:
@@ -166,7 +166,7 @@ def start_noise(generator: StyleGenerator) -> list[Tensor]:
 def finish_noise(generator: StyleGenerator) -> None:
     """Learned noise in the published form, a standard deviation of 1 times the layer's strength, and fixed."""
     for layer in generator.synthesis.modules():
-        if getattr(layer, "noise", False):
+        if isinstance(layer, SynthesisLayer) and layer.noise:
             noise = layer.noise_const.requires_grad_(False)
             strength = noise.std().clamp(min=1e-8)
             layer.noise_strength.mul_(strength)
