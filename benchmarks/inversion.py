@@ -1,12 +1,14 @@
 """How near pictures are found, by each method at equal time, and what edits are worth afterwards.
 
     python benchmarks/inversion.py [--layouts 20] [--steps 200] [--methods a,b] [--edited 10] [--out DIR]
+        [--refine-steps 0] [--tuning-rate 0.01]
 
 Pictures: scenes of the miniature world with layouts that no training has seen. Each method gets the processor time that
 `optimise` takes: the number of its last steps is chosen by timing a few of them; all else is as the node and the
-command have it by default, but for the short search before tuning in optimise+tuning. Errors are the mean squared and
-the root mean square one of pixels in -1..1, and the perceptual distance on the features of the scene classifier, which
-is part of no loss. Afterwards pictures are changed by the seven sounds; the classifier judges what they show.
+command have it by default unless it is named here, but for the short search before tuning in optimise+tuning. Errors
+are the mean squared and the root mean square one of pixels in -1..1, and the perceptual distance on the features of the
+scene classifier, which is part of no loss. Afterwards pictures are changed by the seven sounds; the classifier judges
+what they show. On the way from the encoder to tuning, refining costs edits: --refine-steps 0 keeps them.
 
 One picture is found by all methods before the next, so a run that is stopped says something already; started again with
 the same --out it goes on, with the same numbers of steps. 20 layouts take about 25 minutes of one core.
@@ -86,8 +88,9 @@ def last_steps(config: ProjectionConfig) -> str:
     return "tuning_steps" if config.tunes else "refine_steps"
 
 
-def configs(steps: int) -> dict[str, ProjectionConfig]:
-    usual = ProjectionConfig(schedule=Schedule(steps, 0.1))
+def configs(steps: int, **changed) -> dict[str, ProjectionConfig]:
+    """changed: of ProjectionConfig, for all methods."""
+    usual = ProjectionConfig(schedule=Schedule(steps, 0.1), **changed)
     made = {method: replace(usual, method=method) for method in METHODS}
     short = Schedule(max(steps // 8, 1), 0.1)
     made["optimise+tuning"] = replace(made["optimise+tuning"], schedule=short, candidates=64)
@@ -106,9 +109,9 @@ def edits(found: FoundPicture, joint, judge, number: int, config: ManipulationCo
     return sum(right), len(right), made
 
 
-def planned(methods: list[str], steps: int, path: Path, generator, joint) -> dict[str, ProjectionConfig]:
+def planned(methods: list[str], steps: int, path: Path, generator, joint, **changed) -> dict[str, ProjectionConfig]:
     """What each method does within optimise's time; its number of steps is read from the file, or measured and kept."""
-    img, made = scene(FIRST - 1, generator.resolution), configs(steps)
+    img, made = scene(FIRST - 1, generator.resolution), configs(steps, **changed)
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"optimise": steps}
     if kept["optimise"] != steps:
         raise SystemExit(f"{path} is of {kept['optimise']} steps of optimise; give another --out.")
@@ -162,6 +165,8 @@ def main() -> None:
     parser.add_argument("--layouts", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first layout, to share the work")
     parser.add_argument("--steps", type=int, default=200, help="of optimise, which sets the time of all")
+    parser.add_argument("--refine-steps", type=int, help="before tuning (default: the node's)")
+    parser.add_argument("--tuning-rate", type=float, help="(default: the node's)")
     parser.add_argument("--methods", default="optimise,encoder,encoder+refine,encoder+tuning")
     parser.add_argument("--edited", type=int, default=10, help="pictures that are edited, with seven sounds each")
     parser.add_argument("--edit-methods", default="optimise,encoder+tuning", help="whose pictures are edited")
@@ -172,7 +177,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     methods, rows_path = args.methods.split(","), args.out / "rows.jsonl"
     joint, generator, judge = load_joint(), load_generator(), load_scene_classifier()
-    plan = planned(methods, args.steps, args.out / "steps.json", generator, joint)
+    changed = {key: getattr(args, key) for key in ("refine_steps", "tuning_rate") if getattr(args, key) is not None}
+    plan = planned(methods, args.steps, args.out / "steps.json", generator, joint, **changed)
     rows = [json.loads(line) for line in rows_path.read_text().splitlines()] if rows_path.is_file() else []
     done = {(row["method"], row["layout"]) for row in rows}
     for number in range(args.first, args.first + args.layouts):
