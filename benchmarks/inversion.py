@@ -8,7 +8,7 @@ Pictures: scenes of the miniature world with layouts that no training has seen. 
 command have it by default unless it is named here, but for the short search before tuning in optimise+tuning. Errors
 are the mean squared and the root mean square one of pixels in -1..1, and the perceptual distance on the features of the
 scene classifier, which is part of no loss. Afterwards pictures are changed by the seven sounds; the classifier judges
-what they show. On the way from the encoder to tuning, refining costs edits: --refine-steps 0 keeps them.
+what they show.
 
 One picture is found by all methods before the next, so a run that is stopped says something already; started again with
 the same --out it goes on, with the same numbers of steps. 20 layouts take about 25 minutes of one core.
