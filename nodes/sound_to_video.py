@@ -53,7 +53,7 @@ class SoundInversion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, trajectory, audio, start, fps, num_frames, movement=1.0):
+    def execute(cls, trajectory, audio, start, fps, num_frames, movement=0.0):
         from ..soundguide_core.pipelines.sound_to_video import invert
 
         network = trajectory.on_device()

@@ -95,7 +95,7 @@ class KindsInversion(nn.Module):
         return {"architecture": "kinds", **asdict(self.config)}
 
     def forward(
-        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None, movement: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         if heard is None:
             log_p: Tensor = self.events(mel, torch.tensor([(mel.shape[-1] - 1) / 2]))[:, 0]
@@ -111,7 +111,7 @@ class KindsInversion(nn.Module):
             own = torch.einsum("bk,kld->bld", p, self.own)
             offsets = (p @ self.shared)[:, None] + own
             if seconds is not None and self.config.variants > 1:
-                offsets[:, self.config.moves_from :] += self._round(p, seconds)[:, None]
+                offsets[:, self.config.moves_from :] += movement * self._round(p, seconds)[:, None]
             return gain * offsets, gain * own
 
     def _round(self, p: Tensor, seconds: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ class PyramidInversion(nn.Module):
         return {"architecture": "pyramid", **{key: config[key] for key in ("network", "groups", "sides")}}
 
     def forward(
-        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None, movement: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         offsets = self.styles(mel)
         return offsets, offsets - offsets.mean(dim=1, keepdim=True)
@@ -207,17 +207,19 @@ class SoundInversionEncoder(nn.Module):
         log p(k | x, t) [B,F,K]. None where a segment is all there is."""
         return getattr(self.network, "events", None)
 
-    def forward(self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None) -> Tensor:
+    def forward(
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None, movement: float = 1.0
+    ) -> Tensor:
         """heard: log p(k | x_a) [B,K], in place of what these segments alone would say. seconds [B]: when they are, for
-        what moves as time passes; None for nothing that does."""
-        return self.shared_and_own(mel, heard, seconds)[0]
+        what moves as time passes; None for nothing that does. movement: how far it goes, 1 all the way round."""
+        return self.shared_and_own(mel, heard, seconds, movement)[0]
 
     def shared_and_own(
-        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
+        self, mel: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None, movement: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """(offsets [B,L,D], the layers' own departures in them [B,L,D])"""
         check_shape(mel, "B 1 M T", name="the segments of sound")
-        return self.network(mel, heard, seconds)
+        return self.network(mel, heard, seconds, movement)
 
 
 def level(mel: Tensor, top_db: float) -> Tensor:

@@ -158,10 +158,11 @@ class Trajectory(nn.Module):
         check_sizes(self, generator)
 
     def invert(
-        self, mel: Tensor, ws: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None
-    ) -> Tensor:
-        """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard, seconds: see the encoder."""
-        return ws + self.w_scale * self.encoder(mel, heard, seconds)
+        self, mel: Tensor, ws: Tensor, heard: Tensor | None = None, seconds: Tensor | None = None,
+        movement: float = 1.0,
+    ) -> Tensor:  # fmt: skip
+        """w_hat = E_a(x_a) + w: mel [B,1,M,T], ws [B,L,D] => [B,L,D]. heard, seconds, movement: see the encoder."""
+        return ws + self.w_scale * self.encoder(mel, heard, seconds, movement)
 
     def segments(self, track: MelTrack, ws: Tensor, num_frames: int, config: Any) -> Iterator[Tensor]:
         """Every frame's own segment, inverted: see TrajectoryModel."""
@@ -171,8 +172,8 @@ class Trajectory(nn.Module):
         for (first, count), p in zip(chunks, heard):
             with torch.no_grad():  # left before each yield: the consumer keeps its own mode
                 mel = track.windows(first, count, config.fps).to(ws)
-                seconds = config.movement * torch.arange(first, first + count) / config.fps
-                w_hat = self.invert(mel, ws, None if p is None else p.clamp(min=1e-9).log(), seconds.to(ws))
+                log_p, seconds = None if p is None else p.clamp(min=1e-9).log(), torch.arange(first, first + count)
+                w_hat = self.invert(mel, ws, log_p, seconds.to(ws) / config.fps, config.movement)
                 w_hat = ws + factors[first : first + count, None, None] * (w_hat - ws)
             yield w_hat
 

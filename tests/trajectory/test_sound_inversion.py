@@ -149,6 +149,9 @@ def test_a_kind_goes_round_its_variants_in_the_fine_layers():
     assert torch.equal(encoder(mel, seconds=torch.tensor([0.0, 4.0])), still)
     moved = encoder(mel, seconds=torch.tensor([1.0, 1.7]))
     assert torch.equal(moved[:, :8], still[:, :8]) and (moved - still)[:, 8:].abs().max() > 0.01
+    half = encoder(mel, seconds=torch.tensor([1.0, 1.7]), movement=0.5)
+    assert torch.allclose(half, (moved + still) / 2, atol=tol.FLOAT32_SUM)
+    assert torch.equal(encoder(mel, seconds=torch.tensor([1.0, 1.7]), movement=0.0), still)
     p = net.events(mel, torch.tensor([31.5]))[:, 0].exp()
     for row, turns in enumerate((0.5, 0.85)):
         c = si.variant_shares(torch.tensor([turns]), 3)[0]

@@ -53,10 +53,10 @@ class VideoConfig:
         what="The contrast", low=0, high=4,
     )  # fmt: skip
     movement: float = setting(
-        1.0, "how fast what is seen moves by itself, as rain falls on while it sounds the same: 1 as it was made, 0 "
-        "not at all", what="The movement", low=0, high=10, step=0.1,
-        tooltip="How fast what is seen moves by itself, as rain falls on while it sounds the same: 1 as it was made, 0 "
-        "not at all. Some models know no such movement.",
+        0.0, "how much what is seen moves by itself, as rain falls on while it sounds the same: 1 all the way, which "
+        "hides how loud an even sound is", what="The movement", low=0, high=2, step=0.05,
+        tooltip="How much what is seen moves by itself, as rain falls on while it sounds the same: 0 not at all, 1 all "
+        "the way, which hides how loud an even sound is. Some models know no such movement.",
     )  # fmt: skip
     chunk: int = setting(16, "frames in the networks at once", what="The number of frames in a chunk", low=1)
 

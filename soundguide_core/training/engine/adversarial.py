@@ -63,7 +63,9 @@ class GANSettings:
 
     @property
     def noise_mode(self) -> str:
-        return {True: "random", False: "none"}.get(self.noise, self.noise)
+        if isinstance(self.noise, bool):
+            return "random" if self.noise else "none"
+        return self.noise
 
     def lr_at(self, i: int) -> float:
         return self.lr * linear_decay(i, self.steps, self.anneal, last=0.05)
