@@ -97,11 +97,12 @@ class SampledMeanings:
 def sampled_meanings(
     generator: ImageGenerator, joint: JointSpace, samples: int, on_step: OnStep | None = None
 ) -> SampledMeanings:
-    """Those of this generator, rendered once as long as it, its weights and the encoder stay as they are."""
+    """Those of this generator, rendered once as long as its weights stay and the encoder is the same, on one device."""
     if not isinstance(generator, nn.Module):
         return SampledMeanings(generator, joint, samples, on_step)
     kept = _kept.get(generator)
-    now = (samples, *((x.data_ptr(), 0 if x.is_inference() else x._version) for x in generator.state_dict().values()))
+    weights = ((x.data_ptr(), 0 if x.is_inference() else x._version) for x in generator.state_dict().values())
+    now = (samples, getattr(joint, "device", None), *weights)
     if kept is None or kept[0]() is not joint or kept[1] != now:
         with torch.inference_mode(False):  # it outlives the caller's mode
             kept = _kept[generator] = ref(joint), now, SampledMeanings(generator, joint, samples, on_step)

@@ -111,11 +111,11 @@ class KindsInversion(nn.Module):
             own = torch.einsum("bk,kld->bld", p, self.own)
             offsets = (p @ self.shared)[:, None] + own
             if seconds is not None and self.config.variants > 1:
-                offsets[:, self.config.moves_from :] += movement * self._round(p, seconds)[:, None]
+                offsets[:, self.config.moves_from :] += movement * self._cycle(p, seconds)[:, None]
             return gain * offsets, gain * own
 
-    def _round(self, p: Tensor, seconds: Tensor) -> Tensor:
-        """What going round its variants adds to the mean direction of the kinds: p [B,K], seconds [B] => [B,D]."""
+    def _cycle(self, p: Tensor, seconds: Tensor) -> Tensor:
+        """What going round their variants adds to the mean direction of the kinds: p [B,K], seconds [B] => [B,D]."""
         shares = variant_shares(seconds.to(p) / self.config.cycle_sec, self.config.variants)
         directions = torch.cat([self.shared[None], self.variants])  # [V,K,D]
         return torch.einsum("bv,bk,vkd->bd", shares, p, directions) - p @ self.shared

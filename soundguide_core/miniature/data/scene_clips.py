@@ -191,7 +191,7 @@ def scene_clips(table: Mapping, *, fps: float, frames: int, size: int, cache: Pa
 
 def departures(amounts: Tensor, w_dim: int, weather: int = 0) -> Tensor:
     """How far frames with so much of each phenomenon [B,F,K] lie from a source without, in w: [B,F,1,D]. What comes
-    after the K phenomena is from outside and shows nothing."""
+    after the K phenomena is from outside and shows nothing. weather: which of those that sound the same, from 0."""
     amounts = amounts[..., : len(scenes.PHENOMENA)]
     out = amounts.new_zeros(*amounts.shape[:2], 1, w_dim)
     out[..., [phenomenon_dim(k) + weather for k in range(amounts.shape[-1])]] = codes.AMPLITUDE * amounts[:, :, None]
