@@ -1,6 +1,6 @@
 """A processor that reads a number from a device waits until that device has done all before it. Counted here: numbers
-that become Python's, in rendering (none a frame), in optimisation (one reading a step), in trainings (none but the
-losses), and in samplers, which run on a device whose numbers cannot be read at all."""
+that become Python's, in rendering (none a frame), in optimisation (one reading a step), and in samplers, which run on a
+device whose numbers cannot be read at all. Trainings: training/test_steps_read_nothing.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from soundguide_core.audio.track import MelTrack
-from soundguide_core.common.rng import with_seed
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators import stylegan2, stylegan3
 from soundguide_core.generators.loading import load_generator, load_video_generator
@@ -19,8 +18,6 @@ from soundguide_core.systems.configs.continuous_video import ContinuousConfig
 from soundguide_core.systems.configs.sound_to_video import VideoConfig
 from soundguide_core.systems.continuous_video import stream_continuous
 from soundguide_core.systems.sound_to_video import stream_video
-from soundguide_core.training import stylegan2 as adversarial
-from soundguide_core.training.warm_start import WarmStart, WarmStartSettings
 from soundguide_core.trajectory.loading import load_trajectory
 
 # numbers to Python, and what cannot tell its size before it has been computed
@@ -35,7 +32,8 @@ class Reads(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        by_mask = str(func) == "aten.index.Tensor" and any(i is not None and i.dtype == torch.bool for i in args[1])
+        indexed = str(func).startswith(("aten.index.", "aten.index_put"))
+        by_mask = indexed and any(i is not None and i.dtype == torch.bool for i in args[1])
         self.count += by_mask or str(func) in READS
         return func(*args, **(kwargs or {}))
 
@@ -144,45 +142,3 @@ def test_a_sampler_reads_nothing(name, walk):
     assert y.is_meta and y.shape == x.shape and len(seen) == 6
     with pytest.raises(RuntimeError):
         x.sum().item()
-
-
-NETWORK = {"resolution": 16, "z_dim": 8, "w_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8}
-
-
-class Greys:
-    """Pictures of one grey, and what a warm start asks of them."""
-
-    def __len__(self) -> int:
-        return 4
-
-    def batch(self, indices) -> torch.Tensor:
-        return torch.zeros(len(indices), 3, 16, 16)
-
-    def draw(self, batch, z_dim, rng):
-        return torch.randn(batch, z_dim, generator=rng), torch.zeros(batch, dtype=torch.long)
-
-    def write_mapping(self, mapping):
-        pass
-
-
-def in_one_kernel(training):
-    """As on a GPU; on a processor the other kinds of Adam read each parameter's step count."""
-    for optimiser in training.optimisers.values():
-        for group in optimiser.param_groups:
-            group.update(fused=True, foreach=None)
-    return training
-
-
-def test_a_step_of_a_warm_start_reads_its_losses_alone():
-    generator = with_seed(0, lambda: stylegan2.Generator(stylegan2.StyleGAN2Config.from_dict(NETWORK)))
-    training = in_one_kernel(WarmStart(generator, WarmStartSettings(((16, 0.8),), batch=8), Greys(), "cpu", 0))
-    training.step(0)
-    assert reads(lambda: training.step(1)) == 0  # a list of losses is one copy, which is not counted
-
-
-def test_a_step_of_an_adversarial_training_reads_its_losses_alone():
-    settings, config = adversarial.GANSettings(kimg=1, batch=8), stylegan2.StyleGAN2Config.from_dict(NETWORK)
-    training = in_one_kernel(adversarial.StyleGAN2Training(config, settings, Greys(), "cpu", 0))
-    training.step(0)  # every 4th step has the path's length, every 16th the penalty
-    counts = [reads(lambda i=i: training.step(i)) for i in (15, 16)]
-    assert counts == [1, 2]  # the seeds of the drawing, which lie on the processor whatever the device

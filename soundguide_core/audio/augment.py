@@ -18,18 +18,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.memory import to_device
+
 SILENT_DB = -100.0  # a crop that is nowhere louder than this below its file has nothing to hear
 
 
 def _uniform(
     b: int, low: float, high: float, generator: torch.Generator | None, device: torch.device | str = "cpu"
 ) -> Tensor:
-    return (low + (high - low) * torch.rand(b, 1, 1, generator=generator)).to(device)  # [B,1,1]
+    return to_device(low + (high - low) * torch.rand(b, 1, 1, generator=generator), torch.device(device))  # [B,1,1]
 
 
 def _chosen(b: int, share: float, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """[B,1,1], True for about that share."""
-    return (torch.rand(b, 1, 1, generator=generator) < share).to(device)
+    return to_device(torch.rand(b, 1, 1, generator=generator) < share, device)
 
 
 def spec_augment(
@@ -46,7 +48,7 @@ def spec_augment(
             hidden = (at >= first[:, None]) & (at < (first + width)[:, None])  # [B,size]
             shape = [b, 1, 1, 1]
             shape[axis] = size
-            out = out.masked_fill(hidden.reshape(shape).to(mel.device), 0.0)
+            out = out.masked_fill(to_device(hidden.reshape(shape), mel.device), 0.0)
     return out
 
 
@@ -59,7 +61,7 @@ def stretch(
     width = (columns * factor).clamp(max=have)
     start = torch.rand(b, 1, generator=generator) * (have - width)
     shift = _uniform(b, -bins, bins, generator)[..., 0]
-    start, width, shift = (numbers.to(level.device) for numbers in (start, width, shift))
+    start, width, shift = (to_device(numbers, level.device) for numbers in (start, width, shift))
     x = (start + width * (torch.arange(columns, device=level.device) + 0.5) / columns) / have * 2 - 1  # [B,columns]
     y = (torch.arange(mels, device=level.device) + 0.5 + shift) / mels * 2 - 1  # [B,M]
     grid = torch.stack([x[:, None].expand(b, mels, columns), y[:, :, None].expand(b, mels, columns)], dim=-1)
@@ -96,7 +98,7 @@ def floor_noise(
         there = torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
     ripple = torch.rand(b, mels, columns, generator=there, device=device)
     ripple = ripple.clamp(min=1e-3).log().neg().log() * (4 / math.log(10))
-    return _uniform(b, low_db, high_db, generator, device) + tilt.to(device) + ripple
+    return _uniform(b, low_db, high_db, generator, device) + to_device(tilt, torch.device(device)) + ripple
 
 
 def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0.3, longest: float = 25.0) -> Tensor:
@@ -105,7 +107,7 @@ def smear(level: Tensor, generator: torch.Generator | None, *, chance: float = 0
     taps = int(3 * longest)
     length = torch.exp(_uniform(b, math.log(2.0), math.log(longest), generator))[..., 0]
     wet = _uniform(b, 0.02, 0.4, generator)[..., 0] * (torch.rand(b, 1, generator=generator) < chance)
-    length, wet = length.to(level.device), wet.to(level.device)
+    length, wet = to_device(length, level.device), to_device(wet, level.device)
     kernel = torch.exp(-torch.arange(taps, device=level.device) / length)  # [B,taps]
     kernel = wet * kernel / kernel.sum(dim=1, keepdim=True)
     kernel[:, 0] += 1
@@ -170,7 +172,7 @@ def augment_level(
         mixed = _chosen(b, mix, generator, device) & ~silent
         level = torch.where(mixed, add_power(level, behind), level)
     level = gate(compress(level, generator, chance=compressed), generator, chance=gated)
-    microphone = response(b, mels, generator, spread_db=spread_db).to(device)
+    microphone = to_device(response(b, mels, generator, spread_db=spread_db), device)
     level = below_loudest(smear(level, generator, chance=rooms) + microphone)
     hiss = floor_noise(b, mels, columns, generator, low_db=cleanest_db, high_db=noisiest_db, device=device)
     level = add_power(level, hiss)

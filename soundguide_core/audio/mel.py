@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.errors import InputError, check_number, check_whole
+from ..common.memory import to_device
 from ..common.stop import check_stop
 from ..common.typed import check_types, known
 from .waveform import check_frames, check_wave, resample
@@ -209,9 +210,9 @@ def cut_windows(mel: Tensor, starts: Tensor, columns: int, spec: MelSpec) -> Ten
     last = mel.shape[-1] - 1
     if spec.fill == "mirror":
         turned = index.remainder(2 * last) if last else index * 0
-        return mel[:, torch.minimum(turned, 2 * last - turned).to(mel.device)].transpose(0, 1)[:, None]
-    inside = ((index >= 0) & (index <= last)).to(mel)
-    return (mel[:, index.clamp(0, last).to(mel.device)] * inside).transpose(0, 1)[:, None]
+        return mel[:, to_device(torch.minimum(turned, 2 * last - turned), mel.device)].transpose(0, 1)[:, None]
+    inside = to_device((index >= 0) & (index <= last), mel.device, mel.dtype)
+    return (mel[:, to_device(index.clamp(0, last), mel.device)] * inside).transpose(0, 1)[:, None]
 
 
 def sound_windows(wave: Tensor, sample_rate: float, spec: MelSpec) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..common.errors import InputError, printable
@@ -158,9 +159,9 @@ def progress(title: str, unit: str = "it", makes: str = "") -> Iterator[Callable
     cost = Cost()
     with tqdm(desc=title, delay=2, leave=False, mininterval=often, maxinterval=often, file=sys.stderr, **look) as bar:
 
-        def on_step(i: int, n: int, terms: dict[str, float] | None = None, preview: object = None) -> None:
+        def on_step(i: int, n: int, terms: Mapping[str, float] | None = None, preview: object = None) -> None:
             bar.total = n or None
-            if terms:
+            if terms and time.time() - bar.last_print_t >= often:  # they are read from a device where they are shown
                 bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()}, refresh=False)
             bar.update(i + 1 - bar.n)
             if makes and (seconds := cost.step(i, n)) is not None:

@@ -59,6 +59,14 @@ def to_device(x: Tensor, device: torch.device, dtype: torch.dtype | None = None)
     return x.to(device, non_blocking=True)
 
 
+def wait_for(device: torch.device) -> None:
+    """Returns when the device has done all that it was given: before the clock is looked at. A processor has."""
+    import torch
+
+    if device.type in ("cuda", "xpu", "mps"):
+        getattr(torch, device.type).synchronize()
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that could be taken now; 0 where that is not known."""
     import torch

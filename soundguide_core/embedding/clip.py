@@ -23,6 +23,7 @@ from ..checkpoints.bounded_build import bounded_build
 from ..checkpoints.formats.open_clip import state_dict
 from ..common.errors import InputError, check_number, check_whole, value_shown
 from ..common.files import read_json
+from ..common.memory import to_device
 from ..common.shapes import check_shape
 from ..common.typed import AGAIN, check_types, fits
 from . import clip_networks, open_clip_files
@@ -229,7 +230,7 @@ class ClipTowers(nn.Module):
         texts = as_texts(text)
         if not all(line.strip() for line in texts):
             raise InputError("A text to embed is empty.", "Give a list of one or more non-empty texts.")
-        return self.encode_tokens(self.tokenizer(texts).to(self.device))
+        return self.encode_tokens(to_device(self.tokenizer(texts), self.device))
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """tokens [B, context_length], as the tokenizer makes them => embeds [B,D], unit norm."""

@@ -79,7 +79,7 @@ def noise_at(motion_z: Noise, anchors: Tensor) -> Tensor:
             f"Motion noise of {motion_z.shape[1]} anchors ends before the last time asked for.",
             f"Give {int(anchors.max()) + 1} anchors, or ask for an earlier time.",
         )
-    return motion_z[:, anchors.to(motion_z.device)]
+    return motion_z[:, to_device(anchors, motion_z.device)]
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class MotionEncoder(nn.Module):
             seen = seen % count
         needed, where = torch.unique(seen, return_inverse=True)
         noise = noise_at(motion_z, needed)
-        windows = noise[:, where.to(noise.device)]  # [B,A,reach,D]
+        windows = noise[:, to_device(where, noise.device)]  # [B,A,reach,D]
         weight = cast(Conv1d, self.conv[0]).weight
         windows = to_device(windows, weight.device, weight.dtype)
         motion_u = self.conv(windows.flatten(0, 1).transpose(1, 2))  # [BA,D,1]

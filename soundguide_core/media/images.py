@@ -87,6 +87,11 @@ def from_host(image: Tensor) -> Tensor:
     if image.shape[-1] == 4:
         alpha = image[..., 3:]
         image = image[..., :3] * alpha + (1 - alpha)
+    return _laid_out(image)
+
+
+def _laid_out(image: Tensor) -> Tensor:
+    """[B,H,W,1] or [B,H,W,3] in 0..1 => [B,3,H,W] in -1..1."""
     img = image.expand(*image.shape[:3], 3).permute(0, 3, 1, 2).float().clamp(0, 1) * 2 - 1
     return img.contiguous()  # sums are rounded by layout: the same picture must give the same result
 
@@ -99,7 +104,7 @@ def to_uint8(img: Tensor) -> Tensor:
 def from_uint8(pixels: Tensor) -> Tensor:
     """[B,H,W,3] uint8 => [B,3,H,W] in -1..1."""
     check_shape(pixels, "B H W 3", name="the picture")
-    return from_host(pixels.float() / 255)
+    return _laid_out(pixels.float() / 255)
 
 
 def resize(img: Tensor, size: tuple[int, int], policy: str = "cover") -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.memory import to_device
+
 
 def augment(img: Tensor, generator: torch.Generator, *, strength: float = 1.0, far: float = 0.0) -> Tensor:
     """Another camera's picture of the same scene: warped, recoloured, blurred or grainy.
@@ -51,7 +53,8 @@ def _warp(img: Tensor, generator: torch.Generator, strength: float) -> Tensor:
         align_corners=False,
     )
     grid = grid + rubber.permute(0, 2, 3, 1)  # [B,2,H,W] => [B,H,W,2]
-    return F.grid_sample(img, grid.to(img), mode="bilinear", padding_mode="reflection", align_corners=False)
+    grid = to_device(grid, img.device, img.dtype)
+    return F.grid_sample(img, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def _recolour(img: Tensor, generator: torch.Generator, strength: float) -> Tensor:
@@ -66,20 +69,21 @@ def _recolour(img: Tensor, generator: torch.Generator, strength: float) -> Tenso
     offset = 0.15 * strength * _uniform((count, 1, 1, 1), generator) + 0.06 * strength * _uniform(
         (count, 3, 1, 1), generator
     )
-    return torch.einsum("bij,bjhw->bihw", matrix.to(img), img) + offset.to(img)
+    matrix, offset = (to_device(x, img.device, img.dtype) for x in (matrix, offset))
+    return torch.einsum("bij,bjhw->bihw", matrix, img) + offset
 
 
 def _degrade(img: Tensor, generator: torch.Generator, strength: float, far: float) -> Tensor:
     """Soften or sharpen, add fine and coarse grain."""
     count, _, h, w = img.shape
     is_far = torch.rand(count, 1, 1, 1, generator=generator) < far
-    soft = torch.where(is_far.to(img.device), coarse(img, 6), coarse(img, 2))
-    amount = _uniform((count, 1, 1, 1), generator, -0.3 * strength, 0.9 * strength).to(img)
-    img = torch.lerp(img, soft, amount.clamp(max=1.0))
+    soft = torch.where(to_device(is_far, img.device), coarse(img, 6), coarse(img, 2))
+    amount = _uniform((count, 1, 1, 1), generator, -0.3 * strength, 0.9 * strength).clamp(max=1.0)
+    img = torch.lerp(img, soft, to_device(amount, img.device, img.dtype))
     level = 0.12 * strength * torch.rand(count, 1, 1, 1, generator=generator).square()
     fine = torch.randn(img.shape, generator=generator)
     broad = F.interpolate(torch.randn(count, 3, h // 4, w // 4, generator=generator), (h, w), mode="bilinear")
-    return img + (level * (fine + broad)).to(img)
+    return img + to_device(level * (fine + broad), img.device, img.dtype)
 
 
 def coarse(img: Tensor, factor: int) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..checkpoints import registry
 from ..common.errors import InputError
 from ..common.files import make_folder, replacing
+from ..common.memory import to_device
 from ..common.rng import with_seed
 from ..embedding.bridge import Head
 from ..embedding.clip import ClipTowers, load_clip
@@ -84,14 +85,14 @@ class BridgeTraining:
         self.modules = {"head": self.head, "temperature": self.temperature}
         self.optimisers = {"adamw": self.optimiser}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         s, rng = self.settings, loop.step_rng(self.seed, i)
-        rows = torch.randperm(len(self.source), generator=rng)[: s.batch].to(self.device)
+        rows = to_device(torch.randperm(len(self.source), generator=rng)[: s.batch], self.device)
         processes = distributed.num_processes()
         rows = rows[: len(rows) // processes * processes]
         (own,) = distributed.shares(len(rows))
         source, target = self.source[rows], self.target[rows]
-        noise = torch.randn(source.shape, generator=rng).to(source) / source.shape[1] ** 0.5
+        noise = to_device(torch.randn(source.shape, generator=rng), self.device, source.dtype) / source.shape[1] ** 0.5
         made = self.head(F.normalize(source + s.noise * noise, dim=-1)[own])
         made = distributed.whole_batch(made, len(rows))
         same = target @ target.T > 1 - 1e-4  # two captions of one meaning are no negatives of each other
@@ -105,7 +106,7 @@ class BridgeTraining:
         torch.stack(list(losses.values())).sum().backward()
         distributed.mean_gradients([p for group in self.optimiser.param_groups for p in group["params"]])
         take_step(self.optimiser)
-        return loop.to_floats(losses)
+        return loop.StepLosses(losses)
 
 
 def retrieval(made: Tensor, target: Tensor) -> dict[str, float]:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..common.memory import to_device
 from ..embedding.clip import ClipTowers
 from .data.pictures import Pictures
 from .engine.settings import from_table
@@ -88,7 +89,8 @@ class Conditioning:
             (text,) = captions_of(self.pictures, np.array([index]), np.random.default_rng(int(seed)))
             texts.append(None if seen else text)
         context = self._embedded(texts, x0.float())
-        return F.normalize(context + told.noise.to(context), dim=-1) * told.kept.to(context)
+        noise, kept = (to_device(x, context.device, context.dtype) for x in (told.noise, told.kept))
+        return F.normalize(context + noise, dim=-1) * kept
 
     def draw(self, indices: np.ndarray, x0: Tensor, rng: torch.Generator) -> Tensor:
         """tell() of a batch that is whole, drawn from rng."""
@@ -107,7 +109,9 @@ class Conditioning:
         said = [i for i, text in enumerate(texts) if text]
         seen = [i for i, text in enumerate(texts) if not text]
         if said:
-            context[said] = self.clip.encode_text([text for text in texts if text])
+            rows = to_device(torch.tensor(said), x0.device)
+            context = context.index_copy(0, rows, self.clip.encode_text([text for text in texts if text]))
         if seen:
-            context[seen] = self.clip.encode_image(x0[seen])
+            rows = to_device(torch.tensor(seen), x0.device)
+            context = context.index_copy(0, rows, self.clip.encode_image(x0[rows]))
         return context

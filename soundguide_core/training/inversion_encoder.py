@@ -173,7 +173,7 @@ class EncoderTraining:
         self.modules = {"encoder": self.encoder, "ema": self.ema}
         self.optimisers = {"adam": self.adam}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         s, rng = self.settings, loop.step_rng(self.seed, i)
         compared = i >= s.pictures_from and bool(s.l2 or s.perceptual)
         real = round(s.real * s.batch) if self.pictures is not None and compared else 0
@@ -193,7 +193,7 @@ class EncoderTraining:
         take_step(self.adam)
         ema_update(self.ema, self.encoder, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
         self.done = i + 1
-        return loop.to_floats(losses.values)
+        return loop.StepLosses(losses.values)
 
     def _drawn(self, rows: Tensor, chosen: Tensor, share: slice) -> tuple[Tensor, Tensor]:
         """A share of a batch of `rows` of the pairs and `chosen` pictures: (pictures, ws of the first of them)."""

@@ -113,7 +113,8 @@ class OOVTokenNoise:
     def zero_grad(self, token_embedding: torch.nn.Embedding) -> None:
         """Drops the gradient of every token that no caption has."""
         if token_embedding.weight.grad is not None:
-            token_embedding.weight.grad[~self.known] = 0
+            unknown = to_device(~self.known, token_embedding.weight.device)
+            token_embedding.weight.grad.masked_fill_(unknown[:, None], 0)
 
 
 def fgm_perturb(img: Tensor, loss_of: Callable[[Tensor], Tensor], radius: float) -> Tensor:
@@ -173,7 +174,7 @@ class JointTraining:
         self.modules = {"towers": self.towers, "ema": self.ema}
         self.optimisers = {"adamw": self.optimiser}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; its losses."""
         s, rng = self.settings, np.random.default_rng([self.seed, i])
 
@@ -192,7 +193,7 @@ class JointTraining:
         embeds = self.encode_pictures(img)
         losses = {"picture_text": info_nce(embeds, texts, scale, targets=fit)}
         if s.learn == "both" and batch.text_text is not None:
-            losses["text_text"] = info_nce(texts, paraphrases, scale, targets=batch.text_text.to(self.device))
+            losses["text_text"] = info_nce(texts, paraphrases, scale, targets=to_device(batch.text_text, self.device))
         if s.margin_weight:
             losses["intensity_margin"] = s.margin_weight * self._intensity_margin(embeds, batch, rng)
 
@@ -207,7 +208,7 @@ class JointTraining:
         take_step(self.optimiser)
         self.towers.model.logit_scale.data.clamp_(0, math.log(s.largest_scale))
         ema_update(self.ema, self.towers, min(s.ema, (i + 1) / (i + 10)))
-        return loop.to_floats(losses)
+        return loop.StepLosses(losses)
 
     def encode_pictures(self, img: Tensor) -> Tensor:
         """This process's share of a batch [B/n,3,H,W], in parts where memory is short => [B,D] of the whole batch."""
@@ -223,16 +224,14 @@ class JointTraining:
         """Captions, some with out-of-vocabulary tokens => [K,D], with gradients into the tower."""
         ids = self.oov.insert(self.towers.tokenizer(texts), self.settings.oov_share, rng)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            embeds = self.towers.model.encode_text(ids.to(self.device))
+            embeds = self.towers.model.encode_text(to_device(ids, self.device))
         return F.normalize(embeds.float(), dim=-1)
 
     def _intensity_margin(self, embeds: Tensor, batch: CaptionBatch, rng: np.random.Generator) -> Tensor:
         with torch.no_grad():
             words = self.towers.encode_text(list(self.data.concepts))
-        which, strengths = self.data.strengths(batch, rng)
-        return intensity_margin_loss(
-            embeds, words[which], words[-1], torch.tensor(strengths).to(embeds), self.settings.margin
-        )
+        which, strengths = (to_device(torch.as_tensor(x), self.device) for x in self.data.strengths(batch, rng))
+        return intensity_margin_loss(embeds, words[which], words[-1], strengths.to(embeds), self.settings.margin)
 
 
 def fresh_towers(config: dict, seed: int) -> ClipTowers:

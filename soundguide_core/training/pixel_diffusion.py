@@ -23,6 +23,7 @@ from torch import Tensor
 from ..checkpoints import registry, safetensors_io, weights
 from ..common.errors import InputError
 from ..common.files import replacing
+from ..common.memory import to_device
 from ..common.rng import with_seed
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.sampler import FrameNoise, SamplerConfig, sample
@@ -107,7 +108,7 @@ class DiffusionTraining:
         self.modules = {"unet": self.unet, "ema": self.ema}
         self.optimisers = {"adamw": self.adamw}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; its loss."""
         s, rng = self.settings, loop.step_rng(self.seed, i)
         t, weight = self._levels(rng)
@@ -133,7 +134,7 @@ class DiffusionTraining:
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), s.clip)
         take_step(self.adamw)
         ema_update(self.ema, self.unet, ema_beta(s.batch, (i + 1) * s.batch, s.ema))
-        return loop.to_floats(losses.values)
+        return loop.StepLosses(losses.values)
 
     def _pictures(self, rng: torch.Generator) -> tuple[np.ndarray, Tensor]:
         """Which ones [B], and which of them are mirrored [B,1,1,1]."""
@@ -144,14 +145,14 @@ class DiffusionTraining:
     def _x0(self, indices: np.ndarray, flip: Tensor) -> Tensor:
         """[B,3,H,W]"""
         x0 = self.pictures.batch(indices, self.device)
-        x0 = torch.where(flip.to(self.device), x0.flip(3), x0) if self.settings.mirror else x0
+        x0 = torch.where(to_device(flip, self.device), x0.flip(3), x0) if self.settings.mirror else x0
         return x0.contiguous(memory_format=torch.channels_last)
 
     def _levels(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """t [B], one in each B-th of the levels, and the weights [B] of their losses on v."""
         num_levels = len(self.alpha_bar)
         u = (torch.arange(self.batch) + torch.rand(1, generator=rng)) / self.batch
-        t = (u * num_levels).long().clamp(max=num_levels - 1).to(self.device)
+        t = to_device((u * num_levels).long().clamp(max=num_levels - 1), self.device)
         snr = self.alpha_bar[t] / (1 - self.alpha_bar[t])
         # |v - v_hat|^2 = (SNR + 1) |x0 - x0_hat|^2, so min(SNR + 1, gamma) on x0 is on v:
         return t, (self.settings.max_weight / (snr + 1)).clamp(max=1)

@@ -12,7 +12,7 @@ no scene sit out the picture term. Axes: B batch, M mels, T mel time, D dims.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,7 +158,7 @@ class SoundTraining:
         pools = [self.pictures[label] for label in labels]
         return torch.stack([pool[rng.integers(len(pool))] for pool in pools])
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; its loss terms."""
         rng = np.random.default_rng([self.seed, i])
         first, second, labels = self.hear(rng, loop.step_rng(self.seed, i))
@@ -187,7 +187,7 @@ class SoundTraining:
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.settings["clip_norm"])
         take_step(self.optimiser)
         ema_update(self.average, self.encoder, min(self.settings["ema"], (i + 1) / (i + 10)))
-        return loop.to_floats(losses)
+        return loop.StepLosses(losses)
 
     def encode(self, first: Tensor, second: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """The augmentations of step i [B,1,M,T] => [B,D] each, not normalised; every process computes its share.
@@ -222,7 +222,7 @@ class SoundTraining:
 
     def _answers(self, rows: list[str], columns: list[str]) -> Tensor:
         same = np.array(rows)[:, None] == np.array(columns)
-        return torch.from_numpy(same).to(self.device, torch.float32)
+        return to_device(torch.from_numpy(same), self.device, torch.float32)
 
 
 def _entries(data: Mapping) -> dict[str, Iterable[str] | None]:
@@ -249,7 +249,7 @@ def run(
     resume: bool = False,
     device: str = "cpu",
     seed: int = 0,
-    on_step: Callable[[int, int, dict[str, float]], None] | None = None,
+    on_step: loop.OnStep | None = None,
 ) -> Path:
     """Trains by a recipe and writes out/sound.safetensors, whose path it returns.
     The recipe's `start` is the path of an encoder of the same sizes to go on from. Its [data] has clip, the file of the

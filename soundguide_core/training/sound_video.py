@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..audio.augment import response
 from ..common.errors import InputError
+from ..common.memory import to_device
 from ..common.rng import torch_generator, with_seed
 from ..embedding.joint import load_joint
 from ..generators.latents import truncate
@@ -99,7 +100,7 @@ class SoundVideoTraining:
         )
         self.optimisers = {"adam": self.adam, "judges_adam": self.d_adam}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         s = self.settings
         stage = s.stage_at(i)
         for group, factor in zip(self.adam.param_groups, (1.0, stage.trunk_lr)):
@@ -130,7 +131,7 @@ class SoundVideoTraining:
         if judges:
             self._train_discriminators(True)
             self.discriminator_step(judges, judged, i, losses)
-        return loop.to_floats(losses.values)
+        return loop.StepLosses(losses.values)
 
     @torch.no_grad()
     def validate(self, clips: ClipSet) -> dict[str, float]:
@@ -170,7 +171,7 @@ class SoundVideoTraining:
         departure = None
         if batch.amounts is not None and self.codes is not None:
             departure = self.codes.departures(batch.amounts, self.generator.w_dim)
-        return TrainBatch(batch, ws, noise.to(self.device), calm_ws, departure)
+        return TrainBatch(batch, ws, to_device(noise, self.device), calm_ws, departure)
 
     def rollout(self, drawn: TrainBatch, stage: Stage) -> Rollout:
         batch, encoder = drawn.batch, self.trajectory.encoder

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..audio.mel import MelSpec
 from ..common.files import make_folder
+from ..common.memory import to_device
 from .clips import Batch, Clip, ClipSet, Skipped, from_folder, from_shards
 from .data.pictures import split_off
 from .engine import distributed, loop
@@ -108,6 +109,7 @@ class Sources:
 
     def __init__(self, generator, codes: SceneCodes | None, *, psi: float, calm: float, jitter: float):
         self.generator, self.codes, self.psi, self.calm, self.jitter = generator, codes, psi, calm, jitter
+        self.w_std = generator.w_std  # asked for once: it looks whether it has been measured
 
     def draw(
         self, layouts: Tensor | None, size: int, rows: slice, device: torch.device, rng: torch.Generator
@@ -116,13 +118,13 @@ class Sources:
         nothing going on in them [B,L,D]."""
         generator = self.generator
         calm = torch.rand(size, generator=rng) < self.calm
-        psi = (self.psi + (1 - self.psi) * torch.rand(size, 1, generator=rng))[rows].to(device)
+        psi = to_device((self.psi + (1 - self.psi) * torch.rand(size, 1, generator=rng))[rows], device)
         z = torch.randn(size, generator.z_dim, generator=rng)
-        jitter = torch.randn(size, generator.num_ws, generator.w_dim, generator=rng)[rows].to(device)
-        jitter = self.jitter * jitter * generator.w_std
+        jitter = torch.randn(size, generator.num_ws, generator.w_dim, generator=rng)[rows]
+        jitter = self.jitter * to_device(jitter, device) * self.w_std
 
         def source(z: Tensor) -> Tensor:
-            w = generator.mapping(z.to(device))
+            w = generator.mapping(to_device(z, device))
             return generator.broadcast(torch.lerp(generator.w_avg, w, psi)) + jitter
 
         with torch.no_grad():

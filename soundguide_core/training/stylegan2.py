@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import safetensors_io
 from ..common.errors import InputError
+from ..common.memory import to_device
 from ..common.rng import with_seed
 from ..generators.discriminators import Discriminator
 from ..generators.latents import truncate
@@ -108,8 +109,8 @@ class StyleGAN2Training:
         adam.param_groups[0]["ratio"] = ratio
         return adam
 
-    def step(self, i: int) -> dict[str, float]:
-        return loop.to_floats(self.update(i))
+    def step(self, i: int) -> loop.StepLosses:
+        return loop.StepLosses(self.update(i))
 
     def update(self, i: int) -> dict[str, Tensor]:
         """Generator, path length, discriminator, R1, EMA; the losses are left where they are."""
@@ -129,10 +130,10 @@ class StyleGAN2Training:
             loss = generator_loss(self.discriminator(fake, self.dtype))
             losses.add(generator=loss)
             if s.recon_weight and drawn.indices is not None:
-                target = self.pictures.batch(drawn.indices[rows]).to(fake)
-                distance = pyramid_distance(fake, target, levels=3, square=2.0)
-                plain = ~drawn.mixed[rows, 0].to(self.device)
-                losses.add(recon=distance[plain].mean().nan_to_num())  # nan where every latent is mixed
+                target = to_device(self.pictures.batch(drawn.indices[rows]), self.device, fake.dtype)
+                plain = to_device(~drawn.mixed[rows, 0], self.device, fake.dtype)
+                distance = plain * pyramid_distance(fake, target, levels=3, square=2.0)
+                losses.add(recon=distance.sum() / plain.sum().clamp(min=1))  # 0 where every latent is mixed
                 loss = loss + s.recon_weight * losses.last["recon"]
             return loss
 
@@ -182,8 +183,9 @@ class StyleGAN2Training:
 
     def _ws(self, drawn: Latents) -> tuple[Tensor, Tensor]:
         """=> ws [B,L,D], some of which switch to a second latent at a random layer (style mixing), and w [B,D]."""
-        second = (drawn.mixed & (torch.arange(self.generator.num_ws) >= drawn.first)).to(self.device)  # [B,L]
-        w, other = self.generator.mapping(torch.cat([drawn.z, drawn.other]).to(self.device)).chunk(2)
+        second = drawn.mixed & (torch.arange(self.generator.num_ws) >= drawn.first)  # [B,L]
+        second = to_device(second, self.device)
+        w, other = self.generator.mapping(to_device(torch.cat([drawn.z, drawn.other]), self.device)).chunk(2)
         return torch.where(second[..., None], self.generator.broadcast(other), self.generator.broadcast(w)), w
 
     def _real_draw(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -195,7 +197,8 @@ class StyleGAN2Training:
     def _real(self, rows: slice, draw: tuple[Tensor, Tensor]) -> Tensor:
         indices, flip = (x[rows] for x in draw)
         real = self.pictures.batch(indices.numpy())
-        return torch.where(flip, real.flip(3), real).to(self.device, memory_format=torch.channels_last)
+        real = to_device(torch.where(flip, real.flip(3), real), self.device)
+        return real.contiguous(memory_format=torch.channels_last)
 
     def _regularise_paths(self, rng: torch.Generator) -> Tensor:
         """Path length on half a batch."""
@@ -207,7 +210,7 @@ class StyleGAN2Training:
             ws, _ = self._ws(drawn.of(rows))
             ws = ws if ws.requires_grad else ws.requires_grad_()
             img = self.generator.synthesis(ws, self.noise_mode, drawn.noise(rows, self.device))
-            return path_lengths(img, ws, noise[rows].to(img))
+            return path_lengths(img, ws, to_device(noise[rows], self.device, img.dtype))
 
         parts = [lengths_of(self.shares[0])] if len(self.shares) == 1 else None
         found = parts or [lengths_of(rows).detach() for rows in self.shares]  # twice where memory is short

@@ -122,8 +122,8 @@ class WarmStart:
         psi = least + (1 - least) * to_device(torch.rand(len(z), 1, generator=rng)[rows], self.device)
         return self.generator.broadcast(torch.lerp(self.generator.w_avg.expand_as(w), w, psi))
 
-    def step(self, i: int) -> dict[str, float]:
-        return loop.to_floats(self.update(i))
+    def step(self, i: int) -> loop.StepLosses:
+        return loop.StepLosses(self.update(i))
 
     def update(self, i: int) -> dict[str, Tensor]:
         """Step i, its losses left where they are."""

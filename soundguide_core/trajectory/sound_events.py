@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..audio.track import MelTrack
+from ..common.memory import to_device
 from ..common.shapes import check_shape
 from ..embedding.sound import SoundEncoder, SoundEncoderConfig
 
@@ -67,7 +68,7 @@ class SoundEvents(nn.Module):
     def forward(self, mel: Tensor, columns: Tensor) -> Tensor:
         """columns: [F] or [B,F], which may lie between two."""
         scores = self.out_proj(self.features(mel)).float()  # [B,K,S]
-        return _at(scores, columns.float().to(mel.device) / self.steps[0]).log_softmax(dim=-1)
+        return _at(scores, to_device(columns.float(), mel.device) / self.steps[0]).log_softmax(dim=-1)
 
     def features(self, mel: Tensor) -> Tensor:
         """What the last layer tells kinds by: [B,1,M,T] => [B,C,S]"""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...common.files import make_folder, replacing
+from ...common.memory import to_device
 from ...common.parallel import parallel_map
 from ...media.images import from_uint8
 from ..world import captions, codes, scenes
@@ -62,7 +63,7 @@ class SceneSet:
 
     def batch(self, indices: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
         """Pictures [B,3,H,W] in -1..1."""
-        return from_uint8(torch.from_numpy(self.pixels[indices]).to(device))
+        return from_uint8(to_device(torch.from_numpy(self.pixels[indices]), torch.device(device)))
 
     def captions(self, indices: np.ndarray, rng: np.random.Generator) -> list[str]:
         """One for each of indices [B]: its phenomenon, or calm; half of the time how strong, a quarter where."""

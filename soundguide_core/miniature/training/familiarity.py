@@ -53,14 +53,14 @@ class FamiliarityTraining:
         self.modules: dict[str, nn.Module] = {"layer": self.layer}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; the cross entropy without the ridge."""
         self.adam.zero_grad()
         (self.decay * self.layer.weight.square().sum()).backward()
         loss = distributed.backward_sum(self.parts, self.loss)
         distributed.mean_gradients(self.layer.parameters())
         self.adam.step()
-        return loop.to_floats({"cross_entropy": loss})
+        return loop.StepLosses({"cross_entropy": loss})
 
     def loss(self, rows: slice) -> Tensor:
         logits = self.layer(self.z[rows])[:, 0]

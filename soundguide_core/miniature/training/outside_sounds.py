@@ -68,14 +68,14 @@ class OutsideTraining:
         self.modules: dict[str, nn.Module] = {"layer": self.layer}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; the cross entropy without the pull to the row that it began with."""
         self.adam.zero_grad()
         (self.decay * (self.layer.weight - self.first).square().sum()).backward()
         loss = distributed.backward_sum(self.parts, self.loss)
         distributed.mean_gradients(self.layer.parameters())
         self.adam.step()
-        return loop.to_floats({"cross_entropy": loss})
+        return loop.StepLosses({"cross_entropy": loss})
 
     def loss(self, rows: slice) -> Tensor:
         logits = self.layer(self.h[rows])[:, 0] - self.kinds[rows]

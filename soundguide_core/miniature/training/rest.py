@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...common.memory import to_device
 from ...common.rng import torch_generator
 from ...generators.loading import load_generator
 from ...training.engine import distributed, loop
@@ -62,7 +63,7 @@ class RestTraining:
         self.modules: dict[str, nn.Module] = {"trajectory": trajectory, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.adam}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; the squared error of the path, in standard deviations."""
         s, losses = self.settings, Means(len(self.shares))
         for group in self.adam.param_groups:
@@ -74,7 +75,7 @@ class RestTraining:
         distributed.mean_gradients(self.learned)
         take_step(self.adam)
         ema_update(self.average, self.trajectory, min(s["ema"], (1 + i) / (10 + i)))
-        return loop.to_floats(losses.values)
+        return loop.StepLosses(losses.values)
 
     def error(self, rows: slice, draw: torch.Generator) -> Tensor:
         """Of these rows of the whole batch that is drawn."""
@@ -85,7 +86,8 @@ class RestTraining:
         shown = amounts(s["batch"], s["frames"], draw)[rows]
         departure = self.departure(shown, ws, torch.rand(s["batch"], generator=draw)[rows])  # [B,F,L,D]
         w_hats = ws[:, None] + departure
-        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw)[rows].to(ws)
+        noise = torch.randn(s["batch"], s["frames"], trajectory.config.noise_dim, generator=draw)[rows]
+        noise = to_device(noise, ws.device, ws.dtype)
         path, _ = trajectory.rollout(w_hats, trajectory.init_state(ws, w_hats[:, 0]), noise)
         return ((path - calm_ws[:, None] - departure) / trajectory.w_scale).square().mean()
 
@@ -99,7 +101,7 @@ class RestTraining:
             shares = variant_shares(turns.flatten(), codes.WEATHERS).view(*turns.shape, codes.WEATHERS)
             fine = (shares[..., j, None, None] * departures(shown, w_dim, j) for j in range(codes.WEATHERS))
             departure[:, :, s["moves_from"] :] = sum(fine, torch.zeros(()))
-        return departure.to(ws)
+        return to_device(departure, ws.device, ws.dtype)
 
 
 @torch.no_grad()

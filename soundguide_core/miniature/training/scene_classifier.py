@@ -68,7 +68,7 @@ class ClassifierTraining:
         self.modules: dict[str, nn.Module] = {"classifier": self.classifier, "average": self.average}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adamw": self.optimiser}
 
-    def step(self, i: int) -> dict[str, float]:
+    def step(self, i: int) -> loop.StepLosses:
         """One update; its loss."""
         s = self.settings
         rng = np.random.default_rng([self.seed, i])
@@ -84,12 +84,12 @@ class ClassifierTraining:
         self.optimiser.zero_grad()
         for rows in self.shares:
             told = self.classifier(to_device(img[rows], self.device))
-            losses.add(cross_entropy=F.cross_entropy(told, labels[rows].to(self.device), label_smoothing=0.05))
+            losses.add(cross_entropy=F.cross_entropy(told, to_device(labels[rows], self.device), label_smoothing=0.05))
             (losses.last["cross_entropy"] / len(self.shares)).backward()
         distributed.mean_gradients(self.classifier.parameters())
         take_step(self.optimiser)
         ema_update(self.average, self.classifier, min(s["ema"], (i + 1) / (i + 10)))
-        return loop.to_floats(losses.values)
+        return loop.StepLosses(losses.values)
 
 
 def accuracy(classifier: SceneClassifier, pictures: SceneSet, *, above: float = 0.5) -> float:

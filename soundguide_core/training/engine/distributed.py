@@ -79,12 +79,12 @@ def rows_apart(accumulate: int = 1) -> list[slice]:
 def backward_sum(parts: list[slice], loss: Callable[[slice], Tensor]) -> Tensor:
     """The backward pass of a loss that is a sum over rows, of which each process has `parts` (rows_apart) => a value
     whose mean over processes is that sum, as mean_gradients then makes its gradients."""
-    total = torch.zeros(())
+    found = []
     for rows in parts:
         part = num_processes() * loss(rows)
         part.backward()
-        total = total + part.detach().cpu()
-    return total
+        found.append(part.detach())
+    return torch.stack(found).sum()
 
 
 class _Sum(torch.autograd.Function):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...common.memory import peak_memory
+from ...common.memory import peak_memory, wait_for
 
 PROBE = 3  # steps that are timed, after a first one that warms up
 
@@ -55,9 +55,11 @@ class Probe:
 
     def after(self, i: int) -> Estimate | None:
         last = min(self.first + PROBE, self.steps - 1)
-        if i == self.first < last:
+        if i not in (self.first, last):
+            return None
+        wait_for(device_of(self.training.modules))
+        if i < last:
             self.began = time.monotonic()
-        if i != last:
             return None
         seconds = (time.monotonic() - self.began) / max(last - self.first, 1)
         left = self.steps - self.first

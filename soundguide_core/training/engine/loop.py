@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from .metrics_log import MetricsLog
 from .run_settings import RunSettings
 from .stopping import ctrl_c_noted
 
-OnStep = Callable[[int, int, dict[str, float]], None]
+OnStep = Callable[[int, int, Mapping[str, float]], None]
 log = logging.getLogger(__name__)
 STATE = "state.safetensors"
 OLD_NAMES = {"g_ema": "average", "ema": "average"}  # module => its name in state files of earlier versions
@@ -44,9 +44,36 @@ class Training(Protocol):
     @property
     def optimisers(self) -> Mapping[str, torch.optim.Optimizer]: ...
 
-    def step(self, i: int) -> dict[str, float]:
-        """Update number i => its losses, for the log."""
+    def step(self, i: int) -> Mapping[str, float]:
+        """Update number i => its losses, for the log: StepLosses, which nobody waits for."""
         ...
+
+
+class StepLosses(Mapping[str, float]):
+    """The scalar losses of a step, their means over processes. They stay where they are until one is looked at, for
+    that waits until the device has done all before it."""
+
+    def __init__(self, losses: Mapping[str, Tensor]) -> None:
+        self._names = tuple(losses)
+        self._there = all_reduce_mean(torch.stack([value.detach().float() for value in losses.values()]))
+        self._here: dict[str, float] | None = None
+
+    def _read(self) -> dict[str, float]:
+        if self._here is None:
+            self._here = dict(zip(self._names, self._there.tolist(), strict=True))
+        return self._here
+
+    def __getitem__(self, name: str) -> float:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return repr(self._read())
 
 
 def run(
@@ -64,7 +91,7 @@ def run(
     """Takes steps 0 .. steps - 1; with resume, those after the checkpoint in `out` => the number of steps done.
 
     Ctrl-C ends it after the step in hand, with a checkpoint. Rank 0 writes metrics.csv into `out`, and says after the
-    first steps how long the run will take.
+    first steps how long the run will take. Losses are read where a row of it or a checkpoint is written, not before.
 
     Args:
         save_every: steps between checkpoints; the last step writes one too.
@@ -75,7 +102,7 @@ def run(
 
     Raises:
         InputError: resume without a checkpoint, or one of another configuration.
-        FloatingPointError: a loss is infinite or NaN.
+        FloatingPointError: a loss is infinite or NaN; no checkpoint is written after it.
         Estimated: settings.estimate was asked for.
         Stopped: Ctrl-C, after the checkpoint.
     """
@@ -85,11 +112,11 @@ def run(
     writes = rank() == 0 and not s.estimate
     metrics = MetricsLog(path.parent, done, tensorboard=s.tensorboard) if writes else None
     probe, began = Probe(training, done, steps), time.monotonic()
+    unread: list[tuple[int, Mapping[str, float]]] = []
     with ctrl_c_noted() as stop_asked:
         for i in range(done, steps):
             losses = training.step(i)
-            if not all(math.isfinite(value) for value in losses.values()):
-                raise FloatingPointError(f"training diverged at step {i}: {losses}")
+            unread.append((i, losses))
             asked, minutes = stop_asked(), (time.monotonic() - began) / 60
             ended = any_process(asked or 0 < s.max_time < minutes)
             done, last = i + 1, ended or i + 1 == steps
@@ -97,13 +124,15 @@ def run(
             estimate = probe.after(i)
             if estimate is not None and s.estimate:
                 raise Estimated(estimate)
+            looks = done % s.validate_every == 0 or last if s.validate_every else saves
+            tells = done % s.log_every == 0 or last
+            if tells or looks or saves:
+                _read_all(unread, metrics)
             if metrics is not None:
-                metrics.note(losses)
-                if done % s.log_every == 0 or last:
+                if tells:
                     metrics.flush(done)
                 if estimate is not None:
                     log.info("%s", estimate)
-                looks = done % s.validate_every == 0 or last if s.validate_every else saves
                 if validate is not None and looks and not asked:
                     metrics.write(done, "held_out", validate())
                 if saves:
@@ -118,6 +147,16 @@ def run(
                 log.info("Stopped after %.3g minutes at step %d of %d; --resume goes on.", minutes, done, steps)
                 break
     return done
+
+
+def _read_all(unread: list[tuple[int, Mapping[str, float]]], metrics: MetricsLog | None) -> None:
+    """The losses of steps since the last reading, to be noted; none is left."""
+    for i, losses in unread:
+        if not all(math.isfinite(value) for value in losses.values()):
+            raise FloatingPointError(f"training diverged at step {i}: {dict(losses)}")
+        if metrics is not None:
+            metrics.note(losses)
+    unread.clear()
 
 
 def save_state(path: Path, training: Training, done: int) -> None:
@@ -155,12 +194,6 @@ def load_state(path: Path, training: Training) -> int:
 def _within(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors whose keys begin with name/, without that."""
     return {key[len(name) + 1 :]: x for key, x in tensors.items() if key.startswith(f"{name}/")}
-
-
-def to_floats(losses: dict[str, Tensor]) -> dict[str, float]:
-    """Scalar losses as numbers, their means over processes, in one transfer: each transfer waits for the device."""
-    values = torch.stack([value.detach().float() for value in losses.values()])
-    return dict(zip(losses, all_reduce_mean(values).tolist(), strict=True))
 
 
 def step_rng(seed: int, i: int, device: str | torch.device = "cpu") -> torch.Generator:

@@ -136,6 +136,36 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
     training.step = lambda i: {"square": math.nan if i == 2 else 1.0}
     with pytest.raises(FloatingPointError, match="step 2"):
         loop.run(training, 5, tmp_path)
+    assert not (tmp_path / loop.STATE).exists()
+
+
+def test_losses_are_read_where_they_are_written_and_not_before(tmp_path, monkeypatch):
+    """Rows of 3 steps, checkpoints each 5th: read after steps 2, 4, 5, 8, 9."""
+    read, step, now = [], LineTraining.step, []
+
+    class Noted(loop.StepLosses):
+        def _read(self):
+            if self._here is None:
+                read.append((self.i, now[-1]))
+            return super()._read()
+
+    def noted(self, i):
+        losses = Noted({"square": torch.tensor(step(self, i)["square"])})
+        losses.i = i
+        now.append(i)
+        return losses
+
+    monkeypatch.setattr(LineTraining, "step", noted)
+    loop.run(LineTraining(), 10, tmp_path, save_every=5, settings=RunSettings(log_every=3))
+    assert read == [(0, 2), (1, 2), (2, 2), (3, 4), (4, 4), (5, 5), (6, 8), (7, 8), (8, 8), (9, 9)]
+
+
+def test_what_came_after_a_checkpoint_is_no_part_of_it_where_a_loss_is_no_number(tmp_path):
+    training, step = LineTraining(), LineTraining().step
+    training.step = lambda i: {"square": math.nan} if i == 4 else step(i)
+    with pytest.raises(FloatingPointError, match="step 4"):
+        loop.run(training, 10, tmp_path, save_every=3, settings=RunSettings(log_every=100))
+    assert safetensors_io.load(tmp_path / loop.STATE)[1]["done"] == 3
 
 
 def test_steps_draw_their_own_numbers():
@@ -157,7 +187,7 @@ def test_a_checkpoint_with_the_old_name_of_the_ema_is_resumed(tmp_path):
 
 
 def test_losses_become_floats():
-    assert loop.to_floats({"a": torch.tensor(1.5, requires_grad=True), "b": torch.tensor(2)}) == {"a": 1.5, "b": 2.0}
+    assert loop.StepLosses({"a": torch.tensor(1.5, requires_grad=True), "b": torch.tensor(2)}) == {"a": 1.5, "b": 2.0}
 
 
 def test_the_figures_of_a_run_are_a_table(tmp_path):
