@@ -22,6 +22,7 @@ from ..common.files import check_name
 from ..common.memory import usable_device
 from ..common.shapes import check_shape
 from ..common.typed import check_types
+from .attention import attend_quickly
 from .diffusers_folder import check_schedule, read_folder
 from .with_diffusers import TimestepEmbedding, Timesteps, UNet2DModel, UNet2DOutput
 
@@ -104,6 +105,7 @@ class UNet(UNet2DModel):
         **config,
     ) -> None:
         super().__init__(**config)
+        attend_quickly(self)
         self.patch, self.context_dim, self.detail_channels = patch, context_dim, detail_channels
         self.schedule = schedule or {}
         if time_channels is not None:

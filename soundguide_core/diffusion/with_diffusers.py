@@ -10,6 +10,7 @@ from ..common.errors import InputError
 
 try:
     with collector_at_rest():
+        from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
         from diffusers.models.embeddings import TimestepEmbedding, Timesteps
         from diffusers.models.unets.unet_2d import UNet2DModel, UNet2DOutput
         from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -24,6 +25,9 @@ except (ImportError, RuntimeError) as error:  # RuntimeError: diffusers' word fo
     ) from error
 
 __all__ = [
+    "Attention",
+    "AttnProcessor",
+    "AttnProcessor2_0",
     "DDPMScheduler",
     "DPMSolverMultistepScheduler",
     "TimestepEmbedding",

@@ -10,30 +10,20 @@ from torch import Tensor, nn
 
 from ..common.errors import InputError
 from ..common.memory import usable_device
-from ..common.stop import check_stop
-
-# of those tried, the nearest on rendered pictures and parts of them that are moved by up to 12 pixels
-TVL1_SETTINGS = {"attachment": 40.0, "num_warp": 8}
+from .tv_l1 import SMALLEST, tv_l1
 
 
 class TVL1(nn.Module):
     """C. Zach, T. Pock and H. Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow", DAGM 2007.
 
-    As scikit-image has it, on brightness, on the processor. It needs no weights.
+    On brightness. It needs no weights.
     """
 
     def forward(self, img: Tensor, target: Tensor) -> Tensor:
         """Where each point of img [B,3,H,W] in -1..1 is in target: [B,2,H,W]."""
-        import numpy as np
-        from skimage.registration import optical_flow_tvl1
-
-        inside, *padded = _padded(img, target, smallest=16)
-        grey = [_brightness(x).cpu().numpy() for x in padded]
-        flows = []
-        for a, b in zip(*grey):
-            check_stop()
-            flows.append(optical_flow_tvl1(a, b, **TVL1_SETTINGS)[::-1])  # (y, x) => (x, y)
-        return torch.from_numpy(np.stack(flows)).to(img)[inside]
+        inside, *padded = _padded(img, target, smallest=SMALLEST)
+        before, after = (_brightness(x) for x in padded)
+        return tv_l1(before, after).to(img)[inside]
 
 
 def _brightness(img: Tensor) -> Tensor:
