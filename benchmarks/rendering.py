@@ -1,10 +1,10 @@
 """What a long video waits for: the seconds of a whole `generate` and `continuous`, from the command to the file.
 
-    python benchmarks/rendering.py [--seconds 60] [--chunks 1 4 16]
+    python benchmarks/rendering.py [--seconds 60] [--chunks 0 1 4 16] [--commands generate continuous]
 
 Clock, not the processor's: beginning (imports, loading, what is heard of the sound), the networks while frames are
 made, encoding, which goes on in a thread of its own, and for how long the networks waited for it. --chunks: frames in
-the network at once; the command's own number is 16. One process a line, PyTorch on --threads.
+the network at once; 0, as without --chunk: found on the first frames. One process a line, PyTorch on --threads.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def run_one(command: str, seconds: int, chunk: int, threads: int) -> None:
     video_writing.Behind = Noted
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         write_sound(Path(folder) / "sound.wav", seconds)
-        words = [command, "--audio", f"{folder}/sound.wav", "--seconds", str(seconds), "--chunk", str(chunk)]
+        words = [command, "--audio", f"{folder}/sound.wav", "--seconds", str(seconds)]
+        words += ["--chunk", str(chunk)] if chunk else []
         if main([*words, "--device", "cpu", "--out", f"{folder}/film.mp4"]):
             raise SystemExit("the command failed")
     whole = time.perf_counter() - began
@@ -67,7 +68,8 @@ def run_one(command: str, seconds: int, chunk: int, threads: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--chunks", type=int, nargs="+", default=[16])
+    parser.add_argument("--chunks", type=int, nargs="+", default=[0])
+    parser.add_argument("--commands", nargs="+", default=["generate", "continuous"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -77,13 +79,13 @@ def main() -> None:
         return
     print("| command, frames at once | whole, s | before the first frame | its network | encoding | waited for it |")
     print("|---|---|---|---|---|---|")
-    for command in ("generate", "continuous"):
+    for command in args.commands:
         for chunk in args.chunks:
             words = [sys.executable, __file__, "--one", command, str(args.seconds), str(chunk), str(args.threads)]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             x = json.loads(done.stdout.splitlines()[-1])
             share = x["networks"] / (x["whole"] - x["first"])
-            cells = [f"{command}, {chunk}", f"{x['whole']:.1f}", f"{x['first']:.1f}"]
+            cells = [f"{command}, {chunk or 'measured'}", f"{x['whole']:.1f}", f"{x['first']:.1f}"]
             cells += [f"{x['networks']:.1f}, {share:.0%} of the rest", f"{x['encoding']:.1f}", f"{x['waited']:.1f}"]
             print(f"| {' | '.join(cells)} |", flush=True)
 

@@ -104,7 +104,9 @@ def _run(argv: Sequence[str] | None) -> int:
         _discard_output()
         return _refused(_from_system(error))
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+        from ..common.memory import ran_out_of_memory
+
+        if not ran_out_of_memory(error):
             raise
         remedy = "Ask for fewer frames at once (--chunk), a smaller size or a shorter piece, or close other programs."
         return _refused(InputError("This does not fit into the memory of the machine.", remedy))

@@ -19,7 +19,7 @@ from ..latents.schedule import Schedule
 from ..systems.configs.continuous_video import ContentConfig, ContinuousConfig, ContinuousEditConfig, MotionConfig
 from .common import add_common, add_joint, add_model, add_report, add_video_out, emit_json, pick_device, progress, say
 from .preview import add_preview, check_preview, chosen_frames, write_preview
-from .settings import add_config_arguments, config_from
+from .settings import add_chunk_argument, add_config_arguments, batches_of, config_from
 
 if TYPE_CHECKING:
     from ..embedding.joint import JointEncoder
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="optimisation steps toward the sound or the words (default 0; 10 where one is wanted)",
     )
-    add_config_arguments(parser, ContinuousConfig, "chunk")
+    add_chunk_argument(parser, ContinuousConfig)
     add_model(parser, "--generator", "video-generator", "a registry name or a StyleGAN-V file", "G")
     add_config_arguments(parser, ContentConfig, "psi", "class_index")
     add_joint(parser)
@@ -123,7 +123,7 @@ def make(
         ) as write,
         progress("rendering", makes="{n} frames") as on_step,
     ):
-        for part in made.render(on_step):
+        for part in made.render(on_step, batches_of(args, config, device)):
             write(part.frames)
             if meter is not None:
                 meter.add(part.frames)

@@ -29,7 +29,7 @@ from .common import (
     say,
 )
 from .preview import add_preview, check_preview, chosen_frames, write_preview
-from .settings import add_config_arguments, config_from
+from .settings import add_chunk_argument, add_config_arguments, batches_of, config_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--image", metavar="I", help="the picture to start from (default: a random one)")
     start.add_argument("--text", metavar="T", help="words for the picture to start from (default: none)")
-    add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "movement", "chunk")
+    add_config_arguments(parser, VideoConfig, "strength", "smoothing", "noise", "movement")
+    add_chunk_argument(parser, VideoConfig)
     kinds = "a registry name, a .safetensors file, or a folder with the paper's four files"
     add_model(parser, "--trajectory", "trajectory", kinds, "J")
     add_generator(parser)
@@ -91,7 +92,7 @@ def make(args: argparse.Namespace, config: VideoConfig) -> dict:
     ):
         video, num_frames = generate(
             recording, ws_src, generator=generator, trajectory=trajectory, seconds=args.seconds, config=config,
-            on_step=on_step,
+            batches=batches_of(args, config, device), on_step=on_step,
         )  # fmt: skip
         for part in video:
             write(part.frames)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..common.settings import KEY, Leaf, build, leaves, preset_fields, preset_names
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..common.batches import Batches
+    from ..systems.configs.continuous_video import ContinuousConfig
+    from ..systems.configs.sound_to_video import VideoConfig
 
 T = TypeVar("T")
 PRESET = "preset"
@@ -34,6 +41,24 @@ def add_config_arguments(parser: argparse._ActionsContainer, config: type, *path
                 f"--{setting.option or path}", action="append", type=_named_number, metavar="NAME=W",
                 dest=dest_of(config, path), help=f"{helps.get(path, setting.help)} (default {usual})",
             )  # fmt: skip
+
+
+def add_chunk_argument(parser: argparse._ActionsContainer, config: type) -> None:
+    """--chunk of a config that has a chunk, for commands that measure how many frames to render at once."""
+    leaf = leaves(config)["chunk"]
+    parser.add_argument(
+        "--chunk", type=int, metavar="CHUNK", dest=dest_of(config, leaf.path),
+        help=f"{leaf.setting.help}, always so many (default: up to {leaf.default}, found on the first frames, and "
+        "fewer where memory runs out)",
+    )  # fmt: skip
+
+
+def batches_of(args: argparse.Namespace, config: VideoConfig | ContinuousConfig, device: torch.device) -> Batches:
+    """--chunk frames at once, or without it as many as a measurement finds."""
+    from ..common.batches import Batches
+
+    asked = getattr(args, dest_of(type(config), "chunk")) is not None
+    return Batches(config.chunk, None if asked else device)
 
 
 def add_preset_argument(parser: argparse._ActionsContainer, config: type) -> None:

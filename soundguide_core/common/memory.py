@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 import warnings
@@ -82,6 +83,20 @@ def free_memory(device: torch.device) -> int:
         known = "SC_AVPHYS_PAGES" in getattr(os, "sysconf_names", {})
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else 0
     return psutil.virtual_memory().available
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether it says so: PyTorch has a class for it on a GPU, and a RuntimeError elsewhere."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error).lower())
+
+
+def release_memory(device: torch.device) -> None:
+    """Gives back what is kept of a device's memory without being used."""
+    import torch
+
+    gc.collect()
+    if device.type in ("cuda", "xpu", "mps"):
+        getattr(torch, device.type).empty_cache()
 
 
 def peak_memory(device: torch.device) -> int:

@@ -1,19 +1,20 @@
-"""Arithmetic on StyleGAN latents: truncation, groups of layers, mixing.
+"""Arithmetic on StyleGAN latents: truncation, groups of layers, mixing; and samples by what they mean.
 
 Axes: B batch, L layers (num_ws), D dims.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
 
+from ..common.batches import Batches
 from ..common.errors import InputError
-from ..common.types import ImageGenerator, JointSpace, OnStep, no_preview
+from ..common.types import ImageGenerator, JointSpace, OnStep, VideoGenerator, no_preview
 
 SAMPLE_SEED = 1_000_000  # of the first sample; far from seeds that people choose
 CHUNK = 16  # samples rendered at once
@@ -66,6 +67,36 @@ def mix_layers(ws_a: Tensor, ws_b: Tensor, layers: str | slice | Iterable[int]) 
     mixed = ws_a.expand(size, -1, -1).clone()
     mixed[:, indices] = ws_b.expand(size, -1, -1)[:, indices]
     return mixed
+
+
+@torch.no_grad()
+def nearest_sample(
+    wanted: Tensor, seeds: Sequence[int], psi: float, *, generator: ImageGenerator | VideoGenerator, joint: JointSpace,
+    render: Callable[[Tensor], Tensor], class_index: int | None = None, most: int = CHUNK,
+) -> Tensor:  # fmt: skip
+    """The sample of these seeds whose picture, render(ws) [B,3,H,W], means most what wanted [E] means => ws [1,L,D].
+
+    most: rendered at once, fewer where memory runs out.
+
+    Raises:
+        InputError: what the encoder says of the pictures is no number.
+    """
+    batches, found, nearness, done = Batches(most, generator.w_avg.device, first=most), [], [], 0
+
+    def looked_at(count: int) -> tuple[Tensor, Tensor]:
+        ws = generator.sample_ws(seeds[done : done + count], psi, class_index=class_index)
+        embeds = joint.encode_image(render(ws))
+        return ws, embeds @ wanted.to(embeds)
+
+    while done < len(seeds):
+        ws, near = batches.run(looked_at, len(seeds) - done)
+        done += len(ws)
+        found.append(ws)
+        nearness.append(near)
+    near = torch.cat(nearness)
+    if not bool(near.isfinite().any()):
+        raise InputError("What the encoder says of the pictures is no number.", "Use other weights.")
+    return torch.cat(found)[near.nan_to_num(nan=-torch.inf).argmax()][None]
 
 
 class SampledMeanings:

@@ -2,7 +2,7 @@
 
     listen   the part of a recording that a video of so many seconds hears
     plan     what is seen (the content) and what moves it (the motion), before the first frame is rendered
-    Plan     renders the frames, in chunks
+    Plan     renders the frames, in batches
 
 Axes: F frames, L layers, D dims, H W.
 """
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.batches import Batches
 from ..common.errors import InputError, check_number
 from ..generators.motion import Noise
 from ..generators.sound_motion import STRENGTH, SoundCurve, modulation_of
@@ -58,11 +59,11 @@ class Plan:
     def _motion(self) -> Noise | int:
         return self.motion_seed if self.motion is None else self.motion
 
-    def render(self, on_step=None) -> Iterator[ContinuousVideo]:
-        """The frames, a chunk at a time."""
+    def render(self, on_step=None, batches: Batches | None = None) -> Iterator[ContinuousVideo]:
+        """The frames, a batch at a time."""
         return stream_continuous(
             self.ws, generator=self.generator, motion_z=self._motion, sound=self.sound, config=self.config,
-            start_sec=self.start_sec, on_step=on_step,
+            start_sec=self.start_sec, batches=batches, on_step=on_step,
         )  # fmt: skip
 
     def some(self, frames: Sequence[int]) -> Tensor:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..common.batches import Batches
 from ..common.errors import InputError, check_number
 from ..common.types import TrajectoryModel
 from ..systems.configs.sound_to_video import VideoConfig
@@ -94,17 +95,19 @@ def generate(
     num_frames: int | None = None,
     seconds: float | None = None,
     config: VideoConfig,
+    batches: Batches | None = None,
     on_step=None,
 ) -> tuple[Iterator[GeneratedVideo], int]:
-    """(the video in chunks, the number of its frames): num_frames, else seconds, else as many as the sound lasts."""
+    """(the video in batches, the number of its frames): num_frames, else seconds, else as many as the sound lasts."""
     trajectory.check(generator)
     check_start(ws_src, trajectory)
     recording = heard_part(recording, config.fps, num_frames=num_frames, seconds=seconds)
     track = recording.mel_track(trajectory.spec)
     count = frame_count(track.seconds, config.fps, num_frames=num_frames, video_seconds=seconds)
     video = stream_video(
-        track, ws_src, generator=generator, trajectory=trajectory, num_frames=count, config=config, on_step=on_step
-    )
+        track, ws_src, generator=generator, trajectory=trajectory, num_frames=count, config=config,
+        batches=batches, on_step=on_step,
+    )  # fmt: skip
     return video, count
 
 

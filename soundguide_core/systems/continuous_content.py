@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..common.arguments import checks_arguments
-from ..common.errors import InputError, check_number
+from ..common.errors import check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
-from ..generators.latents import mean_direction
+from ..generators.latents import mean_direction, nearest_sample
 from ..generators.motion import ContinuedNoise, Noise, TrajectoryNoise
 from ..generators.sound_motion import SoundCurve, motion_at
 from ..latents.optimisation import OptimiseResult, optimise
@@ -58,17 +58,10 @@ def choose_content(
     check_number(candidates, "The number of candidates", low=1, high=100_000)
     loud = SoundCurve(np.ones(1), 1.0) if generator.sound_dim == 2 else None
     motion_v = motion_at(generator, np.array([0.0]), motion_z, loud)
-    best_ws, best = None, -2.0
-    for first in range(0, candidates, 16):
-        seeds = [(seed + i) % 2**32 for i in range(first, min(first + 16, candidates))]
-        ws = generator.sample_ws(seeds, psi, class_index=class_index)
-        imgs = generator.render(ws, motion_v.expand(len(ws), -1, -1))[:, 0]
-        nearness = joint.encode_image(imgs) @ embeds[0].to(imgs)
-        if float(nearness.max()) > best:
-            best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]
-    if best_ws is None:
-        raise InputError("What the encoder says of the pictures is no number.", "Use other weights.")
-    return best_ws
+    return nearest_sample(
+        embeds[0], [(seed + i) % 2**32 for i in range(candidates)], psi, generator=generator, joint=joint,
+        render=lambda ws: generator.render(ws, motion_v.expand(len(ws), -1, -1))[:, 0], class_index=class_index,
+    )  # fmt: skip
 
 
 @checks_arguments

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..audio import features
 from ..audio.waveform import check_wave
 from ..common.arguments import checks_arguments
+from ..common.batches import Batches
 from ..common.errors import check_number
 from ..common.shapes import check_shape
 from ..common.types import JointSpace, OnStep, VideoGenerator
@@ -86,12 +87,13 @@ def stream_continuous(
     sound: SoundCurve | None = None,
     config: ContinuousConfig | None = None,
     start_sec: float = 0.0,
+    batches: Batches | None = None,
     on_step: OnStep | None = None,
 ) -> Iterator[ContinuousVideo]:
-    """The video a chunk at a time: an hour needs the memory of a second.
+    """The video a batch of frames at a time: an hour needs the memory of a second.
 
     Args:
-        as generate_continuous.
+        as generate_continuous. batches: how many frames at once; None for config.chunk.
 
     Raises:
         InputError: as generate_continuous.
@@ -103,13 +105,18 @@ def stream_continuous(
             print(part.frames.shape)
     """
     config = config or ContinuousConfig()
-    sound = _closed(sound, config)
-    for first in range(0, config.num_frames, config.chunk):
-        count = min(config.chunk, config.num_frames - first)
-        seconds = np.arange(first, first + count) / config.fps
-        frames = _rendered(ws, seconds, generator, motion_z, sound, config, start_sec)
+    sound, batches = _closed(sound, config), batches or Batches(config.chunk)
+    done = 0
+
+    def rendered(count: int) -> Tensor:
+        return _rendered(ws, _seconds(done, count, config), generator, motion_z, sound, config, start_sec)
+
+    while done < config.num_frames:
+        frames = batches.run(rendered, config.num_frames - done)
+        seconds = _seconds(done, len(frames), config)
+        done += len(frames)
         if on_step is not None:
-            on_step(first + count - 1, config.num_frames, {}, lambda frames=frames: frames[-1:])
+            on_step(done - 1, config.num_frames, {}, lambda frames=frames: frames[-1:])
         yield ContinuousVideo(frames, config.fps, None if sound is None else sound.at(_within(seconds, config)))
 
 
@@ -142,6 +149,11 @@ def _closed(sound: SoundCurve | None, config: ContinuousConfig) -> SoundCurve | 
     """A loop's curve ends as it begins."""
     period = config.period_sec
     return sound if sound is None or period is None else sound.looped(period)
+
+
+def _seconds(first: int, count: int, config: ContinuousConfig) -> np.ndarray:
+    """Of so many frames from the first on."""
+    return np.arange(first, first + count) / config.fps
 
 
 def _within(seconds: np.ndarray, config: ContinuousConfig) -> np.ndarray:

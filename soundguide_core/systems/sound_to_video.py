@@ -18,9 +18,11 @@ from torch import Tensor
 
 from ..audio.track import MelTrack
 from ..common.arguments import checks_arguments
+from ..common.batches import Batches
 from ..common.errors import InputError, check_number
 from ..common.shapes import check_shape
 from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
+from ..generators.latents import nearest_sample
 from ..trajectory.trajectory import smooth
 from .configs.sound_to_video import VideoConfig
 
@@ -87,12 +89,15 @@ def stream_video(
     trajectory: TrajectoryModel,
     num_frames: int | None = None,
     config: VideoConfig | None = None,
+    batches: Batches | None = None,
     on_step: OnStep | None = None,
 ) -> Iterator[GeneratedVideo]:
-    """The video a chunk at a time: a long one needs the memory of a short one.
+    """The video a batch of frames at a time: a long one needs the memory of a short one.
 
     Args:
         track: the sound, made by trajectory.spec. The others as in generate_video.
+        batches: how many frames the generator renders at once, of the config.chunk whose latents are found at once;
+            None for all of these.
 
     Raises:
         InputError: as generate_video.
@@ -108,14 +113,16 @@ def stream_video(
     num_frames = track.frames(config.fps) if num_frames is None else num_frames
     check_number(num_frames, "The number of frames", low=1)
     trajectory.check(generator)
-    done = 0
+    batches, done = batches or Batches(config.chunk), 0
     for ws in stream_path(invert_sound(track, ws_src, trajectory, num_frames, config), ws_src, trajectory, config):
-        with torch.no_grad():
-            frames = generator.synthesis(ws)
-        done += len(ws)
-        if on_step is not None:
-            on_step(done - 1, num_frames, {}, lambda frames=frames: frames[-1:])
-        yield GeneratedVideo(frames, ws, config.fps)
+        while len(ws):
+            with torch.no_grad():
+                frames = batches.run(lambda n, ws=ws: generator.synthesis(ws[:n]), len(ws))
+            shown, ws = ws[: len(frames)], ws[len(frames) :]
+            done += len(frames)
+            if on_step is not None:
+                on_step(done - 1, num_frames, {}, lambda frames=frames: frames[-1:])
+            yield GeneratedVideo(frames, shown, config.fps)
 
 
 def invert_sound(
@@ -172,13 +179,7 @@ def start_from_text(
         raise InputError("There is no text to start from.", "Give a few words.")
     check_number(candidates, "The number of candidates", low=1, high=100_000)
     wanted = joint.encode_text([text] if isinstance(text, str) else list(text)).mean(dim=0)
-    best_ws, best = None, -2.0
-    for first in range(0, candidates, chunk):
-        seeds = [(seed + i) % 2**32 for i in range(first, min(first + chunk, candidates))]
-        ws = generator.sample_ws(seeds, psi, class_index=class_index)
-        nearness = joint.encode_image(generator.synthesis(ws)) @ wanted
-        if float(nearness.max()) > best:
-            best, best_ws = float(nearness.max()), ws[nearness.argmax()][None]
-    if best_ws is None:
-        raise InputError("What the encoder says of the pictures is no number.", "Use other weights.")
-    return best_ws
+    return nearest_sample(
+        wanted, [(seed + i) % 2**32 for i in range(candidates)], psi, generator=generator, joint=joint,
+        render=generator.synthesis, class_index=class_index, most=chunk,
+    )  # fmt: skip

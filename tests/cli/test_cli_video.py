@@ -43,6 +43,32 @@ def test_a_folder_of_frames_holds_the_same_pictures(models, tiny, tmp_path):
     assert (tmp_path / "one" / "sound.wav").is_file()
 
 
+@pytest.mark.parametrize("command", ["generate", "continuous"])
+def test_half_the_frames_at_once_where_memory_runs_out(command, models, tiny, tiny_video_generator, tmp_path, capsys,
+                                                       monkeypatch):  # fmt: skip
+    """The same video; a number of one's own is kept, and refused."""
+    from soundguide_core.generators.stylegan2 import Synthesis
+
+    plain, sizes = Synthesis.run_blocks, []
+
+    def run_blocks(self, ws, *args):
+        sizes.append(len(ws))
+        if len(ws) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return plain(self, ws, *args)
+
+    own = models if command == "generate" else ["--generator", str(tiny_video_generator), "--content", "seed"]
+    given = [command, "--audio", str(tiny.sound), *own, "--fps", "12", "--device", "cpu"]
+    assert main([*given, "--out", str(tmp_path / "whole")]) == 0
+    monkeypatch.setattr(Synthesis, "run_blocks", run_blocks)
+    assert main([*given, "--out", str(tmp_path / "half")]) == 0
+    assert sizes == [1, 1, 1, 2, 2, 4, 2, 2, 1]
+    one, other = (video.read_video(tmp_path / name) for name in ("whole", "half"))
+    assert one.shape == other.shape and len(one) == 12 and (one - other).abs().max() <= 2 / 127.5
+    assert main([*given, "--chunk", "3", "--out", str(tmp_path / "fixed")]) == 2
+    assert "memory" in capsys.readouterr().err and not (tmp_path / "fixed").exists()
+
+
 @pytest.mark.parametrize("start", [["--text", "a storm"], ["--image", "{image}"]])
 def test_other_starts(models, tiny, tmp_path, start, monkeypatch):
     from soundguide_core.latents import projection

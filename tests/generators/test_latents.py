@@ -5,7 +5,14 @@ import torch
 
 import tolerances as tol
 from soundguide_core.common.errors import InputError
-from soundguide_core.generators.latents import layer_groups, layer_indices, mix_layers, sampled_meanings, truncate
+from soundguide_core.generators.latents import (
+    layer_groups,
+    layer_indices,
+    mix_layers,
+    nearest_sample,
+    sampled_meanings,
+    truncate,
+)
 from soundguide_core.generators.stylegan2 import Generator, StyleGAN2Config
 
 
@@ -101,3 +108,24 @@ def test_sampled_meanings_are_kept_while_nothing_changes():
         generator.synthesis.b8.conv1.weight.mul_(-1)
     after = sampled_meanings(generator, joint, 20)
     assert after is not before and not torch.equal(after.image_embeds, before.image_embeds)
+
+
+def test_the_nearest_of_all_samples_in_batches_that_fit():
+    config = StyleGAN2Config(8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=32)
+    generator, joint, sizes = Generator(config).eval().requires_grad_(False), Colours(), []
+    wanted = torch.tensor([0.6, -0.8, 0.0])
+    ws = generator.sample_ws(range(20), 1.0)
+    nearness = joint.encode_image(generator.synthesis(ws)) @ wanted
+
+    def render(ws, fits=3):
+        sizes.append(len(ws))
+        if len(ws) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return generator.synthesis(ws)
+
+    known = {"generator": generator, "joint": joint}
+    found = nearest_sample(wanted, range(20), 1.0, render=render, **known)
+    torch.testing.assert_close(found, ws[nearness.argmax()][None])
+    assert sizes == [16, 8, 4] + [2] * 10
+    with pytest.raises(InputError, match="no number"):
+        nearest_sample(wanted, range(20), 1.0, render=lambda ws: generator.synthesis(ws) * torch.nan, **known)
