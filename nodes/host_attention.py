@@ -19,7 +19,7 @@ from comfy.patcher_extension import WrappersMP  # pyright: ignore[reportMissingI
 from torch import Tensor
 
 from ..soundguide_core.common.errors import InputError
-from ..soundguide_core.diffusion.prompt_mix import mixed_attention, over_time, token_weights
+from ..soundguide_core.diffusion.prompt_mix import asked_tokens, mixed_attention, over_time, token_weights
 
 KEY = "soundguide_prompts"
 TEXTS, MASKS, LENGTHS, WEIGHTS, AREAS, SHAPE, RAW = (
@@ -152,7 +152,7 @@ class _Mix:
 
     def override(self, previous: Any) -> Any:
         """The attention of one pass: that to the texts is mixed, any other is left alone. previous: another pack's."""
-        known: dict[int, Tensor | None] = {}
+        known: dict[int, tuple[Tensor, list[Tensor]] | None] = {}
 
         def attention(func, q, k, v, heads, mask=None, **more):
             call = func if previous is None else lambda *a, **kw: previous(func, *a, **kw)
@@ -160,7 +160,8 @@ class _Mix:
             if not plain or k.shape[1] != self.total:
                 return call(q, k, v, heads, mask=mask, **more)
             if q.shape[1] not in known:
-                known[q.shape[1]] = self.at_tokens(q.shape[1])
+                made = self.at_tokens(q.shape[1])
+                known[q.shape[1]] = None if made is None else (made, asked_tokens(made))
             weights = known[q.shape[1]]
             if weights is None:
                 raise InputError(
@@ -168,6 +169,6 @@ class _Mix:
                     "Choose 'masks' as the method, or leave out what adds tokens to the video.",
                 )
             each = lambda q, k, v, m: call(q, k, v, heads, mask=m, **more)  # noqa: E731
-            return mixed_attention(each, q, k, v, mask, self.lengths, weights)
+            return mixed_attention(each, q, k, v, mask, self.lengths, *weights)
 
         return attention

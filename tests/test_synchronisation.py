@@ -9,11 +9,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from soundguide_core.audio.track import MelTrack
+from soundguide_core.diffusion.prompt_mix import asked_tokens, mixed_attention
 from soundguide_core.embedding.joint import load_joint
 from soundguide_core.generators import stylegan2, stylegan3
 from soundguide_core.generators.loading import load_generator, load_video_generator
+from soundguide_core.latents.adam import Adam
 from soundguide_core.latents.optimisation import optimise
 from soundguide_core.latents.schedule import Schedule
+from soundguide_core.latents.tuning import tune
+from soundguide_core.latents.tuning_config import TuningConfig
 from soundguide_core.systems.configs.continuous_video import ContinuousConfig
 from soundguide_core.systems.configs.sound_to_video import VideoConfig
 from soundguide_core.systems.continuous_video import stream_continuous
@@ -91,6 +95,27 @@ def test_a_step_of_optimisation_reads_once(tiny):
 
     few, more = reads(lambda: steps(2)), reads(lambda: steps(6))
     assert more - few <= 4
+
+
+def test_a_step_of_tuning_reads_once(tiny, monkeypatch):
+    """A list of numbers is one copy, which is not counted. On a processor Adam reads its step counts."""
+    monkeypatch.setattr(Adam, "step", lambda self, lr: None)
+    generator = load_generator(tiny.generator)
+    ws = generator.sample_ws([0])
+    target = generator.synthesis(generator.sample_ws([1]))
+
+    def steps(count):
+        tune(target, ws, generator=generator, config=TuningConfig(schedule=Schedule(count, 1e-4)))
+
+    assert reads(lambda: steps(6)) == reads(lambda: steps(2))
+
+
+def test_attention_to_several_prompts_reads_which_tokens_ask_once():
+    weights = torch.rand(1, 6, 2).round()
+    asked, x = asked_tokens(weights), torch.zeros(1, 6, 8)
+    assert reads(lambda: asked_tokens(weights)) == 2  # once for each prompt, and not in each layer
+    mixed = lambda rows: mixed_attention(lambda q, k, v, m: q, x, x, x, None, (3, 3), weights + 1e-3, rows)  # noqa: E731
+    assert reads(lambda: mixed(asked)) == 0 and reads(lambda: mixed(None)) == 2
 
 
 def test_a_longer_continuous_video_reads_no_more(tiny_video_generator):

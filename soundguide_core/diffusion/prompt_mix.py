@@ -44,6 +44,7 @@ def equal_length(texts: Sequence[Tensor]) -> list[Tensor]:
 def mixed_attention(
     attend: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor],
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, lengths: Sequence[int], weights: Tensor,
+    rows: Sequence[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Cross-attention to K prompts that stand one after the other in k and v, each by itself, mixed by weights.
 
@@ -56,30 +57,37 @@ def mixed_attention(
     Args:
         attend: (q, k, v, mask) => out [B,N,D].
         q: [B,N,D]. k, v: [B,L,D], L the sum of lengths. mask: of the text's own padding, [...,L] over the keys.
-        weights: [B,N,K], rows of sum 1.
+        weights: [B,N,K], rows of sum 1. rows: asked_tokens(weights), which a network of many layers finds once.
     """
     out, first = None, 0
+    asked_by = asked_tokens(weights) if rows is None else rows
     for i, length in enumerate(lengths):
         keys = slice(first, first + length)
         first += length
         share = weights[..., i]
-        rows = (share > 0).any(0).nonzero()[:, 0]  # tokens at which this prompt counts, in any of the batch
-        if not len(rows):
+        tokens = asked_by[i]
+        if not len(tokens):
             continue
         part = None if mask is None else mask[..., keys]
-        every = len(rows) == q.shape[1]
+        every = len(tokens) == q.shape[1]
         if part is not None and part.ndim >= 2 and part.shape[-2] == q.shape[1] > 1 and not every:
-            part = part[..., rows, :]
-        asked = q if every else q[:, rows]
-        found = attend(asked, k[:, keys], v[:, keys], part) * share[:, rows, None].to(q.dtype)
+            part = part[..., tokens, :]
+        asked = q if every else q[:, tokens]
+        found = attend(asked, k[:, keys], v[:, keys], part) * share[:, tokens, None].to(q.dtype)
         if out is None:
             out = torch.zeros(*q.shape[:2], found.shape[-1], dtype=found.dtype, device=found.device)
         if every:
             out += found
         else:
-            out.index_add_(1, rows, found)
+            out.index_add_(1, tokens, found)
     assert out is not None, "the weights of every token sum to 1"
     return out
+
+
+def asked_tokens(weights: Tensor) -> list[Tensor]:
+    """Of weights [B,N,K] for each prompt the numbers of the tokens at which it counts, in any of the batch. How many
+    there are is read from the device."""
+    return [share.nonzero()[:, 0] for share in (weights > 0).any(0).unbind(-1)]
 
 
 def token_weights(

@@ -17,6 +17,7 @@ one's distance. What is learned: the synthesis network; the mapping stays. Axes:
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -87,15 +88,18 @@ def tune(
                 tuned.synthesis, generator.synthesis, near(ws, w_z, config.alpha), distance
             )  # fmt: skip
         total = weighted(terms, config)
-        if not torch.isfinite(total):
+        # read at once, for each reading waits for the device
+        read = [term.detach().mean() for term in terms.values()]
+        *means, furthest, whole = torch.stack([*read, terms["perceptual"].detach().max(), total.detach()]).tolist()
+        if not math.isfinite(whole):
             raise InputError(f"The tuning's loss is not a number at step {i}.", "Lower the rate of the tuning.")
-        if config.enough and float(terms["perceptual"].detach().max()) < config.enough:
+        if config.enough and furthest < config.enough:
             break
         adam.zero_grad()
         total.backward()
         adam.step(config.schedule.lr_at(i))
-        figures |= {key: float(term.detach().mean()) for key, term in terms.items()}
-        history.append(figures | {"total": float(total.detach())})
+        figures |= dict(zip(terms, means))
+        history.append(figures | {"total": whole})
         if on_step is not None:
             on_step(i, config.schedule.steps, history[-1], lambda: _look(tuned, ws))
     tuned.eval().requires_grad_(False)
