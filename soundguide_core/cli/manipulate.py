@@ -153,10 +153,13 @@ def _check_source(args: argparse.Namespace) -> None:
 
 def edit(args: argparse.Namespace, config: ManipulationConfig) -> tuple[dict, ChangedPicture]:
     """(report, the change)"""
+    from ..common.memory import tune_malloc
     from ..losses.identity import load_identity
     from ..pipelines.image_manipulation import change_picture, target_by_layers, target_embeds
 
     joint = load_joint_of(args)
+    if joint.device.type == "cpu":
+        tune_malloc()
     identity = load_identity(args.identity, joint.device) if args.identity else None
     sounds = encode_files(joint, args.audio).split(1) if args.audio else ()
     texts = joint.encode_text(args.text).split(1) if args.text else ()

@@ -134,12 +134,6 @@ def in_bfloat16(denoise: Callable[[Tensor, int], Estimate]) -> Callable[[Tensor,
     return rounded
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether this is a processor with instructions for bfloat16; without, it is slower than float32."""
-    known = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in known)
-
-
 def levels(schedule: dict) -> dict:
     """The part of a schedule that every scheduler of diffusers takes."""
     return {key: schedule[key] for key in LEVELS if key in schedule}

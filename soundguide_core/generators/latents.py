@@ -106,11 +106,11 @@ class SampledMeanings:
     def __init__(
         self, generator: ImageGenerator, joint: JointSpace, samples: int, on_step: OnStep | None = None
     ) -> None:
-        ws, image_embeds = [], []
+        ws, image_embeds, render = [], [], getattr(generator, "sketch", generator.synthesis)
         for first in range(0, samples, CHUNK):
             count = min(CHUNK, samples - first)
             ws.append(generator.sample_ws(range(SAMPLE_SEED + first, SAMPLE_SEED + first + count), psi=1.0))
-            image_embeds.append(joint.encode_image(generator.synthesis(ws[-1])))
+            image_embeds.append(joint.encode_image(render(ws[-1])))
             if on_step is not None:
                 on_step(first // CHUNK, -(-samples // CHUNK), {}, no_preview)
         self.w, self.image_embeds = torch.cat(ws).mean(dim=1), torch.cat(image_embeds)

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ..common.arguments import checks_arguments
 from ..common.errors import InputError
+from ..common.precision import multiplies_bfloat16
 from ..common.types import Denoiser, FlowEstimator, JointSpace, OnStep, PerceptualDistance
 from ..diffusion import guided_denoiser
-from ..diffusion.denoiser import in_bfloat16, multiplies_bfloat16
+from ..diffusion.denoiser import in_bfloat16
 from ..diffusion.placed_sounds import placed_sounds
 from ..diffusion.sampler import FrameNoise, SamplerConfig, Step, plan, sample
 from ..diffusion.warm_up import WarmUp

@@ -6,6 +6,7 @@ import torch
 import tolerances as tol
 from soundguide_core.common.errors import InputError
 from soundguide_core.generators.latents import (
+    SampledMeanings,
     layer_groups,
     layer_indices,
     mix_layers,
@@ -129,3 +130,24 @@ def test_the_nearest_of_all_samples_in_batches_that_fit():
     assert sizes == [16, 8, 4] + [2] * 10
     with pytest.raises(InputError, match="no number"):
         nearest_sample(wanted, range(20), 1.0, render=lambda ws: generator.synthesis(ws) * torch.nan, **known)
+
+
+def test_sampled_meanings_take_the_quick_numbers_and_find_the_same(monkeypatch):
+    """In bfloat16 where the processor multiplies it; the pictures mean the same, so the same ones are nearest."""
+    from soundguide_core.generators import generator as module
+
+    rng = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    generator = Generator(StyleGAN2Config(16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=256)).eval()
+    generator.requires_grad_(False)
+    asked = []
+    generator.synthesis.register_forward_pre_hook(lambda _, args, how: asked.append(how.get("dtype")), with_kwargs=True)
+    found = []
+    for there in (False, True):
+        monkeypatch.setattr(module, "multiplies_bfloat16", lambda device, there=there: there)
+        found.append(SampledMeanings(generator, Colours(), 64))
+    assert set(asked[:4]) == {None} and set(asked[4:]) == {torch.bfloat16}
+    assert (found[0].image_embeds * found[1].image_embeds).sum(-1).min() > 0.999
+    embeds = torch.nn.functional.normalize(torch.randn(5, 3, generator=rng), dim=-1)
+    assert torch.equal(found[0].w, found[1].w)
+    assert torch.cosine_similarity(found[0].mean_w(embeds), found[1].mean_w(embeds)).min() > 0.9
