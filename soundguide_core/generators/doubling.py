@@ -1,52 +1,86 @@
-"""The transposed convolution of StyleGAN2's layers that double the size, of small maps, as one matrix product.
+"""The transposed convolution of StyleGAN2's layers that double the size, where nothing is differentiated.
 
-PyTorch's brings the weights into another order at every call, which takes most of the time where a map is small. Here
-that order is kept; the product is with all nine taps, whose results are then summed in their places. Large maps are as
-fast by PyTorch's as the processor multiplies.
+Small maps: PyTorch's brings the weights into another order at every call, which takes most of the time. Here that order
+is kept; one matrix product is with all nine taps, whose results are then summed in their places.
 
-For rendering: nothing here can be differentiated. Axes: B batch, H W, I channels in, O channels out.
+Large maps: each phase of the result, its even or odd rows and columns, is a convolution of the map itself with four,
+two, two and one of the taps. They stay apart, and a compiled loop filters and finishes them in one go.
+
+Axes: B batch, H W, I channels in, O channels out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from types import ModuleType
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from . import compiled
+from .winograd import Around
 
 SMALL = 2**10  # places of all maps together up to which it pays
 
 
-@dataclass
-class Taps:
-    """One weight [O,I,3,3] as [I,9O], and which weight it was made of."""
-
-    made: Tensor
-    of: tuple[int, int]
-
-    @classmethod
-    def keep(cls, kept: Taps | None, weight: Tensor) -> Taps:
-        """kept, if it is of this weight as it is now; or new ones."""
-        of = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
-        if kept is not None and kept.of == of:
-            return kept
-        with torch.inference_mode(False), torch.no_grad():  # they outlive the caller's mode
-            return cls(weight.detach().permute(1, 2, 3, 0).flatten(1).contiguous(), of)
+def taps_of(weight: Tensor) -> Tensor:
+    """weight [O,I,3,3] as [I,9O]"""
+    return weight.permute(1, 2, 3, 0).flatten(1).contiguous()
 
 
-def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether a layer's map [B,I,H,W] is small, and its kernels [O,I,3,3] stay as they are."""
-    frozen = not weight.requires_grad and weight.dtype == torch.float32
-    return frozen and tuple(weight.shape[2:]) == (3, 3) and len(x) * x.shape[2] * x.shape[3] <= SMALL
+class Phases(NamedTuple):
+    """One weight as the kernels of the phases, channels last."""
+
+    even_even: Tensor  # [O,I,2,2]
+    even_odd: Tensor  # [O,I,2,1]
+    odd_even: Tensor  # [O,I,1,2]
+    odd_odd: Tensor  # [I,O]
+
+
+def phases_of(weight: Tensor) -> Phases:
+    """y[2i] = w[0] x[i] + w[2] x[i - 1], y[2i + 1] = w[1] x[i], along both axes of weight [O,I,3,3]."""
+    kernels = [weight[:, :, rows][:, :, :, columns] for rows in ([2, 0], [1]) for columns in ([2, 0], [1])]
+    ee, eo, oe = (kernel.contiguous(memory_format=torch.channels_last) for kernel in kernels[:3])
+    return Phases(ee, eo, oe, kernels[3][:, :, 0, 0].t().contiguous())
+
+
+def frozen(weight: Tensor) -> bool:
+    """Whether kernels are [O,I,3,3] and stay as they are."""
+    return not weight.requires_grad and weight.dtype == torch.float32 and tuple(weight.shape[2:]) == (3, 3)
+
+
+def small(x: Tensor) -> bool:
+    """Whether a layer's map [B,I,H,W] is one that the product with all taps pays for."""
+    return len(x) * x.shape[2] * x.shape[3] <= SMALL
 
 
 @torch.no_grad()
-def conv_transpose(x: Tensor, taps: Taps) -> Tensor:
-    """x [B,I,H,W] => [B,O,2H+1,2W+1], channels last: tap (r, c) of x[i, j] belongs to y[2i + r, 2j + c]."""
+def conv_transpose(x: Tensor, taps: Tensor) -> Tensor:
+    """x [B,I,H,W], taps [I,9O] => y [B,O,2H+1,2W+1], channels last: tap (r, c) of x[i, j] is of y[2i + r, 2j + c]."""
     batch, size_in, high, wide = x.shape
-    made = torch.mm(x.permute(0, 2, 3, 1).reshape(-1, size_in), taps.made).view(batch, high, wide, 3, 3, -1)
+    made = torch.mm(x.permute(0, 2, 3, 1).reshape(-1, size_in), taps).view(batch, high, wide, 3, 3, -1)
     y = made.new_zeros(batch, 2 * high + 1, 2 * wide + 1, made.shape[-1])
     for row in range(3):
         for column in range(3):
             y[:, row : row + 2 * high - 1 : 2, column : column + 2 * wide - 1 : 2] += made[:, :, :, row, column]
     return y.permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def up_filtered(x: Tensor, phases: Phases, around: Around, loops: ModuleType) -> Tensor:
+    """x [B,I,H,W], which has its style => [B,O,2H,2W], channels last: convolved, filtered by [1,3,3,1] and finished."""
+    x = x.contiguous(memory_format=torch.channels_last)
+    batch, _, high, wide = x.shape
+    maps = [
+        F.conv2d(x, phases.even_even, padding=1).permute(0, 2, 3, 1),
+        F.conv2d(x, phases.even_odd, padding=(1, 0)).permute(0, 2, 3, 1),
+        F.conv2d(x, phases.odd_even, padding=(0, 1)).permute(0, 2, 3, 1),
+        x.permute(0, 2, 3, 1) @ phases.odd_odd,
+    ]
+    out = torch.empty(batch, 2 * high, 2 * wide, maps[0].shape[3])
+    arrays, finishing, result = [compiled.array(y) for y in maps], around.arrays(2 * high, 2 * wide), out.numpy()
+    compiled.share(
+        batch * 2 * high, lambda first, last: loops.filter_phases(*arrays, *finishing, first, last, result)
+    )  # fmt: skip
+    return out.permute(0, 3, 1, 2)

@@ -98,7 +98,16 @@ def conv2d_down(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """1 / L2 norm of the modulated kernels: weight [O,I,K,K], style [B,I] => [B,O], without building them.  # Eq. 3"""
-    energy = weight.square().sum(dim=(2, 3))  # [O,I]
+    return demodulation_of(energy(weight), style)
+
+
+def energy(weight: Tensor) -> Tensor:
+    """weight [O,I,K,K] => [O,I], squares summed over the taps."""
+    return weight.square().sum(dim=(2, 3))
+
+
+def demodulation_of(energy: Tensor, style: Tensor) -> Tensor:
+    """demodulation, of what energy(weight) gives."""
     return torch.rsqrt(style.square() @ energy.t() + 1e-8)
 
 

@@ -17,9 +17,20 @@ from torch import Tensor, nn
 
 from ..common.errors import InputError, check_number, check_whole
 from ..common.settings import from_mapping
-from . import doubling, winograd
+from . import compiled, doubling, winograd
 from .generator import Mapping, StyleGenerator, check_synthesis
-from .ops import SQRT2, FullyConnected, act, conv2d_up, demodulation, modulated_conv2d, upfirdn2d, upsample2d
+from .kept import Kept
+from .ops import (
+    SQRT2,
+    FullyConnected,
+    act,
+    conv2d_up,
+    demodulation_of,
+    energy,
+    modulated_conv2d,
+    upfirdn2d,
+    upsample2d,
+)
 
 Config = TypeVar("Config", bound="StyleGAN2Config")
 
@@ -125,43 +136,49 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.up, self.grouped, self.clamp, self.noise = up, config.grouped, config.conv_clamp, config.noise
-        self.kernels: winograd.Kernels | None = None  # no part of the state; nor is
-        self.taps: doubling.Taps | None = None
+        self.energy, self.kernels = Kept(energy), Kept(winograd.kernels_of)
+        self.taps, self.phases = Kept(doubling.taps_of), Kept(doubling.phases_of)
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str, rng: Rng) -> Tensor:
-        style, offset = self.affine(w), self._offset(len(x), noise_mode, rng)
-        if not self.grouped and winograd.only_renders(x, style, offset, self.weight):
-            return self._rendered(x, style, offset)
+        style, noise = self.affine(w), self._noise(len(x), noise_mode, rng)
+        others = (style, self.bias, self.weight) if noise is None else (style, self.bias, self.weight, noise)
+        if not self.grouped and winograd.only_renders(x, *others):
+            return self._rendered(x, style, noise)
         x = modulated_conv2d(x, self.weight, style, up=self.up, grouped=self.grouped)
-        return act(x + offset.to(x.dtype).movedim(-1, -3), clamp=self.clamp)
+        # noise and bias as one tensor, which is one pass over the maps
+        offset = self.bias[:, None, None] if noise is None else noise[:, None] + self.bias[:, None, None]
+        return act(x + offset.to(x.dtype), clamp=self.clamp)
 
-    def _offset(self, batch: int, noise_mode: str, rng: Rng) -> Tensor:
-        """Noise and bias as one tensor, which is one pass over the maps: [1,1,1,C], [1,H,W,C] or [B,H,W,C]."""
+    def _noise(self, batch: int, noise_mode: str, rng: Rng) -> Tensor | None:
+        """[1,H,W] or [B,H,W], times its strength"""
         if not self.noise or noise_mode == "none":
-            return self.bias[None, None, None]
+            return None
         if noise_mode == "random":
-            noise = _normal([batch, *self.noise_const.shape], rng, self.bias.device)
-        else:
-            noise = self.noise_const[None]
-        return (noise * self.noise_strength)[..., None] + self.bias
+            return _normal([batch, *self.noise_const.shape], rng, self.bias.device) * self.noise_strength
+        return self.noise_const[None] * self.noise_strength
 
-    def _rendered(self, x: Tensor, style: Tensor, offset: Tensor) -> Tensor:
-        """The same where nothing is differentiated: in place, and by Winograd's algorithm where that pays.
+    def _rendered(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """The same where nothing is differentiated: in place, and with fewer multiplications where that pays.
 
         sqrt(2) lrelu(y) = lrelu(sqrt(2) y), so the gain goes into what is multiplied and added anyway.
         """
-        scale = demodulation(self.weight, style)[:, None, None] * SQRT2
+        scale = demodulation_of(self.energy(self.weight), style) * SQRT2
+        noise = None if noise is None else noise * SQRT2
+        around = winograd.Around(style, scale, self.bias * SQRT2, noise, self.clamp)
+        loops = compiled.loops_for(x, self.weight)
         if not self.up and winograd.pays(x, self.weight):
-            self.kernels = winograd.Kernels.keep(self.kernels, self.weight, min(x.shape[2:]))
-            around = winograd.Around(style[:, None, None], scale, offset * SQRT2, self.clamp)
-            return winograd.conv3x3(x, self.kernels, around)
+            return winograd.conv3x3(x, self.kernels(self.weight, winograd.tile_of(x)), around, loops=loops)
         x = x * style[:, :, None, None]
-        if self.up and doubling.pays(x, self.weight):
-            self.taps = doubling.Taps.keep(self.taps, self.weight)
-            x = upfirdn2d(doubling.conv_transpose(x, self.taps), pad=(1, 1), gain=4)
+        frozen = self.up and doubling.frozen(self.weight)
+        if frozen and loops is not None and not doubling.small(x):
+            return doubling.up_filtered(x, self.phases(self.weight), around, loops)
+        if frozen and doubling.small(x):
+            x = upfirdn2d(doubling.conv_transpose(x, self.taps(self.weight)), pad=(1, 1), gain=4)
         else:
             x = conv2d_up(x, self.weight) if self.up else F.conv2d(x, self.weight, padding=1)
-        return winograd.finish(x.permute(0, 2, 3, 1), offset * SQRT2, scale, self.clamp).permute(0, 3, 1, 2)
+        for b, image in enumerate(x.permute(0, 2, 3, 1)):
+            around.finish(image, b)
+        return x
 
 
 class ToRGB(nn.Module):

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from ..common.errors import check_number, check_whole
 from ..common.settings import from_mapping
-from . import winograd
+from . import compiled, winograd
 from .generator import Mapping, StyleGenerator, check_synthesis
-from .lowpass import downsample, lowpass_filter, upsample
-from .ops import FullyConnected, demodulation
+from .kept import Kept, aligned
+from .lowpass import Filter, downsample, filtered_lrelu, lowpass_filter, upsample
+from .ops import FullyConnected, demodulation, demodulation_of, energy
 from .stylegan2 import check_sizes
 
 SQRT2 = math.sqrt(2.0)
@@ -178,7 +179,7 @@ class SynthesisLayer(nn.Module):
         down_filter = lowpass_filter(down_taps, after.cutoff, 2 * after.half_width, rate, radial=radial)
         self.register_buffer("up_filter", up_filter)
         self.register_buffer("down_filter", down_filter)
-        self.kernels: winograd.Kernels | None = None  # no part of the state
+        self.energy, self.kernels, self.columns = Kept(energy), Kept(winograd.kernels_of), Kept(columns_of)
 
         # appendix C.3: sample positions are symmetric about the image's centre
         total = (after.size - 1) * self.down + 1 - (before.size + kernel - 1) * self.up + up_taps + down_taps - 2
@@ -203,21 +204,43 @@ class SynthesisLayer(nn.Module):
 
         The gain sqrt(2) of the leaky ReLU goes into the filter before it, which runs along both axes: 2^(1/4).
         """
-        scale, offset = demodulation(self.weight, style)[:, None, None], self.bias[None, None, None]
-        style = (style * self.magnitude_ema.rsqrt())[:, None, None]
-        padding = self.weight.shape[-1] - 1
+        padding, gain = self.weight.shape[-1] - 1, 2**0.25
+        scale = demodulation_of(self.energy(self.weight), style)
+        style = style * self.magnitude_ema.rsqrt()
+        around = winograd.Around(style, scale, self.bias, slope=1)
+        loops = compiled.loops_for(x, self.weight)
         if winograd.pays(x, self.weight):
-            self.kernels = winograd.Kernels.keep(self.kernels, self.weight, min(x.shape[2:]))
-            around = winograd.Around(style, scale, offset, clamp=None, slope=1)
-            x = winograd.conv3x3(x, self.kernels, around, padding=padding)
+            kernels = self.kernels(self.weight, winograd.tile_of(x))
+            x = winograd.conv3x3(x, kernels, around, padding=padding, loops=loops)
         else:
-            x = F.conv2d(x * style.movedim(-1, 1), self.weight, padding=padding).permute(0, 2, 3, 1)
-            x = torch.addcmul(offset, x, scale, out=x).permute(0, 3, 1, 2)
-        x = upsample(x, self.up_filter * 2**0.25, self.up, self.before, self.size)
-        x = F.leaky_relu_(x, 0.2)
+            x = x * style[:, :, None, None]
+            if padding:
+                x = F.conv2d(x, self.weight, padding=padding)
+            else:
+                x = conv1x1(x, self.columns(self.weight), len(self.weight))
+            for b, image in enumerate(x.permute(0, 2, 3, 1)):
+                around.finish(image, b)
+        up, down = Filter(self.up_filter * gain, self.up), Filter(self.down_filter, self.down)
+        if loops is not None and up.suits(loops.TAPS) and down.suits(loops.TAPS):
+            return filtered_lrelu(x, up, down, self.before, self.size, self.clamp, loops)
+        x = F.leaky_relu_(upsample(x, up.taps, self.up, self.before, self.size), 0.2)
         if self.clamp is not None:
             x = x.clamp_(-self.clamp, self.clamp)
         return downsample(x, self.down_filter, self.down)
+
+
+def columns_of(weight: Tensor) -> Tensor:
+    """weight [O,I,1,1] as [I',O'], with zeros up to sizes that multiply fast."""
+    columns = weight[:, :, 0, 0].t()
+    return F.pad(columns, [0, aligned(len(weight)) - len(weight), 0, aligned(len(columns)) - len(columns)])
+
+
+def conv1x1(x: Tensor, columns: Tensor, size: int) -> Tensor:
+    """x [B,I,H,W] => [B,size,H,W], channels last, as one matrix product: PyTorch's convolution is slower."""
+    batch, size_in, height, width = x.shape
+    pixels = x.new_zeros(batch, height, width, len(columns))
+    pixels[..., :size_in] = x.permute(0, 2, 3, 1)
+    return (pixels @ columns)[..., :size].permute(0, 3, 1, 2)
 
 
 class ToRGB(nn.Module):

@@ -15,12 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import compiled
+from .kept import ALIGNED, aligned
 from .toom_cook import Matrix, toom_cook
 
 SMALLEST = 16  # H and W from which it pays
@@ -56,50 +60,58 @@ def same_size(tile: int) -> Form:
     return Form(b_t, g, a_t)
 
 
-@dataclass
-class Kernels:
-    """G g G^T [P^2,I,O] of one weight in one form, and which weight they were made of."""
+class Kernels(NamedTuple):
+    """G g G^T [P^2,I',O'] of one weight in one form: I and O channels, and zeros up to sizes that multiply fast."""
 
     made: Tensor
     form: Form
-    of: tuple[int, int, int]
+    size_in: int
+    size: int
 
-    @classmethod
-    def keep(cls, kept: Kernels | None, weight: Tensor, side: int = LARGE_FROM) -> Kernels:
-        """kept, if it is of this weight [O,I,3,3] as it is now and of maps with that side; or new ones."""
-        form = same_size(6 if side >= LARGE_FROM else 4)
-        of = (form.tile, weight.data_ptr(), 0 if weight.is_inference() else weight._version)
-        if kept is not None and kept.of == of:
-            return kept
-        with torch.inference_mode(False), torch.no_grad():  # they outlive the caller's mode
-            g = torch.tensor(form.g, dtype=torch.float64)
-            taps = weight.detach().permute(3, 2, 1, 0).flatten(2).flatten(0, 1).contiguous()  # [9,I*O], columns first
-            made = torch.mm(torch.kron(g, g).float(), taps)
-            return cls(made.unflatten(1, (weight.shape[1], weight.shape[0])), form, of)
+
+def kernels_of(weight: Tensor, tile: int) -> Kernels:
+    """weight [O,I,3,3], for tiles of that size"""
+    form, (size, size_in) = same_size(tile), weight.shape[:2]
+    padded = torch.zeros(3, 3, aligned(size_in), aligned(size), device=weight.device)
+    padded[:, :, :size_in, :size] = weight.permute(3, 2, 1, 0)  # columns first
+    g = torch.tensor(form.g, dtype=torch.float64)
+    made = torch.mm(torch.kron(g, g).float(), padded.flatten(2).flatten(0, 1))
+    return Kernels(made.unflatten(1, padded.shape[2:]), form, size_in, size)
+
+
+def tile_of(x: Tensor) -> int:
+    """The tile that pays most for maps [B,I,H,W]."""
+    return 6 if min(x.shape[2:]) >= LARGE_FROM else 4
 
 
 @dataclass(frozen=True)
 class Around:
-    """What happens to the maps [B,H,W,C] before and after the convolution.
+    """What happens to the maps before and after the convolution.
 
-    y = clamp(lrelu(conv(x * style) * scale + offset, slope)), with style [B,1,1,I], scale [B,1,1,O] and offset
-    [B or 1, H or 1, W or 1, O]. slope 1: linear.
+    y = clamp(lrelu(conv(x * style) * scale + noise + bias, slope)), with style [B,I], scale [B,O], bias [O] and noise
+    [B,H,W] or [1,H,W]. slope 1: linear.
     """
 
     style: Tensor
     scale: Tensor
-    offset: Tensor
-    clamp: float | None
+    bias: Tensor
+    noise: Tensor | None = None
+    clamp: float | None = None
     slope: float = SLOPE
 
-    def finish(self, b: int, rows: slice, x: Tensor, out: Tensor) -> None:
-        """x [h,W,O] of the convolution => out, the rows of image b."""
-        offset = self.offset[b if len(self.offset) > 1 else 0]
-        torch.addcmul(offset[rows] if len(offset) > 1 else offset, x, self.scale[b], out=out)
+    def finish(self, x: Tensor, b: int, rows: slice = slice(None), out: Tensor | None = None) -> Tensor:
+        """x [h,W,O] of the convolution => out, the rows of image b; in x's own memory without one."""
+        offset = self.bias if self.noise is None else self.noise[b % len(self.noise), rows, :, None] + self.bias
+        out = torch.addcmul(offset, x, self.scale[b], out=x if out is None else out)
         if self.slope != 1:
             F.leaky_relu_(out, self.slope)
-        if self.clamp is not None:
-            out.clamp_(-self.clamp, self.clamp)
+        return out if self.clamp is None else out.clamp_(-self.clamp, self.clamp)
+
+    def arrays(self, height: int, width: int) -> tuple:
+        """(scale, noise, bias, slope, clamp) as the compiled loops take them, for maps of that size."""
+        noise = self.noise if self.noise is not None else torch.zeros(1, height, width)
+        clamp = float("inf") if self.clamp is None else self.clamp
+        return (*(compiled.array(x) for x in (self.scale, noise, self.bias)), np.float32(self.slope), np.float32(clamp))
 
 
 def only_renders(x: Tensor, *others: Tensor) -> bool:
@@ -117,20 +129,51 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 
 @torch.no_grad()
-def conv3x3(x: Tensor, kernels: Kernels, around: Around, *, padding: int = 1) -> Tensor:
-    """x [B,I,H,W] => [B,O,H',W'] with H' = H + 2 padding - 2, channels last."""
+def conv3x3(
+    x: Tensor, kernels: Kernels, around: Around, *, padding: int = 1, loops: ModuleType | None = None
+) -> Tensor:
+    """x [B,I,H,W] => [B,O,H',W'] with H' = H + 2 padding - 2, channels last. loops: those of compiled.loops_for."""
     batch, height, width = len(x), x.shape[2] + 2 * padding - 2, x.shape[3] + 2 * padding - 2
-    out = torch.empty(batch, height, width, kernels.made.shape[2])
+    out = torch.empty(batch, height, width, kernels.size)
+    if loops is not None and kernels.form.tile == loops.TILE:
+        _convolve_compiled(loops, x, kernels, around, padding, out)
+        return out.permute(0, 3, 1, 2)
     for b, top, row in _tile_rows(x, kernels, around.style, padding, height, width):
         rows = slice(top, min(top + len(row), height))
-        around.finish(b, rows, row[: rows.stop - top, :width], out[b, rows])
+        around.finish(row[: rows.stop - top, :width], b, rows, out[b, rows])
     return out.permute(0, 3, 1, 2)
 
 
-def finish(x: Tensor, offset: Tensor, scale: Tensor, clamp: float | None) -> Tensor:
-    """clamp(lrelu(x * scale + offset, 0.2)) in x's own memory"""
-    F.leaky_relu_(torch.addcmul(offset, x, scale, out=x), SLOPE)
-    return x if clamp is None else x.clamp_(-clamp, clamp)
+def _convolve_compiled(
+    loops: ModuleType, x: Tensor, kernels: Kernels, around: Around, padding: int, out: Tensor
+) -> None:
+    """conv3x3 into out [B,H',W',O], in strips of tiles that are counted over all images."""
+    points, wide_in, wide_out = kernels.made.shape
+    wide = -(-out.shape[2] // loops.TILE)
+    tiles = len(out) * -(-out.shape[1] // loops.TILE) * wide
+    strip = -(-tiles // -(-tiles * points * max(wide_in, wide_out) // STRIP))
+    # some numbers between the points: what is a power of two apart would share a few places of the cache
+    inputs = torch.zeros(points, strip * wide_in + ALIGNED)
+    products = torch.empty(points, strip * wide_out + ALIGNED)
+    maps, style = compiled.array(x.permute(0, 2, 3, 1)), compiled.array(around.style)
+    finishing, result = around.arrays(*out.shape[1:3]), out.numpy()
+    for start in range(0, tiles, strip):
+        count = min(strip, tiles - start)
+
+        def take(first: int, last: int, start: int = start) -> None:
+            loops.to_points(maps, style, padding, wide, start + first, start + last, start, wide_in, inputs.numpy())
+
+        def give(first: int, last: int, start: int = start) -> None:
+            given = (start + first, start + last, start, wide_out)
+            loops.from_points(products.numpy(), *finishing, wide, *given, result)
+
+        compiled.share(count, take)
+        torch.bmm(
+            inputs[:, : count * wide_in].unflatten(1, (count, wide_in)),
+            kernels.made,
+            out=products[:, : count * wide_out].unflatten(1, (count, wide_out)),
+        )
+        compiled.share(count, give)
 
 
 def _tile_rows(
@@ -143,7 +186,7 @@ def _tile_rows(
     form, nhwc = kernels.form, x.permute(0, 2, 3, 1)
     nhwc = nhwc if nhwc.stride(3) == 1 else nhwc.contiguous()
     high, wide = -(-height // form.tile), -(-width // form.tile)
-    numbers = form.points**2 * wide * max(kernels.made.shape[1:])
+    numbers = form.points**2 * wide * max(kernels.size_in, kernels.size)
     rows = max(1, min(high, STRIP // numbers))
     rows = -(-high // -(-high // rows))  # strips of about one size
     images = max(1, min(len(x), STRIP // (numbers * high))) if rows == high else 1
@@ -152,11 +195,11 @@ def _tile_rows(
         for top in range(0, high, rows):
             size = (min(images, len(x) - first), min(rows, high - top))
             if size not in spaces:
-                spaces[size] = _Space(form, *size, wide, *kernels.made.shape[1:])
+                spaces[size] = _Space(form, *size, wide, kernels.size_in, kernels.size)
             space = spaces[size]
             for i in range(size[0]):
                 space.take(i, nhwc[first + i], top * form.tile - padding, padding, style[first + i])
-            tiles = space.convolve(kernels.made)
+            tiles = space.convolve(kernels.made[:, : kernels.size_in, : kernels.size])
             for i in range(size[0]):
                 for row in range(size[1]):
                     space.row.view(form.tile, wide, form.tile, -1).copy_(tiles[i, row])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 import tolerances as tol
-from soundguide_core.generators import doubling, stylegan2, stylegan3, winograd
+from soundguide_core.generators import compiled, doubling, stylegan2, stylegan3, winograd
 from soundguide_core.generators.toom_cook import toom_cook
 
 POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
@@ -29,8 +31,8 @@ def test_the_matrices_convolve(outputs, taps):
 @pytest.mark.parametrize("sizes", [(1, 5, 7, 4, 4), (3, 8, 6, 8, 16), (2, 4, 4, 5, 3)])
 def test_small_maps_double_as_large_ones_do(sizes):
     x, weight, _ = layer(*sizes)
-    assert doubling.pays(x, weight) and not doubling.pays(torch.empty(2, 1, 32, 32), weight)
-    found = doubling.conv_transpose(x, doubling.Taps.keep(None, weight))
+    assert doubling.small(x) and not doubling.small(torch.empty(2, 1, 32, 32))
+    found = doubling.conv_transpose(x, doubling.taps_of(weight))
     wanted = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert found.shape == wanted.shape and (found - wanted).abs().max() < tol.FLOAT32_SUM
@@ -38,14 +40,12 @@ def test_small_maps_double_as_large_ones_do(sizes):
 
 def test_several_small_maps_share_a_strip():
     x, weight, around = layer(5, 16, 8, 20, 24)
-    around = winograd.Around(around.style, around.scale, around.offset, None)
-    kernels = winograd.Kernels.keep(None, weight, 20)
+    kernels = winograd.kernels_of(weight, 4)
     together = winograd.conv3x3(x, kernels, around)
-    alone = [
-        winograd.conv3x3(x[i : i + 1], kernels, winograd.Around(around.style[i : i + 1], around.scale[i : i + 1],
-                                                                around.offset, None))
-        for i in range(5)
-    ]  # fmt: skip
+    alone = []
+    for i in range(5):
+        one = replace(around, style=around.style[i : i + 1], scale=around.scale[i : i + 1])
+        alone.append(winograd.conv3x3(x[i : i + 1], kernels, one))
     assert (together - torch.cat(alone)).abs().max() < tol.FLOAT32_SUM
 
 
@@ -53,42 +53,57 @@ def layer(batch, size_in, size, height, width, seed=0):
     rng = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, size_in, height, width, generator=rng)
     weight = torch.randn(size, size_in, 3, 3, generator=rng) / (9 * size_in) ** 0.5
-    style, scale = (1 + 0.3 * torch.randn(batch, 1, 1, c, generator=rng) for c in (size_in, size))
-    offset = 0.3 * torch.randn(1, height, width, size, generator=rng)
-    return x, weight, winograd.Around(style, scale, offset, 1.5)
+    style, scale = (1 + 0.3 * torch.randn(batch, c, generator=rng) for c in (size_in, size))
+    bias, noise = 0.3 * torch.randn(size, generator=rng), 0.3 * torch.randn(1, height, width, generator=rng)
+    return x, weight, winograd.Around(style, scale, bias, noise, 1.5)
+
+
+def finished(x, around):
+    """What a layer does after its convolution x [B,O,H,W], by the definition."""
+    x = x * around.scale[:, :, None, None] + around.bias[:, None, None]
+    x = x if around.noise is None else x + around.noise[:, None]
+    x = F.leaky_relu(x, around.slope)
+    return x if around.clamp is None else x.clamp(-around.clamp, around.clamp)
+
+
+def direct(x, weight, around, padding=1):
+    x = x.double() * around.style.double()[:, :, None, None]
+    return finished(F.conv2d(x, weight.double(), padding=padding), around)
+
+
+@pytest.fixture(params=["torch", "compiled"])
+def loops(request):
+    return compiled.load() if request.param == "compiled" else None
 
 
 @pytest.mark.parametrize("sizes", [(2, 5, 7, 16, 16), (1, 64, 96, 64, 32), (3, 16, 8, 128, 128), (1, 300, 20, 16, 64)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_layer_equals_a_direct_one(sizes, layout):
+def test_a_layer_equals_a_direct_one(sizes, layout, loops):
     x, weight, around = layer(*sizes)
-    direct = F.conv2d(x.double() * around.style.double().permute(0, 3, 1, 2), weight.double(), padding=1)
-    direct = direct.permute(0, 2, 3, 1) * around.scale + around.offset
-    wanted = F.leaky_relu(direct, 0.2).clamp(-1.5, 1.5).permute(0, 3, 1, 2)
-    kernels = winograd.Kernels.keep(None, weight)
-    found = winograd.conv3x3(x.contiguous(memory_format=layout), kernels, around)
+    kernels = winograd.kernels_of(weight, 6)
+    found = winograd.conv3x3(x.contiguous(memory_format=layout), kernels, around, loops=loops)
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert (found - wanted).abs().max() < ROUNDING
+    assert (found - direct(x, weight, around)).abs().max() < ROUNDING
 
 
 @pytest.mark.parametrize(("side", "padding"), [(36, 2), (52, 2), (17, 1), (19, 0)])
-def test_any_size_and_padding(side, padding):
+@pytest.mark.parametrize("tile", [4, 6])
+def test_any_size_and_padding(side, padding, tile, loops):
     x, weight, around = layer(2, 24, 20, side, side)
-    around = winograd.Around(around.style, around.scale, around.offset[:, :1, :1], clamp=None, slope=1)
-    direct = F.conv2d(x * around.style.permute(0, 3, 1, 2), weight, padding=padding).permute(0, 2, 3, 1)
-    wanted = (direct * around.scale + around.offset).permute(0, 3, 1, 2)
-    found = winograd.conv3x3(x, winograd.Kernels.keep(None, weight), around, padding=padding)
+    around = replace(around, noise=None, clamp=None, slope=1)
+    found = winograd.conv3x3(x, winograd.kernels_of(weight, tile), around, padding=padding, loops=loops)
+    wanted = direct(x, weight, around, padding)
     assert found.shape == wanted.shape and (found - wanted).abs().max() < ROUNDING
 
 
-def test_strips_are_one_map():
-    """Rows at the edges of strips see their neighbours."""
-    sizes = (1, 64, 64, 256, 128)
-    x, weight, around = layer(*sizes)
-    found = winograd.conv3x3(x, winograd.Kernels.keep(None, weight), around)
-    direct = F.conv2d(x * around.style.permute(0, 3, 1, 2), weight, padding=1).permute(0, 2, 3, 1)
-    wanted = F.leaky_relu(direct * around.scale + around.offset, 0.2).clamp(-1.5, 1.5).permute(0, 3, 1, 2)
-    assert (found - wanted).abs().max() < ROUNDING
+@pytest.mark.parametrize("batch", [1, 3])
+def test_strips_are_one_map(loops, monkeypatch, batch):
+    """Tiles at the edges of strips see their neighbours, and each image has its own style and noise."""
+    monkeypatch.setattr(winograd, "STRIP", 2**19)
+    x, weight, around = layer(batch, 64, 48, 128, 96)
+    around = replace(around, noise=torch.randn(batch, 128, 96, generator=torch.Generator().manual_seed(1)))
+    found = winograd.conv3x3(x, winograd.kernels_of(weight, 6), around, loops=loops)
+    assert (found - direct(x, weight, around)).abs().max() < ROUNDING
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +124,7 @@ def test_rendering_equals_what_is_differentiated(generator, noise_mode):
     rngs = (torch.Generator().manual_seed(0) for _ in range(2))
     rendered = generator.synthesis(ws, noise_mode, next(rngs))
     wanted = generator.synthesis(ws.clone().requires_grad_(), noise_mode, next(rngs))
-    assert generator.synthesis.b64.conv1.kernels is not None and wanted.requires_grad
+    assert generator.synthesis.b64.conv1.kernels.made is not None and wanted.requires_grad
     assert (rendered - wanted).abs().max() < tol.FLOAT32_SUM * wanted.abs().max()
 
 
@@ -129,9 +144,9 @@ def test_rendering_a_stylegan3_equals_what_is_differentiated(radial):
 def test_kernels_follow_their_weights(generator):
     ws, weight = generator.sample_ws([0]), generator.synthesis.b64.conv1.weight
     before = generator.synthesis(ws)
-    kept = generator.synthesis.b64.conv1.kernels
+    kept = generator.synthesis.b64.conv1.kernels.made
     generator.synthesis(ws)
-    assert generator.synthesis.b64.conv1.kernels is kept
+    assert generator.synthesis.b64.conv1.kernels.made is kept
     weight.mul_(-1)
     after = generator.synthesis(ws)
     wanted = generator.synthesis(ws.clone().requires_grad_())
@@ -147,7 +162,7 @@ def test_inference_mode_leaves_kernels_that_others_can_use():
     with torch.inference_mode():
         first = net.synthesis(ws)
     assert torch.equal(net.synthesis(ws), first)
-    assert not net.synthesis.b16.conv1.kernels.made.is_inference()
+    assert not net.synthesis.b16.conv1.kernels.made.made.is_inference()
 
 
 def test_not_where_it_cannot_be():

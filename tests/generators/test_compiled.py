@@ -1,0 +1,124 @@
+"""The compiled loops beside PyTorch's operations, whole networks with and without them, and when they are used."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import tolerances as tol
+from soundguide_core.generators import compiled, doubling, lowpass, ops, stylegan2, stylegan3
+
+from .test_winograd import finished, layer
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("sizes", [(1, 5, 7, 4, 4), (3, 16, 24, 9, 5), (2, 32, 20, 33, 40)])
+def test_doubling_filters_and_finishes(sizes, threads):
+    x, weight, around = layer(*sizes)
+    noise = torch.randn(1, 2 * sizes[3], 2 * sizes[4], generator=torch.Generator().manual_seed(2))
+    for case in (replace(around, noise=noise), replace(around, noise=None, clamp=None)):
+        found = doubling.up_filtered(x, doubling.phases_of(weight), case, compiled.load())
+        wanted = finished(ops.conv2d_up(x.double(), weight.double()), case)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        assert found.shape == wanted.shape and (found - wanted).abs().max() < tol.FLOAT32_SUM
+
+
+@pytest.mark.parametrize(("up", "down"), [(2, 2), (4, 2), (2, 4), (4, 4), (1, 1), (2, 1)])
+@pytest.mark.parametrize("radial", [False, True])
+@pytest.mark.parametrize("clamp", [None, 0.7])
+def test_a_filtered_leaky_relu_equals_its_parts(up, down, radial, clamp, threads):
+    rng = torch.Generator().manual_seed(up + down)
+    x = torch.randn(2, 70, 24, 24, generator=rng).to(memory_format=torch.channels_last)
+    rising = lowpass.Filter(torch.randn(6 * up, generator=rng) / up, up)
+    falling = lowpass.lowpass_filter(6 * down, 4, 4, 32 * down, radial=radial)
+    if not radial:
+        falling = torch.randn(6 * down, generator=rng) / down
+    falling = lowpass.Filter(falling, down)
+    before, size = up + 1, 19 * up + 3
+    assert rising.suits(6) and falling.suits(6)
+    found = lowpass.filtered_lrelu(x, rising, falling, before, size, clamp, compiled.load())
+    wanted = F.leaky_relu(lowpass.upsample(x.double(), rising.taps.double(), up, before, size), 0.2)
+    wanted = wanted if clamp is None else wanted.clamp(-clamp, clamp)
+    wanted = lowpass.downsample(wanted, falling.taps.double(), down)
+    assert found.shape == wanted.shape
+    assert (found - wanted).abs().max() < tol.FLOAT32_SUM * wanted.abs().max().clamp(min=1)
+
+
+def test_filters_that_the_loop_does_not_take():
+    assert not lowpass.Filter(torch.ones(16), 2).suits(6)
+    uneven = torch.ones(12, 12)
+    uneven[0] = 2
+    assert not lowpass.Filter(uneven, 2).suits(6) and lowpass.Filter(torch.ones(12, 12), 2).suits(6)
+
+
+def networks() -> list:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = stylegan2.StyleGAN2Config(128, z_dim=32, w_dim=32, channel_base=4096, channel_max=48, conv_clamp=256)
+        net = stylegan2.Generator(config)
+        for name, x in net.named_parameters():
+            if name.endswith("noise_strength"):
+                x.data.fill_(0.3)
+        found = [pytest.param(net, id="StyleGAN2")]
+        for radial in (False, True):
+            config = stylegan3.StyleGAN3Config(64, z_dim=16, w_dim=16, channel_base=2048, channel_max=40, radial=radial,
+                                               conv_kernel=1 if radial else 3)  # fmt: skip
+            found.append(pytest.param(stylegan3.Generator(config), id="StyleGAN3-R" if radial else "StyleGAN3-T"))
+    return found
+
+
+@pytest.mark.parametrize("net", networks())
+def test_a_network_with_and_without_them(net, monkeypatch):
+    net = net.eval().requires_grad_(False)
+    ws = net.sample_ws([0, 1])
+    monkeypatch.setattr(compiled, "_done", -float("inf"))
+    wanted = net.synthesis(ws)
+    monkeypatch.setattr(compiled, "_done", compiled.WORTH)
+    found = net.synthesis(ws)
+    assert not torch.equal(found, wanted)  # they were used
+    assert (found - wanted).abs().max() < tol.PARITY * wanted.abs().max()
+
+
+def test_loaded_after_some_work(monkeypatch):
+    x, weight = torch.empty(1, 4, 8, 8), torch.empty(2, 4, 3, 3)
+    monkeypatch.setattr(compiled, "WORTH", 2 * 64 * 72.0)
+    monkeypatch.setattr(compiled, "_done", 0.0)
+    assert [compiled.loops_for(x, weight) is None for _ in range(4)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("error", [ImportError("no numba"), RuntimeError("cannot cache function: no locator")])
+def test_nothing_is_compiled_where_it_cannot_be(monkeypatch, error):
+    class Fails:
+        def find_spec(self, name, *_):
+            if name.endswith("generators.loops"):
+                raise error
+
+    monkeypatch.delitem(sys.modules, "soundguide_core.generators.loops", raising=False)
+    monkeypatch.delattr("soundguide_core.generators.loops", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Fails(), *sys.meta_path])
+    assert compiled.load.__wrapped__() is None
+
+
+@pytest.mark.parametrize("count", [10, 7, 3, 1])
+def test_sharing_does_each_piece_once(count, threads):
+    done = []
+    compiled.share(count, lambda first, last: done.append((first, last)))
+    assert sorted(i for first, last in done for i in range(first, last)) == list(range(count))
+    assert len(done) == min(count, threads)
