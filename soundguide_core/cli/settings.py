@@ -53,12 +53,14 @@ def add_chunk_argument(parser: argparse._ActionsContainer, config: type) -> None
     )  # fmt: skip
 
 
-def batches_of(args: argparse.Namespace, config: VideoConfig | ContinuousConfig, device: torch.device) -> Batches:
-    """--chunk frames at once, or without it as many as a measurement finds."""
+def batches_of(
+    args: argparse.Namespace, config: VideoConfig | ContinuousConfig, device: torch.device
+) -> Batches | None:
+    """None for the --chunk frames at once that were asked for; without it as many as a measurement finds."""
     from ..common.batches import Batches
 
     asked = getattr(args, dest_of(type(config), "chunk")) is not None
-    return Batches(config.chunk, None if asked else device)
+    return None if asked else Batches(config.chunk, device)
 
 
 def add_preset_argument(parser: argparse._ActionsContainer, config: type) -> None:

@@ -12,32 +12,35 @@ if TYPE_CHECKING:
     import torch
 
 R = TypeVar("R")
-DEARER = 1.15  # times the best cost of a frame: what is measured beside other work differs by less,
-NOTHING = 0.002  # or by so many seconds, for which nobody chooses another size
+DEARER = 2.0  # times the best cost of a frame: a GPU whose memory goes on in that of the machine; less may be chance
+NOTHING = 0.002  # seconds of a frame for which nobody chooses another size
 SHARE = 0.5  # of the free memory: what twice as many frames may take more
-TURNS = 2  # measurements of a size, of which the shorter one counts
 
 
 class Batches:
     """Up to `most` frames at once; with a device, as many as are found on it while it works.
 
-    After a first frame alone, which prepares what all others use, two turns each of 1, 2, 4, ... frames are timed, to
-    `most`, or until a frame costs clearly more than it did in a smaller batch, or twice as many may not fit into
-    memory. From then on it is the largest number whose frame costs hardly more than the best: the network sums in
-    another order in batches of another size, so two runs should not choose by chance. Where memory runs out, half as
-    many are tried, and never more again. first: how many at the beginning; `most` of them are not measured.
+    After a first frame alone, which prepares what all others use, 1, 2, 4, ... frames are measured, to `most`, or until
+    twice as many may not fit into memory, or a frame costs twice of what it did in a smaller batch, and does so again.
+    Smaller differences decide nothing: a larger batch is seldom dearer, clocks differ by chance, and as the network
+    sums in another order in batches of another size, two runs are to choose alike. Where memory runs out, half as many
+    are tried, and never more again.
+
+    first: how many at the beginning; `most` of them are not measured.
     """
 
     def __init__(
         self, most: int, device: torch.device | None = None, *, first: int = 1,
-        clock: Callable[[], float] = time.perf_counter, peak: Callable[[torch.device], int] = peak_memory,
+        clock: Callable[[], float] | None = None, peak: Callable[[torch.device], int] = peak_memory,
         free: Callable[[torch.device], int] = free_memory,
     ) -> None:  # fmt: skip
-        self.most, self.device, self.clock, self.peak, self.free = most, device, clock, peak, free
+        on_processor = device is not None and device.type == "cpu"  # whose other work is no cost of ours
+        self.clock = clock or (time.thread_time if on_processor else time.perf_counter)
+        self.most, self.device, self.peak, self.free = most, device, peak, free
         self.size = most if device is None else min(first, most)
         self.settled = device is None or self.size == most
-        self.costs: dict[int, list[float]] = {}  # seconds of a frame by the size of its batch; 0: of the first frame
-        self.before: int | None = None  # memory, before the first
+        self.costs: dict[int, float] = {}  # seconds of a frame by the size of its batch, the least
+        self.before: int | None = None  # memory, before the first frame
 
     def run(self, work: Callable[[int], R], left: int) -> R:
         """work(n) of the next n frames, of which there are `left`."""
@@ -56,26 +59,27 @@ class Batches:
 
     def _measured(self, work: Callable[[int], R]) -> R:
         assert self.device is not None
+        wait_for(self.device)
+        first, began = self.before is None, self.clock()
         if self.before is None:
             self.before = self.peak(self.device)
-        wait_for(self.device)
-        began = self.clock()
         made = work(self.size)
         wait_for(self.device)
-        first = not self.costs
-        self.costs.setdefault(0 if first else self.size, []).append((self.clock() - began) / self.size)
-        if not first and len(self.costs[self.size]) == TURNS:
-            self._choose()
+        if not first:
+            self._judge((self.clock() - began) / self.size)
         return made
 
-    def _choose(self) -> None:
-        """The next size to measure, or the one to stay at."""
-        best = {size: min(costs) for size, costs in self.costs.items() if size}
-        within = DEARER * min(best.values()) + NOTHING
-        if best[self.size] <= within and self.size * 2 <= self.most and self._fits():
+    def _judge(self, cost: float) -> None:
+        """What is next, after one turn of this size."""
+        again = self.size in self.costs
+        self.costs[self.size] = min(cost, self.costs.get(self.size, cost))
+        if self.costs[self.size] > DEARER * min(self.costs.values()) + NOTHING:
+            if again:
+                self.size, self.settled = self.size // 2, True
+        elif self.size * 2 <= self.most and self._fits():
             self.size *= 2
-            return
-        self.size, self.settled = max(size for size, cost in best.items() if cost <= within), True
+        else:
+            self.settled = True
 
     def _fits(self) -> bool:
         """Whether twice as many frames fit: they take once more what these have taken."""

@@ -11,7 +11,7 @@ code heard the sound once and drifted. Axes: F frames, L layers, D dims, H W.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from ..common.types import ImageGenerator, JointSpace, OnStep, TrajectoryModel
 from ..generators.latents import nearest_sample
 from ..trajectory.trajectory import smooth
 from .configs.sound_to_video import VideoConfig
+
+AHEAD = 4  # times the frames of a batch: those whose latents are found at once
 
 
 @dataclass
@@ -96,8 +98,8 @@ def stream_video(
 
     Args:
         track: the sound, made by trajectory.spec. The others as in generate_video.
-        batches: how many frames the generator renders at once, of the config.chunk whose latents are found at once;
-            None for all of these.
+        batches: how many frames the generator renders at once, where that is not config.chunk. Latents are then found
+            for AHEAD times config.chunk frames at once, which hears what lies between them fewer times.
 
     Raises:
         InputError: as generate_video.
@@ -113,8 +115,9 @@ def stream_video(
     num_frames = track.frames(config.fps) if num_frames is None else num_frames
     check_number(num_frames, "The number of frames", low=1)
     trajectory.check(generator)
+    ahead = config if batches is None else replace(config, chunk=AHEAD * config.chunk)
     batches, done = batches or Batches(config.chunk), 0
-    for ws in stream_path(invert_sound(track, ws_src, trajectory, num_frames, config), ws_src, trajectory, config):
+    for ws in stream_path(invert_sound(track, ws_src, trajectory, num_frames, ahead), ws_src, trajectory, ahead):
         while len(ws):
             with torch.no_grad():
                 frames = batches.run(lambda n, ws=ws: generator.synthesis(ws[:n]), len(ws))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
@@ -46,21 +48,22 @@ def measured(renderer: Renderer, most=16, peak=lambda device: 0, free=lambda dev
 def test_it_grows_to_the_most_where_frames_get_cheaper():
     renderer = Renderer(lambda n: 1 + 0.1 * n)
     batches = measured(renderer)
-    assert renderer.film(batches, 100) == [1, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16, 16, 16, 5]
+    assert renderer.film(batches, 100) == [1, 1, 2, 4, 8, 16, 16, 16, 16, 16, 4]
     assert batches.size == 16 and batches.settled
 
 
-def test_it_grows_where_frames_cost_the_same():
-    """A measurement that differs by chance changes nothing, so that two runs render alike."""
-    noise = iter([0.0, 0.1, -0.04, 0.05, 0.12, 0.0, 0.13, 0.11, 0.02, 0.1, 0.06] + [0.0] * 10)
-    renderer = Renderer(lambda n: n * (1 + next(noise)))
-    assert renderer.film(measured(renderer), 80)[-2:] == [16, 1] and 32 not in renderer.tried
+@pytest.mark.parametrize("seed", range(10))
+def test_chance_changes_nothing(seed):
+    """Frames of one cost, measured beside other work: two runs render the same batches, to the same bits."""
+    noise = random.Random(seed)
+    renderer = Renderer(lambda n: n * noise.uniform(1, 1.9))
+    assert renderer.film(measured(renderer), 80) == [1, 1, 2, 4, 8, 16, 16, 16, 16]
 
 
 def test_it_goes_back_to_what_was_cheaper():
-    renderer = Renderer(lambda n: n if n <= 4 else 2 * n)
+    renderer = Renderer(lambda n: n if n <= 4 else 2.5 * n)
     batches = measured(renderer)
-    assert renderer.film(batches, 40) == [1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 4, 1]
+    assert renderer.film(batches, 40) == [1, 1, 2, 4, 8, 8, 4, 4, 4, 4]
     assert batches.size == 4
 
 
@@ -72,14 +75,14 @@ def test_thousandths_of_a_second_do_not_decide():
 def test_one_slow_turn_does_not_decide():
     """Something else ran on the machine."""
     renderer = Renderer(lambda n: n * (9 if len(renderer.tried) == 4 else 1))
-    assert renderer.film(measured(renderer), 60)[-1:] == [13] and max(renderer.tried) == 16
+    assert renderer.film(measured(renderer), 60) == [1, 1, 2, 4, 4, 8, 16, 16, 8]
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
 def test_half_as_many_where_memory_runs_out(error):
     renderer = Renderer(lambda n: 1.0, fits=6, error=error)
     batches = measured(renderer)
-    assert renderer.film(batches, 25) == [1, 1, 1, 2, 2, 4, 4, 4, 4, 2]
+    assert renderer.film(batches, 25) == [1, 1, 2, 4, 4, 4, 4, 4, 1]
     assert renderer.tried.count(8) == 1 and batches.size == 4
 
 
