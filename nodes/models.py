@@ -326,8 +326,6 @@ class LoadPixelDiffusion(Loader):
 
 
 class LoadFlow(Loader):
-    NEEDS = ("skimage",)
-
     kind = "flow"
 
     @classmethod

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-INSTALLED_AS = {"open_clip": "open_clip_torch", "skimage": "scikit-image"}  # where the package is called otherwise
+INSTALLED_AS = {"open_clip": "open_clip_torch"}  # where the package is called otherwise
 
 
 def is_there(module: str) -> bool:

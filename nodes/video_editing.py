@@ -14,8 +14,6 @@ from .settings import AS_SET, config_inputs, config_of, preset_input
 
 
 class FlowGuidance(io.ComfyNode):
-    NEEDS = ("skimage",)
-
     @classmethod
     def define_schema(cls):
         return io.Schema(
@@ -94,10 +92,7 @@ class FlowGuidance(io.ComfyNode):
 
 
 class SoundiniSampler(io.ComfyNode):
-    NEEDS = (
-        "diffusers",
-        "skimage",
-    )
+    NEEDS = ("diffusers",)
 
     @classmethod
     def define_schema(cls):

@@ -38,7 +38,7 @@ NEEDED = (
         "transformers",
         "comfyui_frontend_package",
     ),  # the host's
-    *("open_clip", "diffusers", "skimage", "librosa", "timm", "kornia", "matplotlib"),  # the pack's
+    *("open_clip", "diffusers", "librosa", "timm", "kornia", "matplotlib"),  # the pack's
 )
 START_SEC = 420  # of a busy machine
 

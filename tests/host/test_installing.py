@@ -89,7 +89,6 @@ def test_nothing_that_the_host_ships_changes(importable_host):
 @pytest.mark.parametrize(
     ("blocked", "gone"),
     [
-        ("skimage", {"LoadFlow", "FlowGuidance", "SoundiniSampler"}),
         ("diffusers", {"LoadPixelDiffusion", "LoadMiniatureModel", "SoundiniSampler"}),
         ("librosa", {"SoundSchedule"}),
     ],

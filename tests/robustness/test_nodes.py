@@ -22,7 +22,6 @@ NEEDED = (
     "open_clip",
     "diffusers",
     "librosa",
-    "skimage",
 )
 
 pytestmark = [
