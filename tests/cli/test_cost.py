@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from soundguide_core.cli.common import progress
 from soundguide_core.cli.cost import Cost, spoken
 
 
@@ -37,3 +38,18 @@ def test_work_of_unknown_length_tells_nothing():
 )
 def test_how_long_in_words(seconds, said):
     assert spoken(seconds) == said
+
+
+def test_a_bar_reads_what_it_shows_and_nothing_between():
+    """Losses lie on a device; reading one waits for it. A log is written every 10 seconds."""
+    read = []
+
+    class Losses(dict):
+        def items(self):
+            read.append(self)
+            return super().items()
+
+    with progress("training") as on_step:
+        for i in range(1000):
+            on_step(i, 1000, Losses(square=0.5))
+    assert len(read) <= 1
