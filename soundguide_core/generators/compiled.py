@@ -1,7 +1,8 @@
 """When generators that render on a processor use the loops that numba compiles, and the threads that share a map.
 
 numba comes with librosa. Its import takes half a second and a loop's first compilation some seconds, which the disk
-then keeps; so a process renders by PyTorch alone until it has done about as much. Pictures differ by rounding.
+then keeps: that pays for layers of large networks and for no others. Nothing but a layer's size decides, for pictures
+differ by rounding, and the same network is to render the same bytes however long a process has run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WORTH = 40e9  # multiplications done before, about a second of one core's work
-_done = 0.0
+WORTH = 2e8  # multiplications of an image in a layer, some milliseconds of one core's work
 
 
 @cache
@@ -32,13 +32,8 @@ def load() -> ModuleType | None:
 
 
 def loops_for(x: Tensor, weight: Tensor) -> ModuleType | None:
-    """The compiled loops, if this process has rendered enough to be worth their loading; a convolution of the map
-    x [B,I,H,W] with weight [O,I,K,K], which is to be done now, is counted in."""
-    global _done
-    if _done < WORTH:
-        _done += float(x.shape[0] * x.shape[2] * x.shape[3]) * weight.numel()
-        return None
-    return load()
+    """The compiled loops, if a convolution of maps x [B,I,H,W] with weight [O,I,K,K] is enough work for them."""
+    return load() if x.shape[2] * x.shape[3] * weight.numel() >= WORTH else None
 
 
 def array(x: Tensor) -> np.ndarray:

@@ -212,12 +212,10 @@ class SynthesisLayer(nn.Module):
         if winograd.pays(x, self.weight):
             kernels = self.kernels(self.weight, winograd.tile_of(x))
             x = winograd.conv3x3(x, kernels, around, padding=padding, loops=loops)
+        elif padding == 0:
+            x = conv1x1(x, self.columns(self.weight), around)
         else:
-            x = x * style[:, :, None, None]
-            if padding:
-                x = F.conv2d(x, self.weight, padding=padding)
-            else:
-                x = conv1x1(x, self.columns(self.weight), len(self.weight))
+            x = F.conv2d(x * style[:, :, None, None], self.weight, padding=padding)
             for b, image in enumerate(x.permute(0, 2, 3, 1)):
                 around.finish(image, b)
         up, down = Filter(self.up_filter * gain, self.up), Filter(self.down_filter, self.down)
@@ -235,12 +233,14 @@ def columns_of(weight: Tensor) -> Tensor:
     return F.pad(columns, [0, aligned(len(weight)) - len(weight), 0, aligned(len(columns)) - len(columns)])
 
 
-def conv1x1(x: Tensor, columns: Tensor, size: int) -> Tensor:
-    """x [B,I,H,W] => [B,size,H,W], channels last, as one matrix product: PyTorch's convolution is slower."""
+def conv1x1(x: Tensor, columns: Tensor, around: winograd.Around) -> Tensor:
+    """x [B,I,H,W] => [B,O,H,W], channels last, as one matrix product: PyTorch's convolution is slower."""
     batch, size_in, height, width = x.shape
-    pixels = x.new_zeros(batch, height, width, len(columns))
-    pixels[..., :size_in] = x.permute(0, 2, 3, 1)
-    return (pixels @ columns)[..., :size].permute(0, 3, 1, 2)
+    pixels, out = x.new_zeros(height, width, len(columns)), x.new_empty(batch, height, width, around.scale.shape[1])
+    for b in range(batch):
+        torch.mul(x[b].permute(1, 2, 0), around.style[b], out=pixels[..., :size_in])
+        around.finish((pixels @ columns)[..., : out.shape[3]], b, out=out[b])
+    return out.permute(0, 3, 1, 2)
 
 
 class ToRGB(nn.Module):
