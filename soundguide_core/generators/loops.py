@@ -69,8 +69,8 @@ def _finished(y, scale, noise, bias, slope, clamp, out):
     for c in range(out.shape[0]):
         v = y[c] * scale[c] + (noise + bias[c])
         v = v if v > 0 else v * slope
-        v = v if v < clamp else clamp
-        out[c] = v if v > -clamp else -clamp
+        v = clamp if v > clamp else v
+        out[c] = -clamp if v < -clamp else v
 
 
 @loop
@@ -195,8 +195,8 @@ def _bounded_sum(line, first, step, taps, slope, clamp, out, to, n):
             + line[x3 + c] * t3 + line[x4 + c] * t4 + line[x5 + c] * t5
         )  # fmt: skip
         v = v if v > 0 else v * slope
-        v = v if v < clamp else clamp
-        out[to + c] = v if v > -clamp else -clamp
+        v = clamp if v > clamp else v
+        out[to + c] = -clamp if v < -clamp else v
 
 
 @loop

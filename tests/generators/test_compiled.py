@@ -96,6 +96,17 @@ def test_a_network_with_and_without_them(net, monkeypatch):
     assert (found - wanted).abs().max() < tol.PARITY * wanted.abs().max()
 
 
+@pytest.mark.parametrize("clamp", [None, 0.5])
+def test_what_is_no_number_stays_none(clamp):
+    x, weight, around = layer(1, 8, 8, 9, 9)
+    x[0, 3, 4, 4] = float("nan")
+    around = replace(around, noise=None, clamp=clamp)
+    doubled = doubling.up_filtered(x, doubling.phases_of(weight), around, compiled.load())
+    assert doubled.isnan().any() and doubled[..., -1].isfinite().all()
+    filters = lowpass.Filter(torch.ones(12), 2), lowpass.Filter(torch.ones(12), 2)
+    assert lowpass.filtered_lrelu(x, *filters, 3, 20, clamp, compiled.load()).isnan().any()
+
+
 def test_the_size_of_a_layer_decides():
     """And neither the batch nor what was rendered before: pictures would differ by rounding."""
     large, small = torch.empty(512, 512, 3, 3), torch.empty(64, 64, 3, 3)
