@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING
 
-from ..common.collector import collector_at_rest
+from ..common.collector import collector_at_rest, what_is_imported_stays
 
 if TYPE_CHECKING:
     from importlib.abc import Loader
@@ -48,7 +48,8 @@ def resting_while_torch_is_imported() -> Iterator[None]:
     if "torch" not in sys.modules:
         sys.meta_path.insert(0, finder)
     try:
-        yield
+        with what_is_imported_stays():
+            yield
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
