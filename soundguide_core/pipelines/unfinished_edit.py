@@ -59,7 +59,7 @@ class UnfinishedEdit:
         assert part.reached is not None  # of a window it is known
         first = part.reached.first - len(part.frames)
         for i, img in enumerate(part.frames):
-            write_png(img, self._path(first + i))
+            write_png(img, self._path(first + i), quick=True)
         previous = part.reached.previous
         tensors = {"nothing": torch.zeros(1)} if previous is None else previous._asdict()
         config = {"format": FORMAT, "made_by": self.made_by, "first": part.reached.first, "figures": figures or {}}

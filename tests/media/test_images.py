@@ -43,6 +43,14 @@ def test_png_round_trip(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
+def test_a_quick_png_is_the_same_picture(tmp_path):
+    img = random_img(1)
+    images.write_png(img, tmp_path / "usual.png")
+    images.write_png(img, tmp_path / "quick.png", quick=True)
+    first, second = (np.array(Image.open(tmp_path / f"{name}.png")) for name in ("usual", "quick"))
+    assert np.array_equal(first, second)
+
+
 def test_exif_turns_the_picture_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by 90 degrees clockwise
