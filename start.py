@@ -32,7 +32,7 @@ def python_in(environment, windows):
 PYTHON = python_in(VENV, windows=os.name == "nt")
 PYTORCH = ["torch", "torchvision"]  # ComfyUI brings these along; alone we fetch them
 FOR_PROCESSORS = "https://download.pytorch.org/whl/cpu"  # PyTorch without CUDA; both packages, as they fit each other
-FOR_TESTS = ["pytest"]
+FOR_TESTS = ["pytest", "scikit-image"]  # photographs, and an optical flow to compare with
 QUIET = ["--disable-pip-version-check"]
 
 COMMANDS = {

@@ -86,7 +86,7 @@ def test_requirements_are_those_of_the_card(start):
     packages = start.requirements("demo")
     card = {"open_clip_torch", "diffusers", "librosa", "safetensors", "numpy", "kornia"}
     assert {"torch", "torchvision"} | card <= {*packages}
-    assert start.requirements("test") == [*packages, "pytest"]
+    assert start.requirements("test") == [*packages, "pytest", "scikit-image"]
 
 
 def test_nothing_that_the_host_ships_is_pinned(start):
