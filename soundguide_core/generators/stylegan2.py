@@ -145,9 +145,9 @@ class SynthesisLayer(nn.Module):
         if not self.grouped and winograd.only_renders(x, *others):
             return self._rendered(x, style, noise)
         x = modulated_conv2d(x, self.weight, style, up=self.up, grouped=self.grouped)
-        # noise and bias as one tensor, which is one pass over the maps
-        offset = self.bias[:, None, None] if noise is None else noise[:, None] + self.bias[:, None, None]
-        return act(x + offset.to(x.dtype), clamp=self.clamp)
+        # noise and bias as one tensor, channels last, which is one pass over the maps
+        offset = self.bias[None, None, None] if noise is None else noise[..., None] + self.bias
+        return act(x + offset.to(x.dtype).movedim(-1, -3), clamp=self.clamp)
 
     def _noise(self, batch: int, noise_mode: str, rng: Rng) -> Tensor | None:
         """[1,H,W] or [B,H,W], times its strength"""
@@ -176,8 +176,7 @@ class SynthesisLayer(nn.Module):
             x = upfirdn2d(doubling.conv_transpose(x, self.taps(self.weight)), pad=(1, 1), gain=4)
         else:
             x = conv2d_up(x, self.weight) if self.up else F.conv2d(x, self.weight, padding=1)
-        for b, image in enumerate(x.permute(0, 2, 3, 1)):
-            around.finish(image, b)
+        around.finish_maps(x)
         return x
 
 

@@ -216,8 +216,7 @@ class SynthesisLayer(nn.Module):
             x = conv1x1(x, self.columns(self.weight), around)
         else:
             x = F.conv2d(x * style[:, :, None, None], self.weight, padding=padding)
-            for b, image in enumerate(x.permute(0, 2, 3, 1)):
-                around.finish(image, b)
+            around.finish_maps(x)
         up, down = Filter(self.up_filter * gain, self.up), Filter(self.down_filter, self.down)
         if loops is not None and up.suits(loops.TAPS) and down.suits(loops.TAPS):
             return filtered_lrelu(x, up, down, self.before, self.size, self.clamp, loops)
@@ -239,7 +238,7 @@ def conv1x1(x: Tensor, columns: Tensor, around: winograd.Around) -> Tensor:
     pixels, out = x.new_zeros(height, width, len(columns)), x.new_empty(batch, height, width, around.scale.shape[1])
     for b in range(batch):
         torch.mul(x[b].permute(1, 2, 0), around.style[b], out=pixels[..., :size_in])
-        around.finish((pixels @ columns)[..., : out.shape[3]], b, out=out[b])
+        around.finish((pixels @ columns)[..., : out.shape[3]], b, slice(None), out[b])
     return out.permute(0, 3, 1, 2)
 
 

@@ -99,13 +99,22 @@ class Around:
     clamp: float | None = None
     slope: float = SLOPE
 
-    def finish(self, x: Tensor, b: int, rows: slice = slice(None), out: Tensor | None = None) -> Tensor:
-        """x [h,W,O] of the convolution => out, the rows of image b; in x's own memory without one."""
+    def finish(self, x: Tensor, b: int, rows: slice, out: Tensor) -> None:
+        """x [h,W,O] of the convolution => out, those rows of image b."""
         offset = self.bias if self.noise is None else self.noise[b % len(self.noise), rows, :, None] + self.bias
-        out = torch.addcmul(offset, x, self.scale[b], out=x if out is None else out)
+        self._activate(torch.addcmul(offset, x, self.scale[b], out=out))
+
+    def finish_maps(self, x: Tensor) -> None:
+        """x [B,O,H,W] of the convolution, channels last, in its own memory."""
+        offset = self.bias if self.noise is None else self.noise[..., None] + self.bias
+        x = x.permute(0, 2, 3, 1)
+        self._activate(torch.addcmul(offset, x, self.scale[:, None, None], out=x))
+
+    def _activate(self, x: Tensor) -> None:
         if self.slope != 1:
-            F.leaky_relu_(out, self.slope)
-        return out if self.clamp is None else out.clamp_(-self.clamp, self.clamp)
+            F.leaky_relu_(x, self.slope)
+        if self.clamp is not None:
+            x.clamp_(-self.clamp, self.clamp)
 
     def arrays(self, height: int, width: int) -> tuple:
         """(scale, noise, bias, slope, clamp) as the compiled loops take them, for maps of that size."""
