@@ -238,7 +238,7 @@ def conv1x1(x: Tensor, columns: Tensor, around: winograd.Around) -> Tensor:
     pixels, out = x.new_zeros(height, width, len(columns)), x.new_empty(batch, height, width, around.scale.shape[1])
     for b in range(batch):
         torch.mul(x[b].permute(1, 2, 0), around.style[b], out=pixels[..., :size_in])
-        around.finish((pixels @ columns)[..., : out.shape[3]], b, slice(None), out[b])
+        around.finish((pixels @ columns)[..., : out.shape[3]], b, around.bias, out[b])
     return out.permute(0, 3, 1, 2)
 
 

@@ -99,16 +99,18 @@ class Around:
     clamp: float | None = None
     slope: float = SLOPE
 
-    def finish(self, x: Tensor, b: int, rows: slice, out: Tensor) -> None:
-        """x [h,W,O] of the convolution => out, those rows of image b."""
-        offset = self.bias if self.noise is None else self.noise[b % len(self.noise), rows, :, None] + self.bias
+    def offset(self) -> Tensor:
+        """noise + bias, [B,H,W,O] or as much of it as differs"""
+        return self.bias[None, None, None] if self.noise is None else self.noise[..., None] + self.bias
+
+    def finish(self, x: Tensor, b: int, offset: Tensor, out: Tensor) -> None:
+        """Rows x [h,W,O] of the convolution of image b => out, with their part of the offset."""
         self._activate(torch.addcmul(offset, x, self.scale[b], out=out))
 
     def finish_maps(self, x: Tensor) -> None:
         """x [B,O,H,W] of the convolution, channels last, in its own memory."""
-        offset = self.bias if self.noise is None else self.noise[..., None] + self.bias
         x = x.permute(0, 2, 3, 1)
-        self._activate(torch.addcmul(offset, x, self.scale[:, None, None], out=x))
+        self._activate(torch.addcmul(self.offset(), x, self.scale[:, None, None], out=x))
 
     def _activate(self, x: Tensor) -> None:
         if self.slope != 1:
@@ -147,9 +149,11 @@ def conv3x3(
     if loops is not None and kernels.form.tile == loops.TILE:
         _convolve_compiled(loops, x, kernels, around, padding, out)
         return out.permute(0, 3, 1, 2)
+    offset = around.offset()
     for b, top, row in _tile_rows(x, kernels, around.style, padding, height, width):
-        rows = slice(top, min(top + len(row), height))
-        around.finish(row[: rows.stop - top, :width], b, rows, out[b, rows])
+        rows, added = slice(top, min(top + len(row), height)), offset[b % len(offset)]
+        added = added[rows] if len(added) > 1 else added
+        around.finish(row[: rows.stop - top, :width], b, added, out[b, rows])
     return out.permute(0, 3, 1, 2)
 
 
