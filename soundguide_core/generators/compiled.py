@@ -22,10 +22,11 @@ WORTH = 2e8  # multiplications of an image in a layer, some milliseconds of one 
 
 @cache
 def load() -> ModuleType | None:
-    """generators/loops.py, or None where numba is missing or has no folder to keep what it compiles."""
+    """generators/loops.py, or None where numba is missing, has no folder to keep what it compiles, or does not suit
+    this NumPy."""
     try:
         from . import loops
-    except (ImportError, RuntimeError) as error:
+    except Exception as error:  # which error is numba's and llvmlite's own affair: pictures come without them too
         logging.getLogger(__name__).debug("Rendering without compiled loops: %s", error)
         return None
     return loops

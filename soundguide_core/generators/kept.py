@@ -14,19 +14,32 @@ ALIGNED = 16  # a processor's matrix products are up to half as fast again where
 
 
 class Kept(Generic[Made]):
-    """make(weight, *others) of the last weight that it was asked for; no part of a network's state."""
+    """make(weight, *others) of the last weight that it was asked for; no part of a network's state or of its copies.
+
+    Of a weight that learns nothing is kept: fused optimisers change it without counting that in its version.
+    """
 
     def __init__(self, make: Callable[..., Made]):
         self.make = make
-        self.made: Made | None = None
-        self.of: tuple | None = None
+        self.kept: tuple[tuple, Tensor, Made] | None = None  # of what, the weight itself, and what is made of it
+
+    def __reduce__(self) -> tuple:
+        return Kept, (self.make,)
+
+    @property
+    def made(self) -> Made | None:
+        return self.kept[2] if self.kept else None
 
     def __call__(self, weight: Tensor, *others: Any) -> Made:
         of = (weight.data_ptr(), 0 if weight.is_inference() else weight._version, *others)
-        if self.made is None or self.of != of:
-            with torch.inference_mode(False), torch.no_grad():  # it outlives the caller's mode
-                self.made, self.of = self.make(weight.detach(), *others), of
-        return self.made
+        kept = self.kept  # once, for another thread may replace it
+        if kept is not None and kept[0] == of and not weight.requires_grad:
+            return kept[2]
+        with torch.inference_mode(False), torch.no_grad():  # it outlives the caller's mode
+            held = weight.detach()  # and so no other weight comes to lie at its address
+            made = self.make(held, *others)
+        self.kept = None if weight.requires_grad else (of, held, made)
+        return made
 
 
 def aligned(size: int) -> int:

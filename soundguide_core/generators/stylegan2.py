@@ -253,9 +253,7 @@ class Synthesis(nn.Module):
         x = self.b4.const.to(dtype).expand(len(ws), -1, -1, -1)
         return self.run_blocks(x, ws, noise_mode, rng, resolution)
 
-    def run_blocks(
-        self, x: Tensor, ws: Tensor, noise_mode: str, rng: Rng, resolution: int | None
-    ) -> Tensor:
+    def run_blocks(self, x: Tensor, ws: Tensor, noise_mode: str, rng: Rng, resolution: int | None) -> Tensor:
         """From what stands at 4x4 [B,C,4,4] and the styles' ws [B,L,style_dim] to the image."""
         img: Tensor | None = None
         for i, size in enumerate(self.config.resolutions):

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from . import compiled
 from .kept import ALIGNED, aligned
@@ -126,11 +127,13 @@ class Around:
 
 
 def only_renders(x: Tensor, *others: Tensor) -> bool:
-    """Whether a layer's float32 map is on the processor and nothing is differentiated, compiled or cast."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+    """Whether there are float32 maps [B,...] on the processor, and nothing is differentiated, compiled or cast."""
+    if x.device.type != "cpu" or not len(x) or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
         return False
     differentiates = torch.is_grad_enabled() and any(y.requires_grad for y in (x, *others))
-    return not differentiates and not torch.compiler.is_compiling()
+    if differentiates or torch.compiler.is_compiling():
+        return False
+    return all(unpack_dual(y).tangent is None for y in (x, *others))  # of differentiation in forward mode
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:

@@ -94,6 +94,7 @@ def test_a_network_with_and_without_them(net, monkeypatch):
     found = net.synthesis(ws)
     assert not torch.equal(found, wanted)  # they were used
     assert (found - wanted).abs().max() < tol.PARITY * wanted.abs().max()
+    assert net.synthesis(ws[:0]).shape == (0, *found.shape[1:])
 
 
 @pytest.mark.parametrize("clamp", [None, 0.5])
@@ -115,7 +116,10 @@ def test_the_size_of_a_layer_decides():
     assert compiled.loops_for(torch.empty(64, 1, 64, 64), small) is None
 
 
-@pytest.mark.parametrize("error", [ImportError("no numba"), RuntimeError("cannot cache function: no locator")])
+ERRORS = [ImportError("no numba"), RuntimeError("cannot cache function: no locator"), OSError("no llvmlite.so")]
+
+
+@pytest.mark.parametrize("error", [*ERRORS, AttributeError("numpy has no attribute")])
 def test_nothing_is_compiled_where_it_cannot_be(monkeypatch, error):
     class Fails:
         def find_spec(self, name, *_):

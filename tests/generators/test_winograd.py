@@ -175,3 +175,15 @@ def test_not_where_it_cannot_be():
     with torch.no_grad():
         assert winograd.only_renders(x, weight.clone().requires_grad_())
     assert not winograd.pays(torch.randn(1, 4, 8, 8), weight) and not winograd.pays(x, weight[:, :, :1, :1])
+
+
+def test_forward_differentiation_is_no_rendering(generator):
+    ws = generator.sample_ws([0])
+    step = torch.randn_like(ws)
+    _, found = torch.func.jvp(generator.synthesis, (ws,), (step,))
+    seen = ws.clone().requires_grad_()
+    img = generator.synthesis(seen)
+    weights = torch.randn_like(img)
+    (grad,) = torch.autograd.grad((img * weights).sum(), seen)
+    wanted, found = (grad * step).sum(), (found * weights).sum()
+    assert (found - wanted).abs() < tol.PARITY * (grad * step).norm() * step.numel() ** 0.5
