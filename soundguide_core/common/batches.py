@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -35,7 +36,8 @@ class Batches:
         free: Callable[[torch.device], int] = free_memory,
     ) -> None:  # fmt: skip
         on_processor = device is not None and device.type == "cpu"  # whose other work is no cost of ours
-        self.clock = clock or (time.thread_time if on_processor else time.perf_counter)
+        fine = sys.platform != "win32"  # which counts a thread's time in steps of 16 ms, longer than many a frame
+        self.clock = clock or (time.thread_time if on_processor and fine else time.perf_counter)
         self.most, self.device, self.peak, self.free = most, device, peak, free
         self.size = most if device is None else min(first, most)
         self.settled = device is None or self.size == most

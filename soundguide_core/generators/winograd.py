@@ -101,7 +101,7 @@ class Around:
     slope: float = SLOPE
 
     def offset(self) -> Tensor:
-        """noise + bias, [B,H,W,O] or as much of it as differs"""
+        """noise + bias: [B,H,W,O], [1,H,W,O] where the images' noise is the same, [1,1,1,O] where there is none"""
         return self.bias[None, None, None] if self.noise is None else self.noise[..., None] + self.bias
 
     def finish(self, x: Tensor, b: int, offset: Tensor, out: Tensor) -> None:

@@ -90,6 +90,21 @@ def test_classify_imports_no_more_than_pytorch(tmp_path):
     assert not modules & {"open_clip", "timm", "torchvision", "torch._dynamo", "librosa.core", "numba", "transformers"}
 
 
+def test_the_miniature_is_rendered_without_compiled_loops():
+    """Whose import takes longer than the pictures."""
+    code = """
+import sys, torch
+from soundguide_core.generators.loading import load_generator
+generator = load_generator(sys.argv[1])
+with torch.inference_mode():
+    generator.synthesis(generator.sample_ws(range(16)))
+assert "numba" not in sys.modules
+"""
+    where = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    file = PACKAGE / "miniature" / "weights" / "generator.safetensors"
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True, env=where)
+
+
 def test_the_collector_rests_while_torch_is_imported_and_works_after_it():
     code = """
 import gc, sys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 import torch
@@ -123,3 +124,9 @@ def test_a_number_that_was_asked_for_stays():
     with pytest.raises(torch.OutOfMemoryError):
         full.film(Batches(7), 20)
     assert full.tried == [7]
+
+
+@pytest.mark.parametrize(("platform", "clock"), [("linux", time.thread_time), ("win32", time.perf_counter)])
+def test_windows_counts_a_threads_time_too_coarsely(monkeypatch, platform, clock):
+    monkeypatch.setattr("sys.platform", platform)
+    assert Batches(4, CPU).clock is clock and Batches(4, torch.device("cuda")).clock is time.perf_counter

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,7 +33,7 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("sizes", [(1, 5, 7, 4, 4), (3, 16, 24, 9, 5), (2, 32, 20, 33, 40)])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1), (1, 5, 7, 4, 4), (3, 16, 24, 9, 5), (2, 32, 20, 33, 40)])
 def test_doubling_filters_and_finishes(sizes, threads):
     x, weight, around = layer(*sizes)
     noise = torch.randn(1, 2 * sizes[3], 2 * sizes[4], generator=torch.Generator().manual_seed(2))
@@ -95,6 +99,30 @@ def test_a_network_with_and_without_them(net, monkeypatch):
     assert not torch.equal(found, wanted)  # they were used
     assert (found - wanted).abs().max() < tol.PARITY * wanted.abs().max()
     assert net.synthesis(ws[:0]).shape == (0, *found.shape[1:])
+
+
+@pytest.mark.parametrize("net", networks())
+def test_several_callers_at_once(net, threads, monkeypatch):
+    net = net.eval().requires_grad_(False)
+    ws = net.sample_ws([0, 1])
+    monkeypatch.setattr(compiled, "WORTH", 0)
+    wanted = net.synthesis(ws)
+    with ThreadPoolExecutor(4) as callers:
+        assert all(torch.equal(found, wanted) for found in callers.map(net.synthesis, [ws] * 8))
+
+
+@pytest.mark.slow
+def test_no_index_leaves_its_array(tmp_path):
+    """numba looks at no index unless it is told to: the tests that call the loops once more, in such a process."""
+    here = Path(__file__).parent
+    told = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    which = "doubling or filtered or with_and_without or a_layer or any_size or strips"
+    files = [str(here / name) for name in ("test_compiled.py", "test_winograd.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", which],
+        env=told, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("clamp", [None, 0.5])

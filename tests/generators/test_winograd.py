@@ -76,7 +76,9 @@ def loops(request):
     return compiled.load() if request.param == "compiled" else None
 
 
-@pytest.mark.parametrize("sizes", [(2, 5, 7, 16, 16), (1, 64, 96, 64, 32), (3, 16, 8, 128, 128), (1, 300, 20, 16, 64)])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1, 4, 3), (2, 5, 7, 16, 16), (1, 64, 96, 64, 32), (3, 16, 8, 128, 128), (1, 300, 20, 16, 64)]
+)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_layer_equals_a_direct_one(sizes, layout, loops):
     x, weight, around = layer(*sizes)
