@@ -5,7 +5,8 @@ Maps are float32 [H,W,C], and C-contiguous like all arrays here; the innermost l
 the processor's vectors are filled with. Each public function does a part of its tiles, rows or channels, so that
 several threads can share a map: none keeps the interpreter's lock. Places are unsigned where they are sums, for of
 signed ones numba asks each time whether they count from the end. Each function is compiled when it is first called and
-kept on the disk. generators/compiled.py says when they are used.
+kept on the disk. generators/compiled.py says when they are used. All are in one file, as they share what goes along the
+channels.
 """
 
 from __future__ import annotations
