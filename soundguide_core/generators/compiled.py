@@ -1,7 +1,7 @@
 """When generators that render on a processor use the loops that numba compiles, and the threads that share a map.
 
-numba comes with librosa. Its import takes half a second and a loop's first compilation some seconds, which the disk
-then keeps: that pays for layers of large networks and for no others. Nothing but a layer's size decides, for pictures
+numba comes with librosa. To import it and load its loops takes half a second, and a loop's first compilation some
+seconds, which the disk then keeps: that pays for layers of large networks and for no others. Nothing but a layer's size decides, for pictures
 differ by rounding, and the same network is to render the same bytes however long a process has run.
 """
 

@@ -45,11 +45,6 @@ def phases_of(weight: Tensor) -> Phases:
     return Phases(ee, eo, oe, kernels[3][:, :, 0, 0].t().contiguous())
 
 
-def frozen(weight: Tensor) -> bool:
-    """Whether kernels are [O,I,3,3] and stay as they are."""
-    return not weight.requires_grad and weight.dtype == torch.float32 and tuple(weight.shape[2:]) == (3, 3)
-
-
 def small(x: Tensor) -> bool:
     """Whether a layer's map [B,I,H,W] is one that the product with all taps pays for."""
     return len(x) * x.shape[2] * x.shape[3] <= SMALL

@@ -169,7 +169,7 @@ class SynthesisLayer(nn.Module):
         if not self.up and winograd.pays(x, self.weight):
             return winograd.conv3x3(x, self.kernels(self.weight, winograd.tile_of(x)), around, loops=loops)
         x = x * style[:, :, None, None]
-        frozen = self.up and doubling.frozen(self.weight)
+        frozen = self.up and winograd.frozen3x3(self.weight)
         if frozen and loops is not None and not doubling.small(x):
             return doubling.up_filtered(x, self.phases(self.weight), around, loops)
         if frozen and doubling.small(x):

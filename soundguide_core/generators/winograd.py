@@ -136,10 +136,14 @@ def only_renders(x: Tensor, *others: Tensor) -> bool:
     return all(unpack_dual(y).tangent is None for y in (x, *others))  # of differentiation in forward mode
 
 
+def frozen3x3(weight: Tensor) -> bool:
+    """Whether kernels are [O,I,3,3] and stay as they are."""
+    return not weight.requires_grad and weight.dtype == torch.float32 and tuple(weight.shape[2:]) == (3, 3)
+
+
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether a layer of 3x3 kernels has a map [B,I,H,W] that is large enough, and kernels that stay as they are."""
-    frozen = not weight.requires_grad and weight.dtype == torch.float32
-    return frozen and tuple(weight.shape[2:]) == (3, 3) and min(x.shape[2:]) >= SMALLEST
+    """Whether a layer of frozen 3x3 kernels has a map [B,I,H,W] that is large enough."""
+    return frozen3x3(weight) and min(x.shape[2:]) >= SMALLEST
 
 
 @torch.no_grad()
