@@ -1,8 +1,8 @@
 """When generators that render on a processor use the loops that numba compiles, and the threads that share a map.
 
 numba comes with librosa. To import it and load its loops takes half a second, and a loop's first compilation some
-seconds, which the disk then keeps: that pays for layers of large networks and for no others. Nothing but a layer's size decides, for pictures
-differ by rounding, and the same network is to render the same bytes however long a process has run.
+seconds, which the disk then keeps: that pays for layers of large networks and for no others. Nothing but a layer's size
+decides: pictures differ by rounding, and the same network is to render the same bytes however long a process runs.
 """
 
 from __future__ import annotations
